@@ -1,0 +1,1 @@
+"""Configuration: schema, loading, lint, and building one from the environment."""

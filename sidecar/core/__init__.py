@@ -1,0 +1,1 @@
+"""Deterministic decisions: no await, no clock, no I/O; `now` and `rng` are arguments."""

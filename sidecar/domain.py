@@ -1,0 +1,278 @@
+"""The vocabulary: what every layer may name, as frozen values.
+
+Glossary (one word, one meaning):
+
+* **caller**: the program on localhost. **provider**: an account at a company (base URL, key, wire format).
+* **endpoint**: one model at one provider; the unit of score, breaker and price. Its id is
+  ``provider/model``, where ``model`` is the name under ``models:`` in the configuration.
+* **host**: scheme, host and port; endpoints of one host share connect faults. **account**: a credential;
+  its endpoints share rate limits, auth and spend (one account a provider entry).
+* **route**: what a caller names in ``model``: a task with tiers of endpoints, or one configured model.
+* **call**: one caller request from arrival to last byte. **attempt**: one try of a call at one endpoint.
+* **outcome**: verdict on an attempt. **commit**: first usable chunk chosen; after it no other attempt may answer.
+* **deadline**: an instant (``…_at``). **limit**: a duration (``…_s``).
+* **breaker**: electrical sense: closed passes, open refuses, half-open passes few. **permit**: leave from a
+  gate; settled exactly once. **pushback**: the provider says when to return.
+* **probe** / **sample**: active check / passive observation. **chunk**: one SSE event.
+
+Nothing here decides anything; the decisions are in ``core``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ProviderName = NewType("ProviderName", str)
+ModelName = NewType("ModelName", str)
+RouteName = NewType("RouteName", str)
+EndpointId = NewType("EndpointId", str)
+HostName = NewType("HostName", str)
+CallId = NewType("CallId", str)
+
+
+class WireFormat(Enum):
+    """A wire format spoken by callers and providers."""
+
+    OPENAI_CHAT = "openai-chat"
+    ANTHROPIC_MESSAGES = "anthropic-messages"
+
+
+class Capacity(Enum):
+    """Whether our own load slows the endpoint: a public API hardly, a server of our own surely."""
+
+    SHARED = "shared"
+    DEDICATED = "dedicated"
+
+
+class Priority(Enum):
+    """Who is shed first: batch."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+class Gate(Enum):
+    """Why an endpoint is not eligible for a call, now."""
+
+    BREAKER_OPEN = "breaker_open"
+    BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
+    HOST_OPEN = "host_open"
+    ACCOUNT_RATE = "account_rate"
+    ACCOUNT_QUOTA = "account_quota"
+    ACCOUNT_AUTH = "account_auth"
+    ISOLATED = "isolated"
+    GONE = "gone"
+    CONCURRENCY = "concurrency"
+    THROTTLED = "throttled"
+    TRIED = "tried"
+    SAME_ACCOUNT = "same_account"
+    SAME_HOST = "same_host"
+    TOO_SLOW = "too_slow"
+    TOO_DEAR = "too_dear"
+    PRICE_UNKNOWN = "price_unknown"
+    UNSUPPORTED = "unsupported"
+    CONTEXT_TOO_SMALL = "context_too_small"
+
+
+class OutcomeClass(Enum):
+    """Verdict on one attempt; what each one moves is the table in ``core/outcome.py``."""
+
+    OK = "OK"
+    CONNECT = "CONNECT"
+    STALE_CONN = "STALE_CONN"
+    HANG = "HANG"
+    CALLER_SHORT = "CALLER_SHORT"
+    S5 = "S5"
+    OVERLOAD = "OVERLOAD"
+    RATE = "RATE"
+    QUOTA = "QUOTA"
+    AUTH = "AUTH"
+    GONE = "GONE"
+    CALLER = "CALLER"
+    RESET_MID = "RESET_MID"
+    TRUNC = "TRUNC"
+    STALL_MID = "STALL_MID"
+    ERR_MID = "ERR_MID"
+    DEGENERATE = "DEGENERATE"
+    CANCEL = "CANCEL"
+    LOCAL = "LOCAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """US dollars per million tokens; ``cached_input`` for prompt tokens read from a provider's cache."""
+
+    input_usd: float
+    output_usd: float
+    cached_input_usd: float | None = None
+    cache_write_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one attempt. ``input_tokens`` includes cached ones; ``output_tokens`` includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    is_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """Limits of one attempt, seconds. None: adaptive (``core/timers.py``)."""
+
+    connect_s: float = 3.0
+    first_content_s: float | None = None
+    attempt_s: float | None = None
+    stall_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Expected quality of an endpoint's answers, 0..1: by route where known, else the default."""
+
+    default: float = 0.5
+    by_route: Mapping[RouteName, float] = field(default_factory=dict)
+
+    def of(self, route: RouteName) -> float:
+        """Return the expected quality for ``route``."""
+        return self.by_route.get(route, self.default)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One model at one provider.
+
+    ``upstream_model`` is the provider's own name for the model; ``max_tokens_field`` names the request
+    field that bounds the answer in the provider's dialect of its format.
+    """
+
+    id: EndpointId
+    provider: ProviderName
+    model: ModelName
+    upstream_model: str
+    format: WireFormat
+    host: HostName
+    capacity: Capacity = Capacity.SHARED
+    concurrency_max: int = 64
+    quality: Quality = field(default_factory=Quality)
+    price: Price | None = None
+    timers: Timers = field(default_factory=Timers)
+    is_reasoning: bool = False
+    context_tokens: int | None = None
+    max_tokens_field: str = "max_tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What callers name: endpoints in tiers, best first, and the constraints that hold unless a call says less.
+
+    ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort.
+    """
+
+    name: RouteName
+    tiers: tuple[tuple[EndpointId, ...], ...]
+    within_s: float = 120.0
+    budget_usd: float | None = None
+    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
+    static: str | None = None
+    may_degrade_to_smaller: bool = True
+    attempts_max: int = 3
+    is_task: bool = True
+
+    def endpoints(self) -> tuple[EndpointId, ...]:
+        """Return every endpoint of the route, best tier first."""
+        return tuple(endpoint for tier in self.tiers for endpoint in tier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What one call asks for on top of its route; None where it says nothing."""
+
+    within_s: float | None = None
+    budget_usd: float | None = None
+    first_token_s: float | None = None
+    quality: float | None = None
+    is_quality_hard: bool = False
+    priority: Priority = Priority.INTERACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """What the engine needs to know of a request body, decoded once.
+
+    ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own format can
+    express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for such a call.
+    """
+
+    model: str
+    is_stream: bool
+    prompt_tokens: int
+    max_tokens: int | None = None
+    has_tools: bool = False
+    has_images: bool = False
+    wants_usage_in_stream: bool = False
+    untranslatable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One caller request, accepted and resolved.
+
+    ``body`` is the caller's, its ``sidecar`` object removed. ``forward_headers`` are the few caller headers
+    that a provider of the same format may see (never credentials). ``unserved`` names constraints that were
+    understood but are not acted upon, for ``x-sidecar-dropped``.
+    """
+
+    id: CallId
+    arrived_at: float
+    deadline_at: float
+    format: WireFormat
+    route: Route
+    body: bytes
+    facts: RequestFacts
+    constraints: Constraints = field(default_factory=Constraints)
+    forward_headers: tuple[tuple[str, str], ...] = ()
+    unserved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one attempt. ``message`` never holds secrets, prompts or answers."""
+
+    cls: OutcomeClass
+    endpoint: EndpointId
+    message: str
+    started_at: float
+    ended_at: float
+    first_content_at: float | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
+    usage: Usage | None = None
+    cost_usd: float = 0.0
+
+    def label(self) -> str:
+        """Return ``provider/model:CLASS`` as in the ``x-sidecar-attempts`` header."""
+        return f"{self.endpoint}:{self.cls.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A provider's failure, classified: which class, what it said, when to come back.
+
+    ``message`` is the provider's own short text with secrets cut out; ``error_type`` its own error type.
+    """
+
+    cls: OutcomeClass
+    message: str
+    error_type: str | None = None
+    status: int | None = None
+    retry_after_s: float | None = None

@@ -1,0 +1,1 @@
+"""Acting on decisions: calls, attempts, relays, probes, drain; async, without sockets."""

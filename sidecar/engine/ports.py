@@ -1,0 +1,79 @@
+"""The engine's one seam to the outside: how an attempt reaches a provider.
+
+aiohttp stands behind it in production (``upstream/http.py``), a scripted provider in memory in simulation
+(``upstream/simulated_memory.py``). Bytes and headers cross it, no library types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sidecar.domain import EndpointId, Fault, ProviderName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundRequest:
+    """One request to a provider. ``path`` is below the provider's base URL; credentials are added beyond.
+
+    ``needs_fresh_connection``: do not reuse a kept-alive connection (the retry after a stale one).
+    """
+
+    endpoint: EndpointId
+    path: str
+    body: bytes | None
+    headers: tuple[tuple[str, str], ...] = ()
+    method: str = "POST"
+    needs_fresh_connection: bool = False
+
+
+class UpstreamResponse(Protocol):
+    """An answer under way: the head is in, the body is read chunk by chunk. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes:
+        """Return the next bytes, ``b""`` at a proper end.
+
+        Raises:
+            ConnectionBrokenError: the connection broke, or ended before the framing said so.
+            ProtocolBrokenError: the bytes are not HTTP.
+        """
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else cut it. Never raises, may repeat."""
+
+
+class Upstream(Protocol):
+    """Providers, reachable by endpoint id."""
+
+    async def open(self, request: OutboundRequest, *, connect_s: float) -> UpstreamResponse:
+        """Send ``request`` and return once the head of the answer is in.
+
+        Only connecting (DNS, TCP, TLS) is limited here, by ``connect_s``; all else by the caller's cancellation,
+        which closes the connection.
+
+        Raises:
+            ConnectFailedError: no connection within ``connect_s``.
+            StaleConnectionError: a reused connection turned out dead before any byte of an answer.
+            ConnectionBrokenError: a fresh connection broke before the head.
+            ProtocolBrokenError: the answer is not HTTP.
+        """
+
+    def classify(
+        self, endpoint: EndpointId, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Fault:
+        """Say what a failed answer means, by the table of the provider's kind; pure, never raises.
+
+        ``status`` 200 with the data of an in-stream error event is classified likewise.
+        """
+
+    def free_probe_path(self, endpoint: EndpointId) -> str | None:
+        """Return the path of a GET that costs nothing (``/models``), None if the provider has none."""
+
+    def credential_version(self, provider: ProviderName) -> int:
+        """Return a number that grows when the provider's credential changed (a key file was rewritten)."""

@@ -1,0 +1,85 @@
+"""What happened, as frozen records handed to an ``Observer``.
+
+Telemetry, logs, the ledger and the demo's screen all read these; the engine knows none of them. Every decision
+carries its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sidecar.domain import CallId, EndpointId, Gate, Outcome, ProviderName, RouteName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished:
+    """One attempt of a call settled; ``kind`` is first, retry, failover or transparent."""
+
+    at: float
+    call_id: CallId
+    kind: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFinished:
+    """A call ended; ``result`` is ok, degraded, passed (a provider's 4xx) or an error code.
+
+    ``rejected`` holds the endpoints not chosen at arrival, with the reason of each.
+    """
+
+    at: float
+    call_id: CallId
+    route: RouteName
+    result: str
+    endpoint: EndpointId | None
+    duration_s: float
+    cost_usd: float
+    attempts: tuple[Outcome, ...]
+    rejected: tuple[tuple[EndpointId, Gate], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChanged:
+    """A breaker changed state; ``name`` is an endpoint id or a host."""
+
+    at: float
+    name: str
+    old: str
+    new: str
+    reason: str
+    reopens_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChanged:
+    """An account was blocked (``until`` set) or came free (``until`` None)."""
+
+    at: float
+    provider: ProviderName
+    reason: str
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeFinished:
+    """A probe ended; ``kind`` is free or paid, ``why`` is open, suspect or idle."""
+
+    at: float
+    endpoint: EndpointId
+    kind: str
+    why: str
+    outcome: Outcome
+    cost_usd: float
+
+
+Event = AttemptFinished | CallFinished | BreakerChanged | AccountChanged | ProbeFinished
+
+
+class Observer(Protocol):
+    """Receives every event, synchronously; must not raise and must not block."""
+
+    def on_event(self, event: Event) -> None:
+        """Take note of ``event``."""

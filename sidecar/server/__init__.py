@@ -1,0 +1,1 @@
+"""The caller side: data, admin and health planes."""
