@@ -1,0 +1,409 @@
+"""The neutral conversation form between wire formats, and the contract every format fulfils.
+
+A request of one format becomes a ``Conversation`` and is rendered in another; an answer becomes a
+``Completion``, a stream a sequence of ``Delta``. Same format in and out never passes through here: its bytes
+are forwarded (``rewrite_request``) and merely watched (``StreamParser``).
+
+What a format cannot express is named when rendering (``Rendered.dropped``), so that nothing is lost in silence.
+JSON that only passes through (tool schemas, tool arguments) stays bytes or text, never a decoded tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from sidecar.domain import Usage
+
+if TYPE_CHECKING:
+    from sidecar.domain import RequestFacts, WireFormat
+    from sidecar.wire.sse import SseEvent
+
+# --- requests ----------------------------------------------------------------------------------
+
+
+class Role(Enum):
+    """Who speaks in a turn; tool results belong to the user's side."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """Plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePart:
+    """An image: either ``data`` (base64) with its media type, or a ``url``."""
+
+    media_type: str | None = None
+    data: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallPart:
+    """The assistant calls a tool; ``arguments`` is JSON text of an object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResultPart:
+    """What a tool answered; ``content`` is text and images."""
+
+    call_id: str
+    content: tuple[TextPart | ImagePart, ...]
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningPart:
+    """Thinking text with the provider's signature, or an opaque ``redacted`` block."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalPart:
+    """The assistant declined, in words."""
+
+    text: str
+
+
+Part = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart | RefusalPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message: neighbours of the same role may be merged by a renderer that must alternate."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function the model may call; ``schema`` is raw JSON of its parameters."""
+
+    name: str
+    description: str | None = None
+    schema: bytes = b"{}"
+    is_strict: bool | None = None
+
+
+class ToolChoiceMode(Enum):
+    """How free the model is to call tools."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """``name`` is set for NAMED alone. ``is_parallel`` None: the provider's default."""
+
+    mode: ToolChoiceMode = ToolChoiceMode.AUTO
+    name: str | None = None
+    is_parallel: bool | None = None
+
+
+class OutputMode(Enum):
+    """Shape of the answer's text."""
+
+    TEXT = "text"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFormat:
+    """``schema`` is raw JSON, for JSON_SCHEMA alone."""
+
+    mode: OutputMode = OutputMode.TEXT
+    name: str | None = None
+    schema: bytes | None = None
+    is_strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Sampling parameters, None where the caller says nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A whole request in neutral form.
+
+    ``system`` joins every system and developer message, in order. ``reasoning_effort`` is low, medium or high;
+    ``reasoning_tokens`` a thinking budget; at most one is set by a caller. ``dropped`` names request fields that
+    the neutral form could not hold.
+    """
+
+    system: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    output: OutputFormat = field(default_factory=OutputFormat)
+    reasoning_effort: str | None = None
+    reasoning_tokens: int | None = None
+    user_id: str | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A request body in some format, and the caller's wishes it could not carry."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+class Finish(Enum):
+    """Why a complete answer ended."""
+
+    STOP = "stop"
+    STOP_SEQUENCE = "stop_sequence"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
+    PAUSE = "pause"
+    OTHER = "other"
+
+
+AnswerPart = TextPart | ToolCallPart | ReasoningPart | RefusalPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole answer. ``finish`` None: the provider did not say that it is complete (never a success).
+
+    ``content_chars`` counts text, reasoning, refusal and tool-argument characters of the first choice.
+    """
+
+    id: str
+    model: str
+    parts: tuple[AnswerPart, ...]
+    finish: Finish | None
+    stop_sequence: str | None = None
+    usage: Usage | None = None
+    created: int | None = None
+
+
+# --- streams -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The provider named the answer; not content yet."""
+
+    id: str
+    model: str
+    created: int | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """More text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalDelta:
+    """More of a refusal."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningDelta:
+    """More thinking; a ``signature`` closes the block, ``redacted`` is a whole opaque block."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallStart:
+    """A tool call begins; ``index`` counts tool calls of this answer from 0."""
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """More argument text of tool call ``index``."""
+
+    index: int
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The provider gave a finish reason; the terminal marker may still have to come."""
+
+    finish: Finish
+    stop_sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSeen:
+    """Final or running usage; the last one counts."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorSeen:
+    """The provider sent an error inside the stream; ``data`` is its JSON, for classification."""
+
+    message: str
+    error_type: str | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The format's terminal marker (``[DONE]``, ``message_stop``)."""
+
+
+Delta = (
+    Started
+    | TextDelta
+    | RefusalDelta
+    | ReasoningDelta
+    | ToolCallStart
+    | ToolCallDelta
+    | Finished
+    | UsageSeen
+    | ErrorSeen
+    | Ended
+)
+
+CONTENT_DELTAS = (TextDelta, RefusalDelta, ReasoningDelta, ToolCallStart, ToolCallDelta)
+"""The deltas that count as first content; an empty text delta is never emitted."""
+
+
+class StreamParser(Protocol):
+    """Provider stream → deltas; one instance an attempt."""
+
+    def feed(self, event: SseEvent) -> tuple[Delta, ...]:
+        """Return what ``event`` says; pings, comments and unknown events say nothing.
+
+        Raises:
+            WireError: the event's data is not what the format says (malformed JSON included).
+        """
+
+    def is_complete(self) -> bool:
+        """Return whether the stream may end here: terminal marker seen, or a finish reason where servers of
+        this format are known to omit the marker (see ``recorded`` facts: OpenAI-compatible servers without
+        ``[DONE]``).
+        """
+
+
+class StreamRenderer(Protocol):
+    """Deltas → stream of the caller's format; one instance a call."""
+
+    def render(self, delta: Delta) -> bytes:
+        """Return the SSE bytes that say ``delta``, ``b""`` if it has to wait for a later one."""
+
+    def finish(self) -> bytes:
+        """Return the bytes that close a complete stream, terminal marker included."""
+
+
+class Codec(Protocol):
+    """Everything one wire format can do; ``wire/formats.py`` maps ``WireFormat`` to its codec."""
+
+    format: WireFormat
+    path: str
+    """Path below the provider's base URL: ``/chat/completions``, ``/v1/messages``."""
+
+    def inspect_request(self, body: bytes) -> RequestFacts:
+        """Decode the few fields the engine needs.
+
+        Raises:
+            WireError: not JSON, not UTF-8, or a field of the wrong type; with its path.
+        """
+
+    def parse_request(self, body: bytes) -> Conversation:
+        """Read a whole request.
+
+        Raises:
+            WireError: as ``inspect_request``, for every field.
+        """
+
+    def render_request(
+        self, conversation: Conversation, *, model: str, is_stream: bool, max_tokens_field: str
+    ) -> Rendered:
+        """Write a request; streams always ask for usage."""
+
+    def rewrite_request(
+        self,
+        body: bytes,
+        *,
+        model: str,
+        system: str | None = None,
+        max_tokens: tuple[str, int] | None = None,
+    ) -> bytes:
+        """Return ``body`` with the model renamed by splicing, every other byte as it was.
+
+        ``system`` replaces the system prompt, ``max_tokens`` = (field, value) bounds the answer; only with one
+        of these is the JSON re-encoded around the untouched raw values.
+        """
+
+    def parse_response(self, body: bytes) -> Completion:
+        """Read a whole answer.
+
+        Raises:
+            WireError: not the format's answer.
+        """
+
+    def render_response(self, completion: Completion) -> bytes:
+        """Write a whole answer."""
+
+    def stream_parser(self) -> StreamParser:
+        """Return a fresh parser."""
+
+    def stream_renderer(self, *, wants_usage: bool) -> StreamRenderer:
+        """Return a fresh renderer; ``wants_usage`` is the caller's ``stream_options.include_usage``."""
+
+    def render_error(
+        self, *, status: int, code: str, message: str, details: dict[str, object]
+    ) -> bytes:
+        """Write an error body; ``details`` (attempts, call id, …) ride in the format's error object."""
+
+    def render_stream_error(self, *, code: str, message: str, details: dict[str, object]) -> bytes:
+        """Write the SSE event that ends a broken stream; no terminal marker follows it."""
+
+    def error_text(self, body: bytes) -> str | None:
+        """Return the message of a provider's error body in this format, None if it has none."""
