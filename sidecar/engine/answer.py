@@ -1,0 +1,60 @@
+"""What the engine gives back for a call: a whole answer, or a committed stream, each with its disclosure.
+
+Every answer says what happened: who answered, after which attempts, degraded or not, at which cost. The server
+writes these facts as headers and the stream's last comment without interpreting them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sidecar.domain import CallId, EndpointId, RouteName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """The facts behind an answer.
+
+    ``attempts`` are ``provider/model:CLASS`` in order; for a stream just committed the last one is
+    ``provider/model:COMMITTED``. ``degraded`` is ``level;reason;endpoint`` or None. ``cost_usd`` is None where
+    no price is known, and for a stream until its end.
+    """
+
+    call_id: CallId
+    route: RouteName
+    endpoint: EndpointId | None
+    attempts: tuple[str, ...] = ()
+    degraded: str | None = None
+    cost_usd: float | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainAnswer:
+    """A whole answer in the caller's format. ``status`` is 200, or a provider's 4xx passed through."""
+
+    status: int
+    body: bytes
+    disclosure: Disclosure
+    content_type: str = "application/json"
+
+
+class StreamAnswer(Protocol):
+    """A committed stream in the caller's format, its first content already at hand.
+
+    Iterate with ``read`` and always ``aclose``, also after cancellation: that is what settles the attempt and
+    cuts the provider's connection. Pulling one chunk at a time is the backpressure.
+    """
+
+    disclosure: Disclosure
+
+    async def read(self) -> bytes:
+        """Return the next bytes for the caller, ``b""`` at the end; never raises for provider faults.
+
+        A stream that breaks ends with the format's error event instead of a terminal marker.
+        """
+
+    async def aclose(self) -> None:
+        """Release everything; may repeat."""
