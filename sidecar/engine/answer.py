@@ -58,3 +58,12 @@ class StreamAnswer(Protocol):
 
     async def aclose(self) -> None:
         """Release everything; may repeat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountAnswer:
+    """Input tokens of a request, as the provider counts them or, where none could, as estimated."""
+
+    input_tokens: int
+    is_estimate: bool
+    disclosure: Disclosure

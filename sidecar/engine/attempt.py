@@ -1,0 +1,361 @@
+"""One try of a call at one endpoint, from ticket to verdict.
+
+An attempt returns what happened and never lets a provider's fault out as an exception: ``Answered`` (a whole
+answer), ``Committed`` (a stream whose first content is at hand) or ``Failed``. Nothing of a stream is shown to the
+caller before its first content, so that everything up to there can still fail over in silence. The ticket is
+settled exactly once: here, or by the relay that takes over a committed stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.cost import cost_usd
+from sidecar.core.outcome import Next, effects
+from sidecar.domain import Fault, Outcome, OutcomeClass
+from sidecar.engine.ports import OutboundRequest
+from sidecar.engine.stream import Tally, UpstreamStream
+from sidecar.errors import (
+    AttemptError,
+    ConnectFailedError,
+    ProtocolBrokenError,
+    StaleConnectionError,
+    WireError,
+)
+from sidecar.events import AttemptFinished
+from sidecar.wire.formats import codec
+from sidecar.wire.neutral import (
+    Finish,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolCallStart,
+    TextDelta,
+)
+
+if TYPE_CHECKING:
+    from sidecar.core.timers import AttemptLimits
+    from sidecar.domain import Call, Usage
+    from sidecar.engine.endpoint_health import Ticket
+    from sidecar.engine.health import Health
+    from sidecar.engine.ports import Upstream, UpstreamResponse
+    from sidecar.engine.prepare import PreparedBody
+    from sidecar.engine.stream import Item
+    from sidecar.engine.timer import Timer
+    from sidecar.events import Observer
+    from sidecar.wire.neutral import Completion
+
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+ERROR_BYTES_MAX = 64 * 1024
+PRELUDE_BYTES_MAX = 1024 * 1024
+ERROR_BODY_S = 5.0
+"""How long the body of an error may take: its status already says that it is one."""
+HTTP_OK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A whole, complete answer in the provider's format."""
+
+    outcome: Outcome
+    body: bytes
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A stream with its first content; ``items`` are the events read so far, prelude included."""
+
+    stream: UpstreamStream
+    items: tuple[Item, ...]
+    first_content_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """No answer. ``error_body`` is the provider's own, for a fault of the caller's making."""
+
+    outcome: Outcome
+    error_body: bytes | None = None
+    content_type: str = "application/json"
+
+
+AttemptResult = Answered | Committed | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptPlan:
+    """Everything decided before an attempt is made."""
+
+    call: Call
+    ticket: Ticket
+    kind: str
+    request: PreparedBody
+    limits: AttemptLimits
+    is_empty_answer_fine: bool
+    needs_fresh_connection: bool = False
+
+
+class Settlement:
+    """Settles one ticket, once, and tells the observer; shared by attempt and relay."""
+
+    def __init__(self, health: Health, observer: Observer, plan: AttemptPlan) -> None:
+        self.plan = plan
+        self._health = health
+        self._observer = observer
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether the verdict has been given."""
+        return self.plan.ticket.is_settled
+
+    def first_content(self, now: float) -> None:
+        """Note the first content."""
+        self._health.first_content(self.plan.ticket, now)
+
+    def chunk_gap(self, gap_s: float, now: float) -> None:
+        """Note the mean time between tokens."""
+        self._health.chunk_gap(self.plan.ticket, gap_s, now)
+
+    def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
+        """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
+        ticket = self.plan.ticket
+        now = loop_now()
+        outcome = Outcome(
+            cls=fault.cls,
+            endpoint=ticket.endpoint.id,
+            message=fault.message,
+            started_at=ticket.admitted_at,
+            ended_at=now,
+            first_content_at=ticket.first_content_at,
+            status=fault.status,
+            retry_after_s=fault.retry_after_s,
+            usage=usage,
+            cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
+        )
+        self._health.settle(ticket, outcome)
+        self._observer.on_event(
+            AttemptFinished(
+                at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome
+            )
+        )
+        return outcome
+
+
+class Attempt:
+    """Runs one plan. The caller of ``run`` may be cancelled at any await."""
+
+    def __init__(
+        self, plan: AttemptPlan, settlement: Settlement, upstream: Upstream, timer: Timer
+    ) -> None:
+        self._plan = plan
+        self._settlement = settlement
+        self._upstream = upstream
+        self._timer = timer
+        self._response: UpstreamResponse | None = None
+        self._is_sent = False
+        self._tally = Tally()
+
+    async def run(self) -> AttemptResult:
+        """Try.
+
+        Raises:
+            CallError: the sidecar itself ended the attempt (drain).
+        """
+        result: AttemptResult | None = None
+        try:
+            result = await self._run()
+        except TimeoutError:
+            if self._timer.interruption is not None:
+                self._settle(OutcomeClass.LOCAL, "ended by the sidecar")
+                raise self._timer.interruption from None
+            result = Failed(outcome=self._timed_out())
+        except AttemptError as error:
+            result = Failed(outcome=self._settle(_class_of(error), str(error)))
+        except BaseException:
+            if not self._settlement.is_done:
+                self._cancelled()
+            raise
+        finally:
+            if self._response is not None and not isinstance(result, Committed):
+                self._response.close()
+        return result
+
+    async def _run(self) -> AttemptResult:
+        plan = self._plan
+        async with self._timer.until(plan.limits.first_content_at):
+            self._is_sent = True
+            response = await self._upstream.open(
+                OutboundRequest(
+                    endpoint=plan.ticket.endpoint.id,
+                    path=plan.request.path,
+                    body=plan.request.body,
+                    headers=plan.request.headers,
+                    needs_fresh_connection=plan.needs_fresh_connection,
+                ),
+                connect_s=plan.limits.connect_s,
+            )
+            self._response = response
+            if response.status != HTTP_OK:
+                return await self._refused(response)
+            if plan.call.facts.is_stream:
+                return await self._commit(response)
+            body = await _read_all(response, ANSWER_BYTES_MAX)
+        return self._judge(body)
+
+    async def _refused(self, response: UpstreamResponse) -> Failed:
+        try:
+            async with asyncio.timeout(ERROR_BODY_S):
+                body = await _read_all(response, ERROR_BYTES_MAX)
+        except (AttemptError, TimeoutError):
+            if self._timer.interruption is not None:
+                raise
+            body = b""
+        fault = self._upstream.classify(
+            self._plan.ticket.endpoint.id, response.status, response.headers, body
+        )
+        outcome = self._settlement.settle(fault)
+        is_callers = effects(fault.cls, status=fault.status).next is Next.CALLER
+        return Failed(
+            outcome=outcome,
+            error_body=body if is_callers else None,
+            content_type=response.headers.get("content-type", "application/json"),
+        )
+
+    # --- streams -------------------------------------------------------------------------------
+
+    async def _commit(self, response: UpstreamResponse) -> Committed | Failed:
+        endpoint = self._plan.ticket.endpoint
+        stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
+        self._tally = stream.tally
+        prelude: list[Item] = []
+        prelude_bytes = 0
+        while True:
+            items = await stream.read()
+            prelude.extend(items)
+            error = stream.tally.error
+            has_content = any(item.has_content() for item in items)
+            if error is not None and not has_content:
+                fault = self._upstream.classify(
+                    endpoint.id, HTTP_OK, response.headers, error.data
+                )
+                return Failed(outcome=self._settlement.settle(fault))
+            if has_content or (stream.is_eof or stream.tally.is_ended):
+                break
+            prelude_bytes += sum(len(item.raw) for item in items)
+            if prelude_bytes > PRELUDE_BYTES_MAX:
+                message = f"more than {PRELUDE_BYTES_MAX} bytes before the first content"
+                raise ProtocolBrokenError(message)
+        if not has_content and self._is_broken_silence(stream.tally.finish):
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, "an answer without content"))
+        at = loop_now()
+        self._settlement.first_content(at)
+        return Committed(stream=stream, items=tuple(prelude), first_content_at=at)
+
+    # --- whole answers -------------------------------------------------------------------------
+
+    def _judge(self, body: bytes) -> Answered | Failed:
+        endpoint = self._plan.ticket.endpoint
+        target = codec(endpoint.format)
+        try:
+            completion = target.parse_response(body)
+        except WireError as error:
+            return Failed(outcome=self._misshapen(body, error))
+        self._settlement.first_content(loop_now())
+        tally = tally_of(completion)
+        self._tally = tally
+        usage = completion.usage or tally.usage(self._plan.call.facts.prompt_tokens)
+        if completion.finish is None:
+            message = "the answer does not say that it is complete"
+            return Failed(outcome=self._settle(OutcomeClass.TRUNC, message, usage))
+        is_silent = tally.content_deltas == 0 and self._is_broken_silence(completion.finish)
+        if is_silent or tally.is_degenerate():
+            message = "an answer without content" if is_silent else "one character over and over"
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message, usage))
+        outcome = self._settle(OutcomeClass.OK, "ok", usage)
+        return Answered(outcome=outcome, body=body, completion=completion)
+
+    def _misshapen(self, body: bytes, error: WireError) -> Outcome:
+        """Judge a 200 that is not an answer: an error in disguise, or plain rubbish."""
+        endpoint = self._plan.ticket.endpoint
+        if codec(endpoint.format).error_text(body) is not None:
+            fault = self._upstream.classify(endpoint.id, HTTP_OK, {}, body)
+            return self._settlement.settle(fault)
+        message = f"not a valid answer: {error.message} at {error.path}"
+        return self._settle(OutcomeClass.TRUNC, message)
+
+    def _is_broken_silence(self, finish: Finish | None) -> bool:
+        """Return whether an answer without content is a fault.
+
+        A model may have nothing to add after a tool's result, and a length limit, filter or refusal may leave
+        nothing; but a plain stop without a word in answer to a question is a broken model.
+        """
+        return finish is Finish.STOP and not self._plan.is_empty_answer_fine
+
+    # --- verdicts ------------------------------------------------------------------------------
+
+    def _settle(self, cls: OutcomeClass, message: str, usage: Usage | None = None) -> Outcome:
+        from_tally = usage or self._billed()
+        fault = Fault(cls=cls, message=message)
+        return self._settlement.settle(fault, from_tally)
+
+    def _billed(self) -> Usage | None:
+        """Estimate what the provider bills for an attempt that ended without its usage."""
+        if self._response is None or self._response.status != HTTP_OK:
+            return None
+        return self._tally.usage(self._plan.call.facts.prompt_tokens)
+
+    def _timed_out(self) -> Outcome:
+        waited_s = loop_now() - (self._plan.ticket.sent_at or self._plan.ticket.admitted_at)
+        cls = OutcomeClass.CALLER_SHORT if self._plan.limits.is_short else OutcomeClass.HANG
+        return self._settle(cls, f"no content within {waited_s:.3g} s")
+
+    def _cancelled(self) -> None:
+        """The caller left. Leaving after more than the hang budget of silence is the provider's doing."""
+        ticket = self._plan.ticket
+        waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
+        is_hang = self._is_sent and ticket.first_content_at is None and waited_s > ticket.hang_s
+        cls = OutcomeClass.HANG if is_hang else OutcomeClass.CANCEL
+        self._settle(cls, f"the caller left after {waited_s:.3g} s")
+
+
+def tally_of(completion: Completion) -> Tally:
+    """Return the tally of a whole answer."""
+    tally = Tally()
+    for part in completion.parts:
+        match part:
+            case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
+                if text:
+                    tally.note(TextDelta(text=text))
+            case ToolCallPart(id=call_id, name=name):
+                tally.note(ToolCallStart(index=0, id=call_id, name=name))
+    tally.finish = completion.finish
+    return tally
+
+
+def _class_of(error: AttemptError) -> OutcomeClass:
+    match error:
+        case ConnectFailedError():
+            return OutcomeClass.CONNECT
+        case StaleConnectionError():
+            return OutcomeClass.STALE_CONN
+        case ProtocolBrokenError():
+            return OutcomeClass.TRUNC
+        case _:
+            return OutcomeClass.RESET_MID
+
+
+async def _read_all(response: UpstreamResponse, bytes_max: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.read():
+        size += len(chunk)
+        if size > bytes_max:
+            message = f"the answer exceeds {bytes_max} bytes"
+            raise ProtocolBrokenError(message)
+        chunks.append(chunk)
+    return b"".join(chunks)

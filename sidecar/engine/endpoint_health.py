@@ -1,0 +1,117 @@
+"""Everything known of one endpoint: its gates, estimators and calls in flight; and of one host and one account.
+
+Plain holders: each field has its own deciding class in ``core``. They exist so that ``health.py``, the only
+writer, reads as verbs on nouns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sidecar.core.account import AccountSettings
+from sidecar.core.breaker import Breaker, BreakerSettings
+from sidecar.core.latency import LatencyModel, LatencySettings
+from sidecar.core.limit import ConcurrencyLimit, LimitSettings
+from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
+from sidecar.core.retry_tokens import RetryTokenSettings
+from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
+from sidecar.engine.pacer import PacerSettings
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+    from sidecar.core.breaker import Permit
+    from sidecar.domain import Endpoint, EndpointId, ProviderName
+    from sidecar.events import BreakerChanged
+
+RATE_WINDOW_S = 60.0
+RATE_SAMPLES_MAX = 4096
+HOST_SUCCESSES_TO_CLOSE = 1
+"""One answered connection proves a host; its endpoints still have breakers of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """The thresholds of one endpoint."""
+
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    limit: LimitSettings = field(default_factory=LimitSettings)
+    throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+    reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
+    penalty: PenaltySettings = field(default_factory=PenaltySettings)
+    gone_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """Thresholds of all endpoints (``by_endpoint`` overrides ``endpoint``), hosts and accounts."""
+
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+    by_endpoint: Mapping[EndpointId, EndpointSettings] = field(default_factory=dict)
+    host: BreakerSettings = field(
+        default_factory=lambda: BreakerSettings(successes_to_close=HOST_SUCCESSES_TO_CLOSE)
+    )
+    account: AccountSettings = field(default_factory=AccountSettings)
+    retry_tokens: RetryTokenSettings = field(default_factory=RetryTokenSettings)
+    pacers: Mapping[ProviderName, PacerSettings] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Ticket:
+    """Leave to make one attempt; settled exactly once, by ``Health.settle``.
+
+    ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this request.
+    """
+
+    endpoint: Endpoint
+    permit: Permit
+    host_permit: Permit
+    admitted_at: float
+    prompt_tokens: int
+    hang_s: float
+    weight: float = 1.0
+    sent_at: float | None = None
+    first_content_at: float | None = None
+    is_settled: bool = False
+
+
+class EndpointHealth:
+    """One endpoint's gates, estimators and calls in flight."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: EndpointSettings,
+        rng: random.Random,
+        on_change: Callable[[BreakerChanged], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self.settings = settings
+        self.breaker = Breaker(endpoint.id, settings.breaker, rng, on_change)
+        self.limit = ConcurrencyLimit(settings.limit)
+        self.throttle = OverloadThrottle(settings.throttle, rng)
+        self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
+        self.reliability = Reliability(settings.reliability)
+        self.availability = Reliability(settings.reliability)
+        self.penalty = Penalty(settings.penalty)
+        self.in_flight: dict[int, Ticket] = {}
+        self.gone_until: float | None = None
+        self.last_sample_at: float | None = None
+        self.attempts_count = 0
+        self.answered_count = 0
+        self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)
+
+    def note_start(self, now: float) -> None:
+        """Count one attempt by live traffic."""
+        self.attempts_count += 1
+        self._starts.append(now)
+
+    def rate_per_s(self, now: float) -> float:
+        """Return live attempts a second over the last minute."""
+        while self._starts and self._starts[0] < now - RATE_WINDOW_S:
+            self._starts.popleft()
+        return len(self._starts) / RATE_WINDOW_S

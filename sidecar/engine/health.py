@@ -1,0 +1,321 @@
+"""The health registry: the only writer of what is known about endpoints, hosts and accounts.
+
+An attempt asks for a ticket (``admit``), tells when it was sent and when content came, and settles exactly once.
+What an outcome moves is looked up in ``core/outcome.py``; here it is merely carried to the owners of the state:
+three independent gates (host breaker, account block, endpoint breaker), the limiter, the estimators.
+Probes use the same verbs with half the weight, so one classifier serves both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sidecar.core.account import Account
+from sidecar.core.breaker import Breaker, BreakerState
+from sidecar.core.outcome import AccountEffect, LimiterEffect, effects
+from sidecar.core.retry_tokens import RetryTokens
+from sidecar.domain import Gate, OutcomeClass
+from sidecar.engine.endpoint_health import EndpointHealth, Ticket
+from sidecar.engine.pacer import Pacer
+from sidecar.events import AccountChanged
+
+if TYPE_CHECKING:
+    import asyncio
+    import random
+
+    from sidecar.catalogue import Catalogue
+    from sidecar.core.outcome import Effects
+    from sidecar.domain import Endpoint, EndpointId, HostName, Outcome, ProviderName
+    from sidecar.engine.endpoint_health import HealthSettings
+    from sidecar.events import Observer
+
+PROBE_WEIGHT = 0.5
+STALE_RELIABILITY_WEIGHT = 0.25
+"""A verdict from before the last state change still says a little about reliability (RESILIENCE 3.4)."""
+TRIAL_LEASE_SLACK_S = 2.0
+
+
+class Health:
+    """Owns every breaker, block, limiter and estimator."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        settings: HealthSettings,
+        rng: random.Random,
+        observer: Observer,
+    ) -> None:
+        self._settings = settings
+        self._observer = observer
+        self.endpoints: dict[EndpointId, EndpointHealth] = {}
+        self.hosts: dict[HostName, Breaker] = {}
+        self.accounts: dict[ProviderName, Account] = {}
+        self.pacers = {name: Pacer(pace) for name, pace in settings.pacers.items()}
+        self._retry_tokens: dict[HostName, RetryTokens] = {}
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        for endpoint in catalogue.endpoints.values():
+            own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
+            self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
+            if endpoint.host not in self.hosts:
+                self.hosts[endpoint.host] = Breaker(
+                    endpoint.host, settings.host, rng, observer.on_event
+                )
+                self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
+            if endpoint.provider not in self.accounts:
+                self.accounts[endpoint.provider] = Account(settings.account, rng)
+
+    # --- gates ---------------------------------------------------------------------------------
+
+    def gate(self, endpoint: Endpoint, now: float) -> Gate | None:
+        """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side effect."""
+        health = self.endpoints[endpoint.id]
+        if health.gone_until is not None and now < health.gone_until:
+            return Gate.GONE
+        blocked = self.accounts[endpoint.provider].gate(now)
+        if blocked is not None:
+            return blocked
+        if self.hosts[endpoint.host].refusal(now) is not None:
+            return Gate.HOST_OPEN
+        refusal = health.breaker.refusal(now)
+        if refusal is not None:
+            return refusal
+        if health.limit.inflight >= health.limit.value:
+            return Gate.CONCURRENCY
+        return None
+
+    def opens_at(self, endpoint: Endpoint, now: float) -> float | None:
+        """Return when the gates of ``endpoint`` that have a time reopen, None if none is shut."""
+        health = self.endpoints[endpoint.id]
+        times = (
+            health.gone_until,
+            self.accounts[endpoint.provider].blocked_until(now),
+            self.hosts[endpoint.host].reopens_at(now),
+            health.breaker.reopens_at(now),
+        )
+        return max((at for at in times if at is not None and at > now), default=None)
+
+    def admit(
+        self,
+        endpoint: Endpoint,
+        now: float,
+        *,
+        prompt_tokens: int,
+        is_probe: bool = False,
+    ) -> Ticket | Gate:
+        """Take a ticket for one attempt, or say which gate refuses."""
+        refusal = self.gate(endpoint, now)
+        if refusal is not None:
+            return refusal
+        health = self.endpoints[endpoint.id]
+        if not is_probe and not health.throttle.admits(now):
+            return Gate.THROTTLED
+        hang_s = health.latency.hang_s(prompt_tokens, now)
+        lease_s = hang_s + TRIAL_LEASE_SLACK_S
+        host_permit = self.hosts[endpoint.host].admit(now, lease_s=lease_s)
+        if host_permit is None:
+            return Gate.HOST_OPEN
+        permit = health.breaker.admit(now, lease_s=lease_s)
+        if permit is None:
+            self.hosts[endpoint.host].settle(host_permit, fail=None, now=now)
+            return Gate.BREAKER_OPEN
+        assert health.limit.try_acquire(now), "the concurrency gate was open a moment ago"
+        ticket = Ticket(
+            endpoint=endpoint,
+            permit=permit,
+            host_permit=host_permit,
+            admitted_at=now,
+            prompt_tokens=prompt_tokens,
+            hang_s=hang_s,
+            weight=PROBE_WEIGHT if is_probe else 1.0,
+        )
+        health.in_flight[id(ticket)] = ticket
+        if not is_probe:
+            health.note_start(now)
+        return ticket
+
+    # --- evidence ------------------------------------------------------------------------------
+
+    def sent(self, ticket: Ticket, now: float) -> None:
+        """Note that the request leaves now (pacing is over): its clock starts."""
+        ticket.sent_at = now
+
+    def first_content(self, ticket: Ticket, now: float) -> None:
+        """Note the first content of an attempt."""
+        ticket.first_content_at = now
+        health = self.endpoints[ticket.endpoint.id]
+        health.breaker.first_content(ticket.permit, now)
+        health.last_sample_at = now
+        if ticket.sent_at is not None and ticket.weight == 1.0:
+            # A probe's few prompt tokens say little about the latency of real prompts.
+            waited_s = now - ticket.sent_at
+            health.latency.observe_first_content(ticket.prompt_tokens, waited_s, now)
+
+    def chunk_gap(self, ticket: Ticket, gap_s: float, now: float) -> None:
+        """Note the mean time between the tokens of a finished stream, seconds."""
+        self.endpoints[ticket.endpoint.id].latency.observe_gap(gap_s, now)
+
+    def settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Carry ``outcome`` to every owner; a second settlement of the same ticket is a bug."""
+        assert not ticket.is_settled, f"{ticket.endpoint.id}: settled twice"
+        ticket.is_settled = True
+        now = outcome.ended_at
+        health = self.endpoints[ticket.endpoint.id]
+        del health.in_flight[id(ticket)]
+        health.limit.release()
+        effect = effects(outcome.cls, status=outcome.status)
+        is_current = self._settle_breakers(ticket, outcome, effect)
+        self._settle_account(ticket.endpoint, outcome, effect)
+        self._settle_limits(health, ticket, effect, now)
+        self._settle_estimates(health, ticket, outcome, effect, is_current=is_current)
+        self._settle_retry_tokens(ticket, effect)
+        self._wake_one()
+
+    def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
+        now = outcome.ended_at
+        endpoint = ticket.endpoint
+        self.hosts[endpoint.host].settle(
+            ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now
+        )
+        is_unavailable = outcome.status in (503, 529)
+        return self.endpoints[endpoint.id].breaker.settle(
+            ticket.permit,
+            fail=_weighted(effect.endpoint_fail, ticket.weight),
+            now=now,
+            retry_after_s=outcome.retry_after_s
+            if is_unavailable or outcome.cls is OutcomeClass.RATE
+            else None,
+            pushback=outcome.cls is OutcomeClass.RATE,
+        )
+
+    def _settle_account(self, endpoint: Endpoint, outcome: Outcome, effect: Effects) -> None:
+        now = outcome.ended_at
+        account = self.accounts[endpoint.provider]
+        before = account.gate(now)
+        if effect.account is AccountEffect.OK:
+            account.ok(now)
+        elif effect.account is not AccountEffect.NONE:
+            account.block(effect.account, outcome.retry_after_s, now)
+        after = account.gate(now)
+        if after is not before:
+            self._observer.on_event(
+                AccountChanged(
+                    at=now,
+                    provider=endpoint.provider,
+                    reason=after.value if after is not None else "free",
+                    until=account.blocked_until(now),
+                )
+            )
+        if outcome.cls is OutcomeClass.GONE:
+            health = self.endpoints[endpoint.id]
+            health.gone_until = now + health.settings.gone_s
+
+    def _settle_limits(
+        self, health: EndpointHealth, ticket: Ticket, effect: Effects, now: float
+    ) -> None:
+        if effect.limiter is LimiterEffect.GROW:
+            health.limit.grow()
+        elif effect.limiter is LimiterEffect.CUT:
+            health.limit.cut(ticket.admitted_at, now)
+        if effect.is_overload:
+            health.throttle.overloaded(now)
+        elif effect.endpoint_fail == 0.0:
+            health.throttle.accepted(now)
+
+    def _settle_estimates(
+        self,
+        health: EndpointHealth,
+        ticket: Ticket,
+        outcome: Outcome,
+        effect: Effects,
+        *,
+        is_current: bool,
+    ) -> None:
+        now = outcome.ended_at
+        weight = ticket.weight if is_current else ticket.weight * STALE_RELIABILITY_WEIGHT
+        if effect.endpoint_fail is not None:
+            is_ok = effect.endpoint_fail == 0.0
+            share = 1.0 if is_ok else effect.endpoint_fail
+            health.reliability.record(is_ok, weight * share, now)
+            health.last_sample_at = now
+            if is_ok:
+                health.availability.record(ok=True, weight=weight, now=now)
+                health.answered_count += 1 if ticket.weight == 1.0 else 0
+            else:
+                health.penalty.inject(outcome.retry_after_s or 0.0, now)
+        elif outcome.cls is OutcomeClass.RATE:
+            # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
+            health.availability.record(ok=False, weight=weight, now=now)
+            health.penalty.inject(outcome.retry_after_s or 0.0, now)
+        is_censored = outcome.cls in (OutcomeClass.HANG, OutcomeClass.CALLER_SHORT)
+        if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
+            health.latency.observe_waiting(ticket.prompt_tokens, now - ticket.sent_at, now)
+
+    def _settle_retry_tokens(self, ticket: Ticket, effect: Effects) -> None:
+        tokens = self._retry_tokens[ticket.endpoint.host]
+        if effect.endpoint_fail == 0.0:
+            tokens.deposit()
+        elif effect.endpoint_fail is not None:
+            tokens.withdraw()
+
+    def may_retry(self, endpoint_id: EndpointId) -> bool:
+        """Return whether the host of ``endpoint_id`` has retry tokens for a same-host retry."""
+        return self._retry_tokens[self.endpoints[endpoint_id].endpoint.host].may_retry()
+
+    # --- time and operators --------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Count calls that are overdue: they are failures already, before they end (every 250 ms)."""
+        for health in self.endpoints.values():
+            overdue = 0
+            for ticket in health.in_flight.values():
+                if ticket.first_content_at is None and ticket.sent_at is not None:
+                    waited_s = now - ticket.sent_at
+                    health.latency.observe_waiting(ticket.prompt_tokens, waited_s, now)
+                    overdue += waited_s > ticket.hang_s
+            health.breaker.overdue(overdue, now)
+
+    def isolate(self, endpoint_id: EndpointId, now: float) -> None:
+        """Take an endpoint out by hand."""
+        self.endpoints[endpoint_id].breaker.isolate(now)
+
+    def restore(self, endpoint_id: EndpointId, now: float) -> None:
+        """Undo ``isolate``, and forget that the model was gone."""
+        self.endpoints[endpoint_id].breaker.restore(now)
+        self.endpoints[endpoint_id].gone_until = None
+
+    def credential_changed(self, provider: ProviderName, now: float) -> None:
+        """Forget an AUTH or QUOTA block: the credential is a new one."""
+        account = self.accounts[provider]
+        if account.gate(now) in (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA):
+            account.unblock(now)
+            event = AccountChanged(at=now, provider=provider, reason="new credential", until=None)
+            self._observer.on_event(event)
+
+    def is_degraded_state(self, endpoint_id: EndpointId, now: float) -> bool:
+        """Return whether the endpoint's breaker is not plainly closed."""
+        return self.endpoints[endpoint_id].breaker.state(now) is not BreakerState.CLOSED
+
+    # --- waiting for room ----------------------------------------------------------------------
+
+    async def room(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Return when some attempt ended, first come first served: room under a limit may be free."""
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():
+                self._wake_one()
+            raise
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+def _weighted(fail: float | None, weight: float) -> float | None:
+    return None if fail is None else fail * weight

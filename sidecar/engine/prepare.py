@@ -1,0 +1,96 @@
+"""A call's body in the words of the endpoint that is about to be tried; made lazily, endpoint by endpoint.
+
+Same format: the caller's bytes with the model renamed. Another format: through the neutral conversation, parsed
+once a call. What the endpoint cannot express is remembered, for ``x-sidecar-dropped``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sidecar.errors import BadRequestError, WireError
+from sidecar.wire.formats import codec
+
+if TYPE_CHECKING:
+    from sidecar.domain import Call, Endpoint
+    from sidecar.wire.neutral import Conversation
+
+JSON_HEADER = ("content-type", "application/json")
+ACCEPT_STREAM = ("accept", "text/event-stream")
+ACCEPT_JSON = ("accept", "application/json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedBody:
+    """What to send: path below the base URL, headers without credentials, body; and what got lost."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    dropped: tuple[str, ...] = ()
+    is_translated: bool = False
+
+
+class Preparation:
+    """Owns the parsed conversation of one call."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._conversation: Conversation | None = None
+
+    def body_for(self, endpoint: Endpoint, *, max_tokens: int | None) -> PreparedBody:
+        """Return the request for ``endpoint``; ``max_tokens`` clamps the answer where a budget asks for it.
+
+        Raises:
+            BadRequestError: the caller's body cannot be read as its format says (only found when translating).
+        """
+        call = self._call
+        accept = ACCEPT_STREAM if call.facts.is_stream else ACCEPT_JSON
+        if endpoint.format is call.format:
+            return PreparedBody(
+                path=codec(endpoint.format).path,
+                headers=(JSON_HEADER, accept, *call.forward_headers),
+                body=codec(call.format).rewrite_request(
+                    call.body,
+                    model=endpoint.upstream_model,
+                    system=call.route.prompts.get(endpoint.id),
+                    max_tokens=None if max_tokens is None else (endpoint.max_tokens_field, max_tokens),
+                ),
+            )
+        return self._translate(endpoint, accept, max_tokens)
+
+    def _translate(
+        self, endpoint: Endpoint, accept: tuple[str, str], max_tokens: int | None
+    ) -> PreparedBody:
+        conversation = self._parsed()
+        prompt = self._call.route.prompts.get(endpoint.id)
+        if prompt is not None:
+            conversation = replace(conversation, system=(prompt,))
+        if max_tokens is not None:
+            conversation = replace(conversation, max_tokens=max_tokens)
+        target = codec(endpoint.format)
+        try:
+            rendered = target.render_request(
+                conversation,
+                model=endpoint.upstream_model,
+                is_stream=self._call.facts.is_stream,
+                max_tokens_field=endpoint.max_tokens_field,
+            )
+        except WireError as error:
+            raise BadRequestError(error.message, path=error.path) from error
+        return PreparedBody(
+            path=target.path,
+            headers=(JSON_HEADER, accept),
+            body=rendered.body,
+            dropped=rendered.dropped,
+            is_translated=True,
+        )
+
+    def _parsed(self) -> Conversation:
+        if self._conversation is None:
+            try:
+                self._conversation = codec(self._call.format).parse_request(self._call.body)
+            except WireError as error:
+                raise BadRequestError(error.message, path=error.path) from error
+        return self._conversation
