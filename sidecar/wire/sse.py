@@ -30,7 +30,7 @@ _EVENT_BYTES_MAX = 8 * 1024 * 1024
 class SseEvent:
     """One event: ``raw`` bytes with the blank line that closes it, its name, its data lines.
 
-    Data lines are joined by LF. ``data`` is None for events that say nothing (comments, blank lines).
+    Data lines are joined by LF; ``data`` is None where there are none (comments, blank lines).
     """
 
     raw: bytes
