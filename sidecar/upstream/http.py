@@ -1,0 +1,247 @@
+"""Providers over HTTP: aiohttp behind the engine's port.
+
+Decisions: two sessions, one that keeps connections alive and one that never does, for the retry
+after a stale connection. No total or read timeout: only connecting is limited here, the engine's
+timers bound the rest by cancelling, which cuts the connection. Nothing is sent that aiohttp would
+add by itself: no cookies, no compression, no environment credentials (``trust_env`` would read
+``.netrc``, so proxies are passed by hand), no redirects, since they would carry the key elsewhere.
+Caller headers pass through the kind's list alone.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import urllib.request
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from sidecar import clock
+from sidecar.errors import AttemptError, ConfigError
+from sidecar.upstream.classify import classify
+from sidecar.upstream.failures import TRANSLATED, translate
+from sidecar.upstream.http_response import HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import SimpleNamespace
+
+    from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
+    from sidecar.engine.ports import OutboundRequest
+    from sidecar.upstream.credentials import Credential
+    from sidecar.upstream.kinds import Kind
+
+_KEEPALIVE_S: Final = 55.0  # below the 60 s after which common load balancers drop idle connections
+_READ_BUFFER_BYTES: Final = 65_536
+_BODY_IN_ONE_WRITE_BYTES_MAX: Final = (
+    1_048_576  # aiohttp warns above: one write would hold the loop
+)
+_AUTO_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_ENGINE_HEADERS: Final = frozenset({"accept", "content-type", "traceparent", "tracestate"})
+_ALWAYS_SENT: Final = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "user-agent": "llm-resilience-sidecar",
+}
+_KEY_CHARS_TO_MASK_MIN: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTarget:
+    """Where a provider is and how to enter; ``base_url`` with or without a trailing slash."""
+
+    name: ProviderName
+    kind: Kind
+    base_url: str
+    credential: Credential | None = None
+    verify_tls: bool = True
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one request came; written by the trace hooks."""
+
+    is_connecting: bool = True
+    was_reused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """A provider's target with what is computed from it once."""
+
+    target: ProviderTarget
+    proxy: URL | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class HttpUpstream:
+    """The providers of a configuration: ``start`` it under its loop, ``aclose`` it at the end.
+
+    Raises:
+        ConfigError: a base URL is not an HTTP URL.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[ProviderName, ProviderTarget],
+        endpoints: Mapping[EndpointId, Endpoint],
+    ) -> None:
+        self._entries = {name: _entry(target) for name, target in providers.items()}
+        self._provider_of = {name: endpoint.provider for name, endpoint in endpoints.items()}
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the sessions; they belong to the running loop."""
+        self._kept = _session(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=30)
+        )
+        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=30))
+
+    async def aclose(self) -> None:
+        """Close every connection; may repeat."""
+        for session in (self._kept, self._fresh):
+            if session is not None:
+                await session.close()
+
+    async def open(self, request: OutboundRequest, *, connect_s: float) -> HttpResponse:
+        """Send ``request`` and return once the head is in; raises as the port says."""
+        entry = self._entries[self._provider_of[request.endpoint]]
+        session = self._fresh if request.needs_fresh_connection else self._kept
+        if session is None:
+            raise RuntimeError("open() before start()")
+        progress = _Progress()
+        try:
+            response = await session.request(
+                request.method,
+                _url(entry.target.base_url, request.path),
+                data=_payload(request.body),
+                headers=_request_headers(entry, request),
+                timeout=aiohttp.ClientTimeout(connect=connect_s, ceil_threshold=math.inf),
+                ssl=entry.target.verify_tls,
+                proxy=entry.proxy,
+                allow_redirects=False,
+                trace_request_ctx=progress,
+            )
+        except TRANSLATED as error:
+            raise translate(
+                error,
+                is_connecting=progress.is_connecting,
+                was_reused=progress.was_reused,
+                bytes_seen=_head_bytes_seen(error),
+            ) from error
+        try:
+            return HttpResponse(response)
+        except AttemptError:
+            response.close()
+            raise
+
+    def classify(
+        self, endpoint: EndpointId, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Fault:
+        """Say what a failed answer means, by the table of the provider's kind; never raises."""
+        target = self._entries[self._provider_of[endpoint]].target
+        key = "" if target.credential is None else target.credential.value()
+        if len(key) >= _KEY_CHARS_TO_MASK_MIN:
+            body = body.replace(key.encode("latin-1"), b"***")
+        return classify(target.kind, status, headers, body, clock.wall())
+
+    def free_probe_path(self, endpoint: EndpointId) -> str | None:
+        """Return the path of a GET that costs nothing, None if the provider has none."""
+        return self._entries[self._provider_of[endpoint]].target.kind.free_probe_path
+
+    def credential_version(self, provider: ProviderName) -> int:
+        """Return a number that grows when the provider's key changed; 0 without a key."""
+        credential = self._entries[provider].target.credential
+        return 0 if credential is None else credential.version
+
+
+# --- what goes out -----------------------------------------------------------------------------
+
+
+def _entry(target: ProviderTarget) -> _Entry:
+    try:
+        url = URL(target.base_url)
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host or url.user or url.password:
+        problem = f"providers.{target.name}.base_url: expected http(s)://host/…, without a user"
+        raise ConfigError((problem,))
+    headers = {**_ALWAYS_SENT, **dict(target.kind.fixed_headers)}
+    return _Entry(target=target, proxy=_proxy_for(url), headers=headers)
+
+
+def _proxy_for(url: URL) -> URL | None:
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if not proxy or urllib.request.proxy_bypass(url.host or ""):
+        return None
+    return URL(proxy)
+
+
+def _request_headers(entry: _Entry, request: OutboundRequest) -> dict[str, str]:
+    kind = entry.target.kind
+    headers = dict(entry.headers)
+    if request.body is not None:
+        headers["content-type"] = "application/json"
+    for name, value in request.headers:
+        lowered = name.lower()
+        if lowered in kind.forward_headers or lowered in _ENGINE_HEADERS:
+            headers[lowered] = value
+    if entry.target.credential is not None:
+        headers[kind.auth_header] = kind.auth_prefix + entry.target.credential.value()
+    return headers
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: str, path: str) -> URL:
+    return URL(base_url.rstrip("/") + path)
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    if body is None or len(body) <= _BODY_IN_ONE_WRITE_BYTES_MAX:
+        return body
+    return io.BytesIO(body)
+
+
+# --- what comes in -----------------------------------------------------------------------------
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=_AUTO_HEADERS,
+        auto_decompress=False,
+        read_bufsize=_READ_BUFFER_BYTES,
+        trace_configs=[_progress_trace()],
+    )
+
+
+def _progress_trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_reused)
+    trace.on_connection_create_end.append(_note_created)
+    return trace
+
+
+async def _note_reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.is_connecting = False
+    context.trace_request_ctx.was_reused = True
+
+
+async def _note_created(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.is_connecting = False
+    context.trace_request_ctx.was_reused = False  # aiohttp itself may have replaced a dead one
+
+
+def _head_bytes_seen(error: BaseException) -> int:
+    """Tell from aiohttp's error whether a part of the head had come: then it carries that part."""
+    is_partial = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(
+        error.message, str
+    )
+    return 1 if is_partial else 0

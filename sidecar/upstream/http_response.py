@@ -1,0 +1,96 @@
+"""One answer under way: bytes off the wire, and an end that can be trusted.
+
+An end of the body that the framing did not announce is an error, never an end: aiohttp finds short
+and cut bodies itself, but a reset of a body framed by the connection's end alone looks to it like
+that end. A response that is dropped early takes its connection along, since what is left on it
+belongs to nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from sidecar.errors import ConnectionBrokenError
+from sidecar.upstream.failures import TRANSLATED, translate
+from sidecar.upstream.inflate import Inflater
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.client_proto import ResponseHandler
+
+_WITHHELD: Final = frozenset({"set-cookie", "content-encoding"})
+
+
+class HttpResponse:
+    """An answer under way, see ``engine.ports.UpstreamResponse``."""
+
+    __slots__ = ("_inflater", "_is_ended", "_protocol", "_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._is_ended = False
+        self._protocol = _close_delimited(response)
+        self.status = response.status
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        self._inflater = None if encoding in {"identity", ""} else Inflater(encoding)
+        self.headers: Mapping[str, str] = _plain_headers(response)
+
+    async def read(self) -> bytes:
+        """Return the next bytes, ``b""`` at a proper end; raises as the port says."""
+        if self._inflater is None:
+            return await self._read_wire()
+        while True:
+            data = b"" if self._inflater.has_pending else await self._read_wire()
+            if not data and not self._inflater.has_pending:
+                self._inflater.finish()
+                return b""
+            piece = self._inflater.feed(data)
+            if piece:
+                return piece
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else cut it; may repeat."""
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None and not self._is_ended:
+            connection.transport.abort()
+        self._response.close()
+
+    async def _read_wire(self) -> bytes:
+        if self._is_ended:
+            return b""
+        try:
+            data = await self._response.content.readany()
+        except TRANSLATED as error:
+            raise translate(error, is_connecting=False, was_reused=False, bytes_seen=1) from error
+        if not data:
+            self._check_end()
+            self._is_ended = True
+        return data
+
+    def _check_end(self) -> None:
+        """Tell a reset from an end, where the connection's end alone frames the body."""
+        if self._protocol is None:
+            return
+        error = self._protocol.exception()
+        if error is not None and not isinstance(error, aiohttp.ServerDisconnectedError):
+            raise ConnectionBrokenError("the connection was reset within the body") from error
+
+
+def _plain_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        lowered = name.lower()
+        if lowered not in _WITHHELD:
+            headers[lowered] = f"{headers[lowered]}, {value}" if lowered in headers else value
+    return headers
+
+
+def _close_delimited(response: aiohttp.ClientResponse) -> ResponseHandler | None:
+    """Return the protocol whose end is the body's only frame, None if the body has a better one."""
+    framing = response.headers
+    if "content-length" in framing or "transfer-encoding" in framing:
+        return None
+    return None if response.connection is None else response.connection.protocol
