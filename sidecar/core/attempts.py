@@ -1,0 +1,298 @@
+"""What a call does next: start an attempt, wait, or give up, and why (RESILIENCE 3.9).
+
+A pure function of what was tried: the engine runs the attempt or the wait, appends what came of it,
+and asks again, so every path through retries and failover can be tested as a table. Asked only
+while nothing was committed.
+
+* A connection that was dead before it was used is tried again at once on a fresh one, free of
+  charge (gRPC's transparent retry).
+* A failure goes to another endpoint; to another account if the credential was refused, to another
+  host if connecting failed. Nobody is asked twice, unless the route has nobody else: then the same
+  endpoint, after a jittered wait, as far as the host's retry tokens allow (gRPC A6). Equal jitter,
+  as full jitter against a per-minute limit burns every retry in seconds (aws-sdk-net #4341).
+* A wait is never longer than a third of what is left.
+
+How long a wait has lasted is read from the clock: once the least wait has passed since the failure,
+asking again says start. So the function needs no memory, and a hedge can later be one more step
+beside ``Start``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from sidecar.core.exclusions import exclusions
+from sidecar.core.outcome import Next, effects
+from sidecar.domain import Gate, OutcomeClass
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sidecar.core.routing import Choice, EndpointView
+    from sidecar.domain import Endpoint, EndpointId, Outcome, Route
+
+    Choose = Callable[[Mapping[EndpointId, Gate]], Choice]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSettings:
+    """Numbers of the attempt question.
+
+    * ``attempts_max`` 3: an upper bound for every route; with three failures, a fourth endpoint
+      rarely helps.
+    * ``transparent_max`` 1: a second dead connection in a row is no coincidence.
+    * ``min_useful_s`` 0.3: less time, or half a first token, starts nothing that could end well.
+    * ``backoff_base_s`` 0.25, ``backoff_max_s`` 4: waits before the same endpoint is tried again.
+    * ``retry_after_wait_max_s`` 10: a caller would rather hear no than wait longer.
+    """
+
+    attempts_max: int = 3
+    transparent_max: int = 1
+    min_useful_s: float = 0.3
+    backoff_base_s: float = 0.25
+    backoff_max_s: float = 4.0
+    retry_after_wait_max_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """An attempt that ended. ``is_transparent``: it was the free repetition, not counted."""
+
+    endpoint: Endpoint
+    outcome: Outcome
+    is_transparent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start an attempt at ``view``; ``kind`` is first, retry, failover or transparent.
+
+    ``next_view`` is whom to leave room for, None if this is the last attempt the call may make.
+    """
+
+    endpoint_id: EndpointId
+    kind: str
+    needs_fresh_connection: bool
+    view: EndpointView
+    next_view: EndpointView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitUntil:
+    """Ask again at ``at``; ``reason`` is rate, pushback, backoff or gate."""
+
+    at: float
+    reason: str
+
+
+class FailReason(Enum):
+    """Why a call gives up."""
+
+    DEADLINE = "deadline"
+    EXHAUSTED = "exhausted"
+    NOTHING_ELIGIBLE = "nothing_eligible"
+    CALLER_FAULT = "caller_fault"
+    INFEASIBLE = "infeasible"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    """Give up."""
+
+    reason: FailReason
+
+
+Step = Start | WaitUntil | Fail
+
+_INFEASIBLE_GATES = frozenset(
+    {Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN, Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL}
+)
+_NOT_WORTH_REPEATING = frozenset({OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE})
+"""The same credential and model will be refused again in a second."""
+
+
+def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
+    *,
+    records: Sequence[AttemptRecord],
+    choose: Choose,
+    route: Route,
+    deadline_at: float,
+    now: float,
+    rng: random.Random,
+    may_retry: Callable[[EndpointId], bool],
+    settings: AttemptSettings,
+) -> Step:
+    """Return what to do now.
+
+    Args:
+        records: attempts so far, in order, every one ended without a commit.
+        choose: asks the router with the given endpoints excluded; may be called twice.
+        route: the call's route.
+        deadline_at: the call's deadline.
+        now: the time.
+        rng: for the jitter of waits.
+        may_retry: whether the endpoint's host has retry tokens left.
+        settings: the numbers.
+    """
+    question = _Question(records, choose, route, deadline_at, now, settings)
+    if now >= deadline_at:
+        return Fail(reason=FailReason.DEADLINE)
+    if not records:
+        return question.arrival()
+    refusal = question.refusal()
+    if refusal is not None:
+        return refusal
+    return question.transparent() or question.failover() or question.retry(rng, may_retry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What was tried and what time it is; answered once."""
+
+    records: Sequence[AttemptRecord]
+    choose: Choose
+    route: Route
+    deadline_at: float
+    now: float
+    settings: AttemptSettings
+
+    def arrival(self) -> Step:
+        """The first attempt; it waits only for an account that named its time."""
+        choice = self.choose({})
+        if choice.ranked:
+            return self._start(choice.ranked, "first")
+        if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
+            return Fail(reason=FailReason.INFEASIBLE)
+        opens_at = choice.rate_opens_at
+        if opens_at is not None and self.now < opens_at <= self.now + self._wait_max_s():
+            return WaitUntil(at=opens_at, reason="rate")
+        return Fail(reason=FailReason.NOTHING_ELIGIBLE)
+
+    def refusal(self) -> Fail | None:
+        """Outcomes after which no endpoint could help."""
+        outcome = self.records[-1].outcome
+        # It may have been cut to leave room for another: the deadline decides, not the class.
+        if outcome.cls is OutcomeClass.CALLER_SHORT:
+            return None
+        match effects(outcome.cls, status=outcome.status).next:
+            case Next.CALLER:
+                return Fail(reason=FailReason.CALLER_FAULT)
+            case Next.STOP | Next.NONE:
+                return Fail(reason=FailReason.EXHAUSTED)
+            case _:
+                return None
+
+    def transparent(self) -> Start | None:
+        """The free repetition on a fresh connection, if the endpoint still takes calls."""
+        last = self.records[-1]
+        used = len(self.records) - self._counted()
+        is_stale = effects(last.outcome.cls, status=last.outcome.status).next is Next.SAME_FRESH
+        if not is_stale or used >= self.settings.transparent_max:
+            return None
+        earlier = {record.endpoint.id: Gate.TRIED for record in self.records}
+        del earlier[last.endpoint.id]
+        ranked = self.choose(earlier).ranked
+        same = [view for view in ranked if view.endpoint.id == last.endpoint.id]
+        if not same:
+            return None
+        others = [view for view in ranked if view.endpoint.id != last.endpoint.id]
+        can_follow = bool(others) and self._counted() < self._attempts_max()
+        return Start(
+            endpoint_id=last.endpoint.id,
+            kind="transparent",
+            needs_fresh_connection=True,
+            view=same[0],
+            next_view=others[0] if can_follow else None,
+        )
+
+    def failover(self) -> Step | None:
+        """Another endpoint, None if there is none."""
+        if self._counted() >= self._attempts_max():
+            return Fail(reason=FailReason.EXHAUSTED)
+        excluded: Mapping[EndpointId, Gate] = {
+            record.endpoint.id: Gate.TRIED for record in self.records
+        }
+        choice = self.choose(excluded)
+        related = exclusions(self.records, (view.endpoint for view in choice.ranked))
+        if related:
+            choice = self.choose({**excluded, **related})
+        if choice.ranked:
+            return self._start(choice.ranked, "failover")
+        if _is_late(choice) or self.records[-1].outcome.cls is OutcomeClass.CALLER_SHORT:
+            return Fail(reason=FailReason.DEADLINE)
+        return None
+
+    def retry(self, rng: random.Random, may_retry: Callable[[EndpointId], bool]) -> Step:
+        """The same endpoint after a wait, where the route has no other."""
+        last = self.records[-1]
+        is_alone = len(self.route.endpoints()) == 1
+        is_worth_it = last.outcome.cls not in _NOT_WORTH_REPEATING
+        if not (is_alone and is_worth_it and may_retry(last.endpoint.id)):
+            return Fail(reason=FailReason.EXHAUSTED)
+        if self.now < last.outcome.ended_at + self._least_wait_s():
+            wait = self._wait(rng)
+            return self._bounded(wait) if isinstance(wait, WaitUntil) else wait
+        choice = self.choose({})
+        if choice.ranked:
+            return self._start(choice.ranked, "retry")
+        if _is_late(choice):
+            return Fail(reason=FailReason.DEADLINE)
+        opens_at = choice.soonest_opens_at
+        if opens_at is None or not self.now < opens_at <= self.now + self._wait_max_s():
+            return Fail(reason=FailReason.EXHAUSTED)
+        return self._bounded(WaitUntil(at=opens_at, reason="gate"))
+
+    def _counted(self) -> int:
+        return sum(1 for record in self.records if not record.is_transparent)
+
+    def _attempts_max(self) -> int:
+        return min(self.settings.attempts_max, self.route.attempts_max)
+
+    def _wait_max_s(self) -> float:
+        return min((self.deadline_at - self.now) / 3.0, self.settings.retry_after_wait_max_s)
+
+    def _least_wait_s(self) -> float:
+        retry_after_s = self.records[-1].outcome.retry_after_s
+        return self._backoff_s() / 2.0 if retry_after_s is None else retry_after_s
+
+    def _wait(self, rng: random.Random) -> WaitUntil | Fail:
+        outcome = self.records[-1].outcome
+        if outcome.retry_after_s is None:
+            half_s = self._backoff_s() / 2.0
+            return WaitUntil(
+                at=outcome.ended_at + half_s + rng.uniform(0.0, half_s), reason="backoff"
+            )
+        at = outcome.ended_at + outcome.retry_after_s
+        if at - self.now > self._wait_max_s():
+            return Fail(reason=FailReason.EXHAUSTED)
+        return WaitUntil(at=at, reason="pushback")
+
+    def _bounded(self, wait: WaitUntil) -> WaitUntil | Fail:
+        """A wait after which nothing useful fits is not worth it."""
+        if wait.at + self.settings.min_useful_s > self.deadline_at:
+            return Fail(reason=FailReason.DEADLINE)
+        return wait
+
+    def _backoff_s(self) -> float:
+        doubled_s = self.settings.backoff_base_s * 2.0 ** max(0, self._counted() - 1)
+        return min(self.settings.backoff_max_s, doubled_s)
+
+    def _start(self, ranked: tuple[EndpointView, ...], kind: str) -> Start | Fail:
+        useful_s = min(self.settings.min_useful_s, min(view.ttft_s for view in ranked) / 2.0)
+        if self.deadline_at - self.now < useful_s:
+            return Fail(reason=FailReason.DEADLINE)
+        can_follow = len(ranked) > 1 and self._counted() + 1 < self._attempts_max()
+        return Start(
+            endpoint_id=ranked[0].endpoint.id,
+            kind=kind,
+            needs_fresh_connection=False,
+            view=ranked[0],
+            next_view=ranked[1] if can_follow else None,
+        )
+
+
+def _is_late(choice: Choice) -> bool:
+    return any(gate is Gate.TOO_SLOW for _, gate in choice.rejected)

@@ -1,0 +1,257 @@
+"""How long an endpoint takes: to its first content, between tokens, and when it counts as hung.
+
+Time to first content is modelled as ``a + b * prompt_tokens`` by exponentially weighted least
+squares, so that long prompts do not look like a slow endpoint (RESILIENCE 3.3). What the model
+cannot explain is a ratio; its fast, asymmetric average ``g`` (log domain: up in seconds, down in
+half a minute, as in Peak-EWMA) says how slow the endpoint is *now*. Calls that still wait count
+too, as censored samples: a hanging endpoint completes nothing and would otherwise look healthy
+until its calls end.
+
+Beyond the references, ``g`` fades when nothing is measured: traffic leaves a slow endpoint, and a
+level remembered for ever could not be lived down.
+
+Quantiles come from the last hundred samples: enough for a bound that is clamped anyway, cheap to
+sort.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import ceil, exp, log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySettings:
+    """Numbers of the latency model.
+
+    * ``trend_s`` 1800: memory of the least squares; providers drift over hours.
+    * ``prior_ttft_s`` 1, ``prior_ttft_reasoning_s`` 5: first content before anything is known,
+      worth ``prior_weight`` 0.5 samples, so that the first measurement already outweighs it.
+    * ``token_s`` 0.0002: fallback for ``b``, seconds a prompt token; ``slope_spread_tokens`` 1000:
+      prompt sizes must spread this far for one sample to weigh as much as the fallback.
+    * ``ratio_min`` 0.2, ``ratio_max`` 8: one sample moves ``g`` no further.
+    * ``level_up_s`` 5, ``level_up_min`` 0.3, ``level_down_s`` 30: believe slowness at once,
+      recovery gradually.
+    * ``level_idle_s`` 300: ``g`` fades at the pace at which reliability forgets.
+    * ``gap_prior_s`` 0.02, ``gap_decay_s`` 60: seconds between tokens.
+    * ``window_max`` 100: samples kept for quantiles; ``quantile`` 0.99.
+    * ``hang_factor`` 3 times the quantile, within ``hang_min_s`` 8 and ``hang_max_s`` 60;
+      ``hang_unknown_s`` 30 before ``hang_samples_min`` 30 samples; all times
+      ``hang_reasoning_factor`` 3 for models that think.
+    * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
+      ``stall_max_s`` 30.
+    * sluggish: ``sluggish_share`` 0.6 of the last ``sluggish_window`` 8 samples over
+      ``sluggish_ratio`` 4 times the model and over ``sluggish_ttft_s`` 5; samples older than
+      ``sluggish_age_s`` 600 no longer count.
+    """
+
+    trend_s: float = 1800.0
+    prior_ttft_s: float = 1.0
+    prior_ttft_reasoning_s: float = 5.0
+    prior_weight: float = 0.5
+    token_s: float = 0.0002
+    slope_spread_tokens: float = 1000.0
+    ratio_min: float = 0.2
+    ratio_max: float = 8.0
+    level_up_s: float = 5.0
+    level_up_min: float = 0.3
+    level_down_s: float = 30.0
+    level_idle_s: float = 300.0
+    gap_prior_s: float = 0.02
+    gap_decay_s: float = 60.0
+    window_max: int = 100
+    quantile: float = 0.99
+    hang_factor: float = 3.0
+    hang_min_s: float = 8.0
+    hang_max_s: float = 60.0
+    hang_unknown_s: float = 30.0
+    hang_samples_min: int = 30
+    hang_reasoning_factor: float = 3.0
+    stall_factor: float = 30.0
+    stall_min_s: float = 10.0
+    stall_max_s: float = 30.0
+    sluggish_share: float = 0.6
+    sluggish_window: int = 8
+    sluggish_ratio: float = 4.0
+    sluggish_ttft_s: float = 5.0
+    sluggish_age_s: float = 600.0
+
+
+_DEFAULTS = LatencySettings()
+_TTFT_LEAST_S = 0.001
+"""The model never predicts nothing: ratios divide by it."""
+
+
+class LatencyModel:
+    """Latency of one endpoint. Owns the trend, the level ``g``, the token gap, bounded windows."""
+
+    def __init__(
+        self, settings: LatencySettings = _DEFAULTS, *, is_reasoning: bool = False
+    ) -> None:
+        self._settings = settings
+        self._is_reasoning = is_reasoning
+        self._trend = _Trend(
+            settings, settings.prior_ttft_reasoning_s if is_reasoning else settings.prior_ttft_s
+        )
+        self._level = 0.0
+        self._level_at: float | None = None
+        self._gap_s = settings.gap_prior_s
+        self._gap_at: float | None = None
+        self._ratios = _Window(settings.window_max, settings.quantile)
+        self._gaps = _Window(settings.window_max, settings.quantile)
+        self._recent: deque[tuple[float, bool]] = deque(maxlen=settings.sluggish_window)
+        self.samples = 0
+
+    def observe_first_content(
+        self, prompt_tokens: int, ttft_s: float, now: float, *, weight: float = 1.0
+    ) -> None:
+        """Record one time to first content; ``weight`` below 1 for weaker evidence."""
+        settings = self._settings
+        self._trend.add(prompt_tokens, ttft_s, weight, now)
+        # The ratio is taken after the update: the first samples must not both move the model and
+        # look like outliers against the prior it just left.
+        ratio = ttft_s / self.typical_ttft_s(prompt_tokens)
+        self._move_level(self._clamped_log(ratio), weight, now)
+        self._ratios.add(ratio)
+        is_slow = ratio > settings.sluggish_ratio and ttft_s > settings.sluggish_ttft_s
+        self._recent.append((now, is_slow))
+        self.samples += 1
+
+    def observe_waiting(self, prompt_tokens: int, elapsed_s: float, now: float) -> None:
+        """Record that a call waited ``elapsed_s`` without content: the level is at least that."""
+        waited = self._clamped_log(elapsed_s / self.typical_ttft_s(prompt_tokens))
+        if waited > self.level(now):
+            self._level = waited
+            self._level_at = now
+
+    def observe_gap(self, itl_s: float, now: float) -> None:
+        """Record the mean seconds between tokens of one stream."""
+        share = 1.0
+        if self._gap_at is not None:
+            share = 1.0 - exp(-max(0.0, now - self._gap_at) / self._settings.gap_decay_s)
+        self._gap_s += share * (itl_s - self._gap_s)
+        self._gap_at = now
+        self._gaps.add(itl_s)
+
+    def ttft_s(self, prompt_tokens: int, now: float) -> float:
+        """Return the time to first content expected now, seconds."""
+        return self.typical_ttft_s(prompt_tokens) * exp(self.level(now))
+
+    def typical_ttft_s(self, prompt_tokens: int) -> float:
+        """Return the time to first content of an ordinary hour, seconds."""
+        return self._trend.predict_s(prompt_tokens)
+
+    def itl_s(self, now: float) -> float:  # noqa: ARG002 - as the others
+        """Return the expected seconds between tokens."""
+        return self._gap_s
+
+    def level(self, now: float) -> float:
+        """Return ``g``: the natural log of how many times slower than usual the endpoint is now."""
+        if self._level_at is None:
+            return 0.0
+        return self._level * exp(-max(0.0, now - self._level_at) / self._settings.level_idle_s)
+
+    def hang_s(self, prompt_tokens: int, now: float) -> float:  # noqa: ARG002 - as the others
+        """Return how long a call may show no content before the endpoint is to blame, seconds.
+
+        With a typical 1 s and a worst hundredth at twice that: 3 * 2 * 1 = 6, raised to 8.
+        """
+        settings = self._settings
+        typical_s = self.typical_ttft_s(prompt_tokens)
+        if self.samples < settings.hang_samples_min:
+            # A prompt so long that even the fallback slope needs more is not a hang.
+            least_s, wanted_s = settings.hang_unknown_s, settings.hang_factor * typical_s
+        else:
+            least_s = settings.hang_min_s
+            wanted_s = settings.hang_factor * self._ratios.quantile() * typical_s
+        hang_s = min(settings.hang_max_s, max(least_s, wanted_s))
+        return hang_s * settings.hang_reasoning_factor if self._is_reasoning else hang_s
+
+    def stall_s(self, now: float) -> float:  # noqa: ARG002 - as the others
+        """Return how long a running stream may bring no content, seconds."""
+        settings = self._settings
+        gap_s = self._gaps.quantile() if self._gap_at is not None else settings.gap_prior_s
+        return min(settings.stall_max_s, max(settings.stall_min_s, settings.stall_factor * gap_s))
+
+    def is_sluggish(self, now: float) -> bool:
+        """Return whether most recent answers began far later than usual (soft ejection)."""
+        settings = self._settings
+        oldest_at = now - settings.sluggish_age_s
+        slow = sum(1 for at, is_slow in self._recent if is_slow and at >= oldest_at)
+        return slow >= ceil(settings.sluggish_share * settings.sluggish_window)
+
+    def _clamped_log(self, ratio: float) -> float:
+        return log(min(self._settings.ratio_max, max(self._settings.ratio_min, ratio)))
+
+    def _move_level(self, target: float, weight: float, now: float) -> None:
+        settings = self._settings
+        current = self.level(now)
+        elapsed_s = None if self._level_at is None else max(0.0, now - self._level_at)
+        if elapsed_s is None:
+            share = 1.0
+        elif target > current:
+            share = max(settings.level_up_min, 1.0 - exp(-elapsed_s / settings.level_up_s))
+        else:
+            share = 1.0 - exp(-elapsed_s / settings.level_down_s)
+        self._level = current + min(1.0, share * weight) * (target - current)
+        self._level_at = now
+
+
+class _Trend:
+    """Exponentially weighted least squares of seconds over tokens, shrunk towards a prior."""
+
+    def __init__(self, settings: LatencySettings, prior_s: float) -> None:
+        self._settings = settings
+        self._prior_s = prior_s
+        self._at: float | None = None
+        self._weight = 0.0
+        self._x = self._y = self._xx = self._xy = 0.0
+
+    def add(self, tokens: int, seconds: float, weight: float, now: float) -> None:
+        if self._at is not None:
+            decay = exp(-max(0.0, now - self._at) / self._settings.trend_s)
+            self._weight *= decay
+            self._x *= decay
+            self._y *= decay
+            self._xx *= decay
+            self._xy *= decay
+        self._at = now
+        self._weight += weight
+        self._x += weight * tokens
+        self._y += weight * seconds
+        self._xx += weight * tokens * tokens
+        self._xy += weight * tokens * seconds
+
+    def predict_s(self, tokens: int) -> float:
+        """Ridge on the slope, half a sample of prior on the intercept; neither goes below zero."""
+        settings = self._settings
+        slope_s = settings.token_s
+        if self._weight > 0.0:
+            spread = max(0.0, self._xx - self._x * self._x / self._weight)
+            together = self._xy - self._x * self._y / self._weight
+            ridge = settings.slope_spread_tokens**2
+            slope_s = max(0.0, (together + ridge * slope_s) / (spread + ridge))
+        rest_s = self._y - slope_s * self._x + settings.prior_weight * self._prior_s
+        intercept_s = max(0.0, rest_s / (self._weight + settings.prior_weight))
+        return max(_TTFT_LEAST_S, intercept_s + slope_s * tokens)
+
+
+class _Window:
+    """The last values, and a quantile of them that is sorted out only when asked after a change."""
+
+    def __init__(self, size_max: int, share: float) -> None:
+        self._values: deque[float] = deque(maxlen=size_max)
+        self._share = share
+        self._known: float | None = None
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+        self._known = None
+
+    def quantile(self) -> float:
+        """Return the smallest value that at least ``share`` of the window does not exceed."""
+        if self._known is None:
+            ordered = sorted(self._values)
+            self._known = ordered[max(0, ceil(self._share * len(ordered)) - 1)]
+        return self._known
