@@ -38,10 +38,13 @@ from sidecar.wire.neutral import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sidecar.core.timers import AttemptLimits
     from sidecar.domain import Call, Usage
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.health import Health
+    from sidecar.engine.pacer import Pacer
     from sidecar.engine.ports import Upstream, UpstreamResponse
     from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.stream import Item
@@ -73,6 +76,7 @@ class Committed:
     stream: UpstreamStream
     items: tuple[Item, ...]
     first_content_at: float
+    limits: AttemptLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +93,17 @@ AttemptResult = Answered | Committed | Failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptPlan:
-    """Everything decided before an attempt is made."""
+    """Everything decided before an attempt is made.
+
+    ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
+    """
 
     call: Call
     ticket: Ticket
     kind: str
     request: PreparedBody
-    limits: AttemptLimits
+    limits_from: Callable[..., AttemptLimits]
+    pacer: Pacer | None
     is_empty_answer_fine: bool
     needs_fresh_connection: bool = False
 
@@ -113,9 +121,13 @@ class Settlement:
         """Return whether the verdict has been given."""
         return self.plan.ticket.is_settled
 
-    def first_content(self, now: float) -> None:
-        """Note the first content."""
-        self._health.first_content(self.plan.ticket, now)
+    def sent(self, now: float) -> None:
+        """Note that the request leaves."""
+        self._health.sent(self.plan.ticket, now)
+
+    def first_content(self, now: float, *, made_tokens: int = 0) -> None:
+        """Note the first content; of a plain answer with all the tokens it is made of."""
+        self._health.first_content(self.plan.ticket, now, made_tokens=made_tokens)
 
     def chunk_gap(self, gap_s: float, now: float) -> None:
         """Note the mean time between tokens."""
@@ -157,7 +169,7 @@ class Attempt:
         self._upstream = upstream
         self._timer = timer
         self._response: UpstreamResponse | None = None
-        self._is_sent = False
+        self._limits: AttemptLimits | None = None
         self._tally = Tally()
 
     async def run(self) -> AttemptResult:
@@ -175,10 +187,15 @@ class Attempt:
                 raise self._timer.interruption from None
             result = Failed(outcome=self._timed_out())
         except AttemptError as error:
-            result = Failed(outcome=self._settle(_class_of(error), str(error)))
-        except BaseException:
+            result = Failed(outcome=self._settle(class_of(error), str(error)))
+        except asyncio.CancelledError:
             if not self._settlement.is_done:
                 self._cancelled()
+            raise
+        except BaseException:
+            # A bug of ours: the ticket goes back, and no provider is blamed.
+            if not self._settlement.is_done:
+                self._settle(OutcomeClass.LOCAL, "ended by a fault of the sidecar")
             raise
         finally:
             if self._response is not None and not isinstance(result, Committed):
@@ -187,8 +204,13 @@ class Attempt:
 
     async def _run(self) -> AttemptResult:
         plan = self._plan
-        async with self._timer.until(plan.limits.first_content_at):
-            self._is_sent = True
+        if plan.pacer is not None:
+            async with self._timer.until(plan.call.deadline_at):
+                await plan.pacer.acquire()
+        sent_at = loop_now()
+        self._settlement.sent(sent_at)
+        limits = self._limits = plan.limits_from(now=sent_at)
+        async with self._timer.until(min(limits.first_content_at, limits.end_at)):
             response = await self._upstream.open(
                 OutboundRequest(
                     endpoint=plan.ticket.endpoint.id,
@@ -197,7 +219,7 @@ class Attempt:
                     headers=plan.request.headers,
                     needs_fresh_connection=plan.needs_fresh_connection,
                 ),
-                connect_s=plan.limits.connect_s,
+                connect_s=limits.connect_s,
             )
             self._response = response
             if response.status != HTTP_OK:
@@ -254,7 +276,10 @@ class Attempt:
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, "an answer without content"))
         at = loop_now()
         self._settlement.first_content(at)
-        return Committed(stream=stream, items=tuple(prelude), first_content_at=at)
+        assert self._limits is not None, "limits are set before the request is sent"
+        return Committed(
+            stream=stream, items=tuple(prelude), first_content_at=at, limits=self._limits
+        )
 
     # --- whole answers -------------------------------------------------------------------------
 
@@ -265,10 +290,10 @@ class Attempt:
             completion = target.parse_response(body)
         except WireError as error:
             return Failed(outcome=self._misshapen(body, error))
-        self._settlement.first_content(loop_now())
         tally = tally_of(completion)
         self._tally = tally
         usage = completion.usage or tally.usage(self._plan.call.facts.prompt_tokens)
+        self._settlement.first_content(loop_now(), made_tokens=usage.output_tokens)
         if completion.finish is None:
             message = "the answer does not say that it is complete"
             return Failed(outcome=self._settle(OutcomeClass.TRUNC, message, usage))
@@ -311,14 +336,16 @@ class Attempt:
 
     def _timed_out(self) -> Outcome:
         waited_s = loop_now() - (self._plan.ticket.sent_at or self._plan.ticket.admitted_at)
-        cls = OutcomeClass.CALLER_SHORT if self._plan.limits.is_short else OutcomeClass.HANG
+        is_short = self._limits is None or self._limits.is_short
+        cls = OutcomeClass.CALLER_SHORT if is_short else OutcomeClass.HANG
         return self._settle(cls, f"no content within {waited_s:.3g} s")
 
     def _cancelled(self) -> None:
         """The caller left. Leaving after more than the hang budget of silence is the provider's doing."""
         ticket = self._plan.ticket
         waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
-        is_hang = self._is_sent and ticket.first_content_at is None and waited_s > ticket.hang_s
+        is_silent = ticket.sent_at is not None and ticket.first_content_at is None
+        is_hang = is_silent and waited_s > ticket.hang_s
         cls = OutcomeClass.HANG if is_hang else OutcomeClass.CANCEL
         self._settle(cls, f"the caller left after {waited_s:.3g} s")
 
@@ -337,7 +364,8 @@ def tally_of(completion: Completion) -> Tally:
     return tally
 
 
-def _class_of(error: AttemptError) -> OutcomeClass:
+def class_of(error: AttemptError) -> OutcomeClass:
+    """Return the outcome class of a failure below HTTP."""
     match error:
         case ConnectFailedError():
             return OutcomeClass.CONNECT

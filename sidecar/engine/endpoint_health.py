@@ -53,7 +53,7 @@ class HealthSettings:
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     by_endpoint: Mapping[EndpointId, EndpointSettings] = field(default_factory=dict)
     host: BreakerSettings = field(
-        default_factory=lambda: BreakerSettings(successes_to_close=HOST_SUCCESSES_TO_CLOSE)
+        default_factory=lambda: BreakerSettings(trial_successes=HOST_SUCCESSES_TO_CLOSE)
     )
     account: AccountSettings = field(default_factory=AccountSettings)
     retry_tokens: RetryTokenSettings = field(default_factory=RetryTokenSettings)
@@ -64,7 +64,8 @@ class HealthSettings:
 class Ticket:
     """Leave to make one attempt; settled exactly once, by ``Health.settle``.
 
-    ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this request.
+    ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this request, of which
+    ``silent_s`` is the time a plain answer may take to be written.
     """
 
     endpoint: Endpoint
@@ -73,6 +74,7 @@ class Ticket:
     admitted_at: float
     prompt_tokens: int
     hang_s: float
+    silent_s: float = 0.0
     weight: float = 1.0
     sent_at: float | None = None
     first_content_at: float | None = None
@@ -100,7 +102,9 @@ class EndpointHealth:
         self.penalty = Penalty(settings.penalty)
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
+        self.is_probed = False  # the prober makes the breaker's trials, live traffic need not
         self.last_sample_at: float | None = None
+        self.last_cause = ""  # class of the last failure
         self.attempts_count = 0
         self.answered_count = 0
         self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)

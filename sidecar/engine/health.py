@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sidecar.core.account import Account
-from sidecar.core.breaker import Breaker, BreakerState
+from sidecar.core.breaker import Breaker
 from sidecar.core.outcome import AccountEffect, LimiterEffect, effects
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
@@ -70,7 +70,7 @@ class Health:
     def gate(self, endpoint: Endpoint, now: float) -> Gate | None:
         """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side effect."""
         health = self.endpoints[endpoint.id]
-        if health.gone_until is not None and now < health.gone_until:
+        if self.is_gone(endpoint.id, now):
             return Gate.GONE
         blocked = self.accounts[endpoint.provider].gate(now)
         if blocked is not None:
@@ -83,6 +83,11 @@ class Health:
         if health.limit.inflight >= health.limit.value:
             return Gate.CONCURRENCY
         return None
+
+    def is_gone(self, endpoint_id: EndpointId, now: float) -> bool:
+        """Return whether the provider said that it does not have the model."""
+        gone_until = self.endpoints[endpoint_id].gone_until
+        return gone_until is not None and now < gone_until
 
     def opens_at(self, endpoint: Endpoint, now: float) -> float | None:
         """Return when the gates of ``endpoint`` that have a time reopen, None if none is shut."""
@@ -101,16 +106,20 @@ class Health:
         now: float,
         *,
         prompt_tokens: int,
+        silent_s: float = 0.0,
         is_probe: bool = False,
     ) -> Ticket | Gate:
-        """Take a ticket for one attempt, or say which gate refuses."""
+        """Take a ticket for one attempt, or say which gate refuses.
+
+        ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its first token.
+        """
         refusal = self.gate(endpoint, now)
         if refusal is not None:
             return refusal
         health = self.endpoints[endpoint.id]
         if not is_probe and not health.throttle.admits(now):
             return Gate.THROTTLED
-        hang_s = health.latency.hang_s(prompt_tokens, now)
+        hang_s = self.hang_s(endpoint, prompt_tokens, now) + silent_s
         lease_s = hang_s + TRIAL_LEASE_SLACK_S
         host_permit = self.hosts[endpoint.host].admit(now, lease_s=lease_s)
         if host_permit is None:
@@ -127,6 +136,7 @@ class Health:
             admitted_at=now,
             prompt_tokens=prompt_tokens,
             hang_s=hang_s,
+            silent_s=silent_s,
             weight=PROBE_WEIGHT if is_probe else 1.0,
         )
         health.in_flight[id(ticket)] = ticket
@@ -134,22 +144,34 @@ class Health:
             health.note_start(now)
         return ticket
 
+    def hang_s(self, endpoint: Endpoint, prompt_tokens: int, now: float) -> float:
+        """Return how long silence is tolerated before it is a hang: as configured, else as learned."""
+        if endpoint.timers.first_content_s is not None:
+            return endpoint.timers.first_content_s
+        return self.endpoints[endpoint.id].latency.hang_s(prompt_tokens, now)
+
     # --- evidence ------------------------------------------------------------------------------
 
     def sent(self, ticket: Ticket, now: float) -> None:
         """Note that the request leaves now (pacing is over): its clock starts."""
         ticket.sent_at = now
 
-    def first_content(self, ticket: Ticket, now: float) -> None:
-        """Note the first content of an attempt."""
+    def first_content(self, ticket: Ticket, now: float, *, made_tokens: int = 0) -> None:
+        """Note the first content of an attempt; a plain answer comes with all its ``made_tokens`` at once."""
         ticket.first_content_at = now
         health = self.endpoints[ticket.endpoint.id]
         health.breaker.first_content(ticket.permit, now)
         health.last_sample_at = now
-        if ticket.sent_at is not None and ticket.weight == 1.0:
-            # A probe's few prompt tokens say little about the latency of real prompts.
+        if ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
-            health.latency.observe_first_content(ticket.prompt_tokens, waited_s, now)
+            # What a plain answer took to be written is not waiting; it cannot all have been writing either.
+            first_s = max(waited_s / 2, waited_s - made_tokens * health.latency.itl_s(now))
+            health.latency.observe_first_content(
+                ticket.prompt_tokens,
+                waited_s if made_tokens == 0 else first_s,
+                now,
+                weight=ticket.weight,
+            )
 
     def chunk_gap(self, ticket: Ticket, gap_s: float, now: float) -> None:
         """Note the mean time between the tokens of a finished stream, seconds."""
@@ -242,6 +264,7 @@ class Health:
                 health.availability.record(ok=True, weight=weight, now=now)
                 health.answered_count += 1 if ticket.weight == 1.0 else 0
             else:
+                health.last_cause = outcome.cls.value
                 health.penalty.inject(outcome.retry_after_s or 0.0, now)
         elif outcome.cls is OutcomeClass.RATE:
             # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
@@ -249,7 +272,9 @@ class Health:
             health.penalty.inject(outcome.retry_after_s or 0.0, now)
         is_censored = outcome.cls in (OutcomeClass.HANG, OutcomeClass.CALLER_SHORT)
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
-            health.latency.observe_waiting(ticket.prompt_tokens, now - ticket.sent_at, now)
+            silence_s = now - ticket.sent_at - ticket.silent_s
+            if silence_s > 0:
+                health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
 
     def _settle_retry_tokens(self, ticket: Ticket, effect: Effects) -> None:
         tokens = self._retry_tokens[ticket.endpoint.host]
@@ -271,7 +296,9 @@ class Health:
             for ticket in health.in_flight.values():
                 if ticket.first_content_at is None and ticket.sent_at is not None:
                     waited_s = now - ticket.sent_at
-                    health.latency.observe_waiting(ticket.prompt_tokens, waited_s, now)
+                    silence_s = waited_s - ticket.silent_s
+                    if silence_s > 0:
+                        health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
                     overdue += waited_s > ticket.hang_s
             health.breaker.overdue(overdue, now)
 
@@ -291,10 +318,6 @@ class Health:
             account.unblock(now)
             event = AccountChanged(at=now, provider=provider, reason="new credential", until=None)
             self._observer.on_event(event)
-
-    def is_degraded_state(self, endpoint_id: EndpointId, now: float) -> bool:
-        """Return whether the endpoint's breaker is not plainly closed."""
-        return self.endpoints[endpoint_id].breaker.state(now) is not BreakerState.CLOSED
 
     # --- waiting for room ----------------------------------------------------------------------
 

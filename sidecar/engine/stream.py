@@ -129,8 +129,8 @@ class UpstreamStream:
         """Return the events of the next bytes, maybe none yet; ``is_eof`` is set with the last ones.
 
         Raises:
-            ConnectionBrokenError: the connection broke, or ended without the format's terminal marker.
-            ProtocolBrokenError: the bytes are not the stream they should be.
+            ConnectionBrokenError: the connection broke.
+            ProtocolBrokenError: the bytes are not the stream they should be, or end too early.
         """
         if self._failure is not None:
             raise self._failure
@@ -148,7 +148,7 @@ class UpstreamStream:
         items = self._parse(b"\n\n") if self._sse.rest() else ()
         if not self._parser.is_complete() and self.tally.error is None:
             message = "the stream ended without its terminal marker"
-            raise ConnectionBrokenError(message)
+            raise ProtocolBrokenError(message)
         return items
 
     def _parse(self, chunk: bytes) -> tuple[Item, ...]:

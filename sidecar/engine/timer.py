@@ -37,3 +37,26 @@ class Timer:
                 self._running.reschedule(asyncio.get_running_loop().time())
             except RuntimeError:
                 self._running = None
+
+
+class Timers:
+    """The timers of all work in progress, in order of start."""
+
+    def __init__(self) -> None:
+        self._timers: dict[Timer, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._timers)
+
+    def add(self, timer: Timer) -> None:
+        """Include ``timer`` in a later ``interrupt``."""
+        self._timers[timer] = None
+
+    def discard(self, timer: Timer) -> None:
+        """Forget ``timer``; may repeat."""
+        self._timers.pop(timer, None)
+
+    def interrupt(self, reason: CallError) -> None:
+        """Interrupt every one."""
+        for timer in tuple(self._timers):
+            timer.interrupt(reason)

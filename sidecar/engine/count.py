@@ -1,0 +1,83 @@
+"""Counting the tokens of a request: asked of a provider that can count, estimated where none can.
+
+Counting is free, so it needs no permits and moves no breaker; a failure of it is not held against the provider and
+simply leads to the estimate, which says that it is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sidecar.clock import now as loop_now
+from sidecar.domain import WireFormat
+from sidecar.engine.answer import CountAnswer, Disclosure
+from sidecar.engine.ports import OutboundRequest
+from sidecar.engine.prepare import JSON_HEADER
+from sidecar.errors import AttemptError
+from sidecar.wire.formats import codec
+
+if TYPE_CHECKING:
+    from sidecar.domain import Call, Endpoint
+    from sidecar.engine.engine import Engine
+
+PATH = "/v1/messages/count_tokens"
+COUNT_S_MAX = 5.0
+COUNT_BYTES_MAX = 64 * 1024
+HTTP_OK = 200
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+async def count_tokens(engine: Engine, call: Call) -> CountAnswer:
+    """Return the input tokens of ``call``; never raises for a provider's fault."""
+    for endpoint_id in call.route.endpoints():
+        endpoint = engine.catalogue.endpoints[endpoint_id]
+        is_able = endpoint.format is WireFormat.ANTHROPIC_MESSAGES is call.format
+        if is_able and engine.health.gate(endpoint, loop_now()) is None:
+            tokens = await _ask(engine, call, endpoint)
+            if tokens is not None:
+                return CountAnswer(
+                    input_tokens=tokens, is_estimate=False, disclosure=_disclosure(call, endpoint)
+                )
+    return CountAnswer(
+        input_tokens=call.facts.prompt_tokens, is_estimate=True, disclosure=_disclosure(call, None)
+    )
+
+
+async def _ask(engine: Engine, call: Call, endpoint: Endpoint) -> int | None:
+    body = codec(call.format).rewrite_request(call.body, model=endpoint.upstream_model)
+    request = OutboundRequest(
+        endpoint=endpoint.id, path=PATH, body=body, headers=(JSON_HEADER, *call.forward_headers)
+    )
+    limit_at = min(call.deadline_at, loop_now() + COUNT_S_MAX)
+    try:
+        async with asyncio.timeout_at(limit_at):
+            response = await engine.upstream.open(request, connect_s=endpoint.timers.connect_s)
+            try:
+                answer = b""
+                while (chunk := await response.read()) and len(answer) < COUNT_BYTES_MAX:
+                    answer += chunk
+            finally:
+                response.close()
+    except (AttemptError, TimeoutError):
+        return None
+    if response.status != HTTP_OK:
+        return None
+    try:
+        return msgspec.json.decode(answer, type=_Count).input_tokens
+    except msgspec.DecodeError:
+        return None
+
+
+def _disclosure(call: Call, endpoint: Endpoint | None) -> Disclosure:
+    return Disclosure(
+        call_id=call.id,
+        route=call.route.name,
+        endpoint=None if endpoint is None else endpoint.id,
+        dropped=call.unserved,
+    )

@@ -1,0 +1,122 @@
+"""The engine: everything a call needs, owned in one place, and the two background loops.
+
+Owns the health registry, the router, one output model a route and the timers of all work in progress (so that a
+drain can end it). Knows no sockets: an ``Upstream`` stands for the providers, so that production, tests and
+simulation run the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.attempts import AttemptSettings
+from sidecar.core.output import OutputModel
+from sidecar.core.probing import ProbeSettings
+from sidecar.core.routing import Router, RoutingSettings
+from sidecar.core.spend import SpendSettings
+from sidecar.engine.call import CallRun
+from sidecar.engine.count import count_tokens
+from sidecar.engine.endpoint_health import HealthSettings
+from sidecar.engine.health import Health
+from sidecar.engine.prober import Prober
+from sidecar.engine.timer import Timers
+
+if TYPE_CHECKING:
+    import random
+
+    from sidecar.catalogue import Catalogue
+    from sidecar.domain import Call, RouteName
+    from sidecar.engine.answer import CountAnswer, PlainAnswer
+    from sidecar.engine.ports import Upstream
+    from sidecar.engine.relay import Relay
+    from sidecar.errors import CallError
+    from sidecar.events import Observer
+
+TICK_S = 0.25
+"""How often overdue calls are counted (RESILIENCE 3.2)."""
+CREDENTIALS_S = 2.0
+"""How often a new credential is looked for: a rotated key lifts its block within 5 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Every threshold of the engine, each group beside the code that reads it."""
+
+    health: HealthSettings = field(default_factory=HealthSettings)
+    attempts: AttemptSettings = field(default_factory=AttemptSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
+    spend: SpendSettings = field(default_factory=SpendSettings)
+
+
+class Engine:
+    """Answers calls. Run ``background`` beside it for overdue evidence, probes and credential changes."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        settings: EngineSettings,
+        upstream: Upstream,
+        observer: Observer,
+        rng: random.Random,
+    ) -> None:
+        self.catalogue = catalogue
+        self.settings = settings
+        self.upstream = upstream
+        self.observer = observer
+        self.rng = rng
+        self.health = Health(catalogue, settings.health, rng, observer)
+        self.router = Router(settings.routing)
+        self.prober = Prober(self)
+        self.timers = Timers()
+        self._outputs: dict[RouteName, OutputModel] = {}
+
+    async def answer(self, call: Call) -> PlainAnswer | Relay:
+        """Return the answer to ``call``, whole or as a committed stream.
+
+        Raises:
+            CallError: there is none; the error says why and what was tried.
+        """
+        self.prober.wanted(call.route, loop_now())
+        return await CallRun(self, call).run()
+
+    async def count_tokens(self, call: Call) -> CountAnswer:
+        """Return the input tokens of ``call``: as its provider counts them, else an estimate."""
+        return await count_tokens(self, call)
+
+    def output_model(self, route: RouteName) -> OutputModel:
+        """Return the answer-length model of ``route``; routes are bounded by the configuration."""
+        model = self._outputs.get(route)
+        if model is None:
+            model = self._outputs[route] = OutputModel()
+        return model
+
+    def interrupt(self, reason: CallError) -> None:
+        """End all work in progress because of ``reason``: streams with an error event, calls with the error."""
+        self.timers.interrupt(reason)
+
+    async def background(self) -> None:
+        """Run until cancelled: count overdue calls, probe, notice new credentials."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick())
+            group.create_task(self._watch_credentials())
+            group.create_task(self.prober.run())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.health.tick(loop_now())
+
+    async def _watch_credentials(self) -> None:
+        versions = {name: self.upstream.credential_version(name) for name in self.health.accounts}
+        while True:
+            await asyncio.sleep(CREDENTIALS_S)
+            for name, known in versions.items():
+                version = self.upstream.credential_version(name)
+                if version != known:
+                    versions[name] = version
+                    self.health.credential_changed(name, loop_now())

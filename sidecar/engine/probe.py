@@ -1,0 +1,179 @@
+"""One probe: a free look at the model list, or a paid request for a few tokens.
+
+Both settle through the health registry like live traffic, at half weight. A free probe takes only the host's
+permit: it proves reachability and the credential, so it may close a host's breaker and never an endpoint's. A 4xx
+other than 429 to a paid probe means that the probe itself is wrong for the model: it says nothing, least of all
+«healthy».
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.outcome import PROBE_WEIGHT
+from sidecar.domain import Fault, Gate, Outcome, OutcomeClass, Usage
+from sidecar.engine.attempt import class_of
+from sidecar.engine.ports import OutboundRequest
+from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER
+from sidecar.engine.stream import UpstreamStream
+from sidecar.errors import AttemptError
+from sidecar.wire.formats import codec
+from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
+
+if TYPE_CHECKING:
+    from sidecar.domain import Endpoint
+    from sidecar.engine.engine import Engine
+    from sidecar.engine.ports import UpstreamResponse
+
+FREE_PROBE_S = 5.0
+LIST_BYTES_MAX = 4 * 1024 * 1024
+ERROR_BYTES_MAX = 64 * 1024
+HTTP_OK = 200
+PROMPT_TOKENS = 15
+OUTPUT_TOKENS = 16
+OUTPUT_TOKENS_REASONING = 64
+"""One token is refused or vacuous on models that think first (LiteLLM #26987)."""
+QUESTION = Conversation(
+    system=(),
+    turns=(Turn(role=Role.USER, parts=(TextPart(text="Reply with the single word OK."),)),),
+)
+
+
+async def free_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
+    """List the provider's models; return the outcome, or the gate that refused."""
+    path = engine.upstream.free_probe_path(endpoint.id)
+    assert path is not None, "the scheduler asks for free probes only where there is one"
+    started_at = loop_now()
+    host = engine.health.hosts[endpoint.host]
+    permit = host.admit(started_at, lease_s=2 * FREE_PROBE_S)
+    if permit is None:
+        return Gate.HOST_OPEN
+    fault = Fault(cls=OutcomeClass.CANCEL, message="the probe was cancelled")
+    try:
+        fault = await _list(engine, endpoint, path)
+    finally:
+        now = loop_now()
+        is_reached = fault.cls not in (OutcomeClass.CONNECT, OutcomeClass.HANG)
+        fail = 0.0 if is_reached else PROBE_WEIGHT
+        host.settle(permit, fail=None if fault.cls is OutcomeClass.CANCEL else fail, now=now)
+    if not is_reached:
+        engine.health.endpoints[endpoint.id].breaker.observe(fail=PROBE_WEIGHT, now=now)
+    return Outcome(
+        cls=fault.cls,
+        endpoint=endpoint.id,
+        message=fault.message,
+        started_at=started_at,
+        ended_at=now,
+        status=fault.status,
+    )
+
+
+async def _list(engine: Engine, endpoint: Endpoint, path: str) -> Fault:
+    request = OutboundRequest(
+        endpoint=endpoint.id, path=path, body=None, method="GET", headers=(ACCEPT_JSON,)
+    )
+    try:
+        async with asyncio.timeout(FREE_PROBE_S):
+            response = await engine.upstream.open(request, connect_s=endpoint.timers.connect_s)
+            try:
+                body = await _read(response, LIST_BYTES_MAX)
+            finally:
+                response.close()
+    except TimeoutError:
+        return Fault(cls=OutcomeClass.HANG, message=f"no answer within {FREE_PROBE_S:.3g} s")
+    except AttemptError as error:
+        return Fault(cls=class_of(error), message=str(error))
+    if response.status == HTTP_OK:
+        return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK)
+    return engine.upstream.classify(endpoint.id, response.status, response.headers, body)
+
+
+async def paid_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
+    """Ask for a few tokens and stop at the first; return the outcome, or the gate that refused."""
+    health = engine.health
+    ticket = health.admit(endpoint, loop_now(), prompt_tokens=PROMPT_TOKENS, is_probe=True)
+    if isinstance(ticket, Gate):
+        return ticket
+    fault = Fault(cls=OutcomeClass.CANCEL, message="the probe was cancelled")
+    usage: Usage | None = None
+    try:
+        health.sent(ticket, loop_now())
+        fault, usage = await _ask(engine, endpoint, ticket.hang_s)
+        if fault.cls is OutcomeClass.OK:
+            health.first_content(ticket, loop_now())
+    finally:
+        outcome = Outcome(
+            cls=fault.cls,
+            endpoint=endpoint.id,
+            message=fault.message,
+            started_at=ticket.admitted_at,
+            ended_at=loop_now(),
+            first_content_at=ticket.first_content_at,
+            status=fault.status,
+            retry_after_s=fault.retry_after_s,
+            usage=usage,
+        )
+        health.settle(ticket, outcome)
+    return outcome
+
+
+async def _ask(engine: Engine, endpoint: Endpoint, hang_s: float) -> tuple[Fault, Usage | None]:
+    target = codec(endpoint.format)
+    tokens = OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else OUTPUT_TOKENS
+    conversation = Conversation(system=(), turns=QUESTION.turns, max_tokens=tokens)
+    rendered = target.render_request(
+        conversation,
+        model=endpoint.upstream_model,
+        is_stream=True,
+        max_tokens_field=endpoint.max_tokens_field,
+    )
+    request = OutboundRequest(
+        endpoint=endpoint.id,
+        path=target.path,
+        body=rendered.body,
+        headers=(JSON_HEADER, ACCEPT_STREAM),
+    )
+    try:
+        async with asyncio.timeout(hang_s):
+            response = await engine.upstream.open(request, connect_s=endpoint.timers.connect_s)
+            try:
+                return await _first_content(engine, endpoint, response)
+            finally:
+                response.close()
+    except TimeoutError:
+        return Fault(cls=OutcomeClass.HANG, message=f"no content within {hang_s:.3g} s"), None
+    except AttemptError as error:
+        return Fault(cls=class_of(error), message=str(error)), None
+
+
+async def _first_content(
+    engine: Engine, endpoint: Endpoint, response: UpstreamResponse
+) -> tuple[Fault, Usage | None]:
+    if response.status != HTTP_OK:
+        body = await _read(response, ERROR_BYTES_MAX)
+        return engine.upstream.classify(endpoint.id, response.status, response.headers, body), None
+    stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
+    while True:
+        items = await stream.read()
+        if stream.tally.error is not None:
+            data = stream.tally.error.data
+            return engine.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
+        # Providers bill what was written when the connection is cut; the whole answer is the safe guess.
+        usage = Usage(
+            input_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, is_estimated=True
+        )
+        if any(item.has_content() for item in items):
+            return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
+        if stream.is_eof or stream.tally.is_ended:
+            is_thinking = endpoint.is_reasoning and stream.tally.finish is not None
+            cls = OutcomeClass.OK if is_thinking else OutcomeClass.DEGENERATE
+            return Fault(cls=cls, message="an answer without content"), usage
+
+
+async def _read(response: UpstreamResponse, bytes_max: int) -> bytes:
+    body = b""
+    while (chunk := await response.read()) and len(body) < bytes_max:
+        body += chunk
+    return body

@@ -1,0 +1,177 @@
+"""Probing: asks the scheduler what is due, makes the probe, and settles it like any attempt, at half weight.
+
+A free probe lists models: it shows that the host answers and the credential holds. A paid probe asks for a few
+tokens and is over with the first of them. Whether one is worth its price is decided in ``core/probing.py`` and
+``core/spend.py``; here it is only carried out. Every 50 ms of slack costs nothing: the loop sleeps to the next due
+time, bounded so that new evidence is seen soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.cost import cost_usd, predicted_cost_usd
+from sidecar.core.probing import ProbeKind, ProbeView, draw_jitter, probe_need
+from sidecar.core.spend import SpendGate
+from sidecar.domain import Gate
+from sidecar.engine.probe import free_probe, paid_probe
+from sidecar.events import ProbeFinished
+
+if TYPE_CHECKING:
+    from sidecar.core.probing import ProbeNeed
+    from sidecar.domain import Endpoint, EndpointId, Route
+    from sidecar.engine.engine import Engine
+
+LOOK_S = 0.25
+"""How often the scheduler is asked."""
+WANTED_S = 3600.0
+"""A fallback is kept warm if its route was used within the hour."""
+WANTED_PER_ROUTE = 2
+PROBE_INPUT_TOKENS = 15
+PROBE_OUTPUT_TOKENS = 16
+PROBE_OUTPUT_TOKENS_REASONING = 64
+
+
+@dataclass(slots=True)
+class _Record:
+    """What the prober remembers of one endpoint."""
+
+    jitter: float
+    last_probe_at: float | None = None
+    idle_ok_count: int = 0
+    suspect_probe_count: int = 0
+    suspect_ok_count: int = 0
+    is_in_flight: bool = False
+    free_probe_ok: bool = False
+    state_generation: int = -1
+
+
+class Prober:
+    """Owns the probe budget and, for each endpoint, what its probes have shown so far."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._settings = engine.settings.probes
+        self.spend = SpendGate(engine.settings.spend)
+        self.spent_usd = 0.0
+        self.probes_count = 0
+        self._wanted_until: dict[EndpointId, float] = {}
+        self._records = {
+            name: _Record(jitter=draw_jitter(self._settings, engine.rng))
+            for name in engine.catalogue.endpoints
+        }
+
+    def wanted(self, route: Route, now: float) -> None:
+        """Note that ``route`` is in use: its first endpoints are worth knowing."""
+        for endpoint_id in route.endpoints()[:WANTED_PER_ROUTE]:
+            self._wanted_until[endpoint_id] = now + WANTED_S
+
+    async def run(self) -> None:
+        """Probe until cancelled; a probe in flight is cancelled too, and its permit returned."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for endpoint_id, need in self._due(loop_now()):
+                    self._records[endpoint_id].is_in_flight = True
+                    group.create_task(self._probe(endpoint_id, need))
+                await asyncio.sleep(LOOK_S)
+
+    def _due(self, now: float) -> list[tuple[EndpointId, ProbeNeed]]:
+        due = []
+        for endpoint_id in self._records:
+            need = probe_need(self._view(endpoint_id, now), self._settings, now)
+            endpoint = self._engine.catalogue.endpoints[endpoint_id]
+            own = self._engine.health.endpoints[endpoint_id]
+            price_usd = _price_usd(endpoint)
+            is_affordable = need is None or (
+                need.kind is ProbeKind.FREE or self.spend.may_spend(price_usd, need.why, now)
+            )
+            # Where no probe will make the breaker's trial, a call has to.
+            own.is_probed = is_affordable
+            if need is not None and need.due_at <= now and is_affordable:
+                due.append((endpoint_id, need))
+        return due
+
+    def _view(self, endpoint_id: EndpointId, now: float) -> ProbeView:
+        engine, record = self._engine, self._records[endpoint_id]
+        own = engine.health.endpoints[endpoint_id]
+        host = engine.health.hosts[own.endpoint.host]
+        if record.state_generation != own.breaker.generation:
+            record.state_generation = own.breaker.generation
+            record.free_probe_ok = False
+        is_suspect = own.breaker.is_suspect(now)
+        if not is_suspect:
+            record.suspect_probe_count = 0
+            record.suspect_ok_count = 0
+        host_reopens_at = host.reopens_at(now)
+        reopens_at = own.breaker.reopens_at(now)
+        state = own.breaker.state(now)
+        if host_reopens_at is not None:
+            # Nothing passes a shut host: its own recovery, by free probes, comes first.
+            state, reopens_at = host.state(now), max(host_reopens_at, reopens_at or 0.0)
+        account_gate = engine.health.accounts[own.endpoint.provider].gate(now)
+        return ProbeView(
+            endpoint=endpoint_id,
+            state=state,
+            cause=own.last_cause,
+            reopens_at=reopens_at,
+            is_suspect=is_suspect,
+            rate_per_s=own.rate_per_s(now),
+            last_sample_at=own.last_sample_at,
+            last_probe_at=record.last_probe_at,
+            idle_ok_count=record.idle_ok_count,
+            suspect_probe_count=record.suspect_probe_count,
+            suspect_ok_count=record.suspect_ok_count,
+            is_probe_in_flight=record.is_in_flight,
+            is_account_blocked=account_gate is not None or engine.health.is_gone(endpoint_id, now),
+            is_wanted=self._wanted_until.get(endpoint_id, now) > now,
+            free_probe_ok=record.free_probe_ok,
+            has_free_probe=engine.upstream.free_probe_path(endpoint_id) is not None,
+            jitter=record.jitter,
+        )
+
+    async def _probe(self, endpoint_id: EndpointId, need: ProbeNeed) -> None:
+        engine, record = self._engine, self._records[endpoint_id]
+        endpoint = engine.catalogue.endpoints[endpoint_id]
+        try:
+            probe = free_probe if need.kind is ProbeKind.FREE else paid_probe
+            outcome = await probe(engine, endpoint)
+        finally:
+            record.is_in_flight = False
+            record.last_probe_at = loop_now()
+            record.jitter = draw_jitter(self._settings, engine.rng)
+        if isinstance(outcome, Gate):
+            return
+        paid_usd = cost_usd(endpoint.price, outcome.usage) if outcome.usage is not None else None
+        self.spend.spent(paid_usd or 0.0, loop_now())
+        self.spent_usd += paid_usd or 0.0
+        self.probes_count += 1
+        self._remember(record, need, is_ok=outcome.cls.value == "OK")
+        engine.observer.on_event(
+            ProbeFinished(
+                at=outcome.ended_at,
+                endpoint=endpoint_id,
+                kind=need.kind.value,
+                why=need.why.value,
+                outcome=outcome,
+                cost_usd=paid_usd or 0.0,
+            )
+        )
+
+    @staticmethod
+    def _remember(record: _Record, need: ProbeNeed, *, is_ok: bool) -> None:
+        if need.kind is ProbeKind.FREE and is_ok:
+            record.free_probe_ok = True
+        if need.why.value == "idle":
+            record.idle_ok_count = record.idle_ok_count + 1 if is_ok else 0
+        if need.why.value == "suspect":
+            record.suspect_probe_count += 1
+            record.suspect_ok_count += is_ok
+
+
+def _price_usd(endpoint: Endpoint) -> float:
+    """Return what a paid probe costs; a model without a price is taken to be one's own, hence free."""
+    tokens = PROBE_OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else PROBE_OUTPUT_TOKENS
+    return predicted_cost_usd(endpoint.price, PROBE_INPUT_TOKENS, tokens) or 0.0

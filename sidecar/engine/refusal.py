@@ -1,0 +1,108 @@
+"""From a failed call to what its caller is told: the provider's own 4xx, or a truthful error of ours.
+
+All down is 503 with the soonest reopening, never 429; the deadline is 504; constraints that nothing can meet are
+422 and name the nearest values that something could.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.attempts import FailReason
+from sidecar.domain import Gate
+from sidecar.engine.answer import PlainAnswer
+from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
+from sidecar.wire.formats import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sidecar.core.attempts import Fail
+    from sidecar.core.routing import EndpointView
+    from sidecar.domain import Call, Endpoint, Outcome
+    from sidecar.engine.attempt import Failed
+    from sidecar.engine.report import Report
+    from sidecar.errors import CallError
+
+RETRY_AFTER_S_MAX = 60.0
+"""SDKs sleep as long as they are told; longer than a minute is a hang of our making."""
+
+
+def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Report) -> PlainAnswer:
+    """Return the provider's refusal of a faulty request, in the caller's format."""
+    outcome = failed.outcome
+    status = outcome.status or 400
+    disclosure = report.passed(endpoint)
+    if endpoint.format is call.format and failed.error_body:
+        return PlainAnswer(
+            status=status,
+            body=failed.error_body,
+            disclosure=disclosure,
+            content_type=failed.content_type,
+        )
+    source = codec(endpoint.format)
+    message = source.error_text(failed.error_body or b"") or outcome.message
+    body = codec(call.format).render_error(
+        status=status,
+        code="provider_refused",
+        message=message,
+        details={"endpoint": endpoint.id, "call_id": call.id},
+    )
+    return PlainAnswer(status=status, body=body, disclosure=disclosure)
+
+
+def refusal(
+    fail: Fail, call: Call, outcomes: tuple[Outcome, ...], views: tuple[EndpointView, ...]
+) -> CallError:
+    """Return the error that says why ``call`` has no answer."""
+    tried = _tried(outcomes)
+    if fail.reason is FailReason.INFEASIBLE:
+        return InfeasibleError(_infeasible(call, views), attempts=outcomes)
+    if fail.reason is FailReason.DEADLINE:
+        waited_s = call.deadline_at - call.arrived_at
+        message = f"no answer within {waited_s:.3g} s{tried}"
+        return DeadlineExceededError(message, attempts=outcomes)
+    now = loop_now()
+    soonest_s = min((at - now for view in views if (at := view.opens_at) is not None), default=None)
+    retry_after_s = None if soonest_s is None else min(max(soonest_s, 0.0), RETRY_AFTER_S_MAX)
+    shut = "; ".join(
+        f"{view.endpoint.id}: {view.gate.value}" for view in views if view.gate is not None
+    )
+    message = f"no endpoint of {call.route.name!r} can answer{tried}"
+    if shut:
+        message += f"; not available: {shut}"
+    return UnavailableError(message, retry_after_s=retry_after_s, attempts=outcomes)
+
+
+def _tried(outcomes: Iterable[Outcome]) -> str:
+    said = "; ".join(f"{outcome.label()} ({outcome.message})" for outcome in outcomes)
+    return f"; tried {said}" if said else ""
+
+
+def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
+    """Say what would be feasible: the least time and the least money any endpoint is expected to need."""
+    needs: list[str] = []
+    fit = [view for view in views if _can_express(view, call)]
+    if not fit:
+        kinds = ", ".join(call.facts.untranslatable) or "this prompt's length"
+        return f"no endpoint of {call.route.name!r} can serve a call with {kinds}"
+    budget_usd = call.constraints.budget_usd
+    costs = [view.cost_usd for view in fit if view.cost_usd is not None]
+    if budget_usd is not None and not costs:
+        needs.append("no budget, since none of its models has a known price")
+    elif budget_usd is not None and min(costs) > budget_usd:
+        needs.append(f"a budget of at least {min(costs):.6f} USD (asked: {budget_usd:.6f})")
+    within_s = call.deadline_at - call.arrived_at
+    fastest_s = min(view.total_s for view in fit)
+    if fastest_s > within_s or not needs:
+        needs.append(f"within at least {fastest_s:.3g}s (asked: {within_s:.3g}s)")
+    return f"no endpoint of {call.route.name!r} can meet the constraints; it needs " + " and ".join(
+        needs
+    )
+
+
+def _can_express(view: EndpointView, call: Call) -> bool:
+    if view.gate is Gate.CONTEXT_TOO_SMALL:
+        return False
+    return not call.facts.untranslatable or view.endpoint.format is call.format

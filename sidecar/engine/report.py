@@ -1,0 +1,146 @@
+"""What is told of a call: its disclosure to the caller, its last event to the observer.
+
+One place decides what counts as degraded: an answer of an endpoint that is expected to be worse at this route than
+every endpoint of the first tier, an answer cut by a budget's clamp, or the static answer. An equal from the next
+tier is a failover, visible in the attempts, not a degradation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.domain import OutcomeClass
+from sidecar.engine.answer import Disclosure, PlainAnswer
+from sidecar.events import CallFinished
+from sidecar.wire.formats import codec
+from sidecar.wire.neutral import Completion, Finish, TextPart
+
+if TYPE_CHECKING:
+    from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
+    from sidecar.engine.engine import Engine
+    from sidecar.errors import CallError
+
+COMMITTED = "COMMITTED"
+
+
+class Report:
+    """Gathers what one call went through. ``outcomes`` are its settled attempts, in order."""
+
+    def __init__(self, engine: Engine, call: Call) -> None:
+        self.outcomes: list[Outcome] = []
+        self.rejected: tuple[tuple[EndpointId, Gate], ...] = ()
+        self.dropped: tuple[str, ...] = ()
+        self._engine = engine
+        self._call = call
+        self._is_ended = False
+
+    def spent_usd(self) -> float:
+        """Return what the attempts so far cost, US dollars."""
+        return sum(outcome.cost_usd for outcome in self.outcomes)
+
+    # --- disclosures ---------------------------------------------------------------------------
+
+    def committed(self, endpoint: Endpoint) -> Disclosure:
+        """Return what can be said when a stream begins."""
+        labels = (*self._labels(), f"{endpoint.id}:{COMMITTED}")
+        return self._disclosure(endpoint, labels, cost_usd=None)
+
+    def answered(self, endpoint: Endpoint, outcome: Outcome) -> Disclosure:
+        """Return the final figures, and tell the observer that the call is over."""
+        is_ok = outcome.cls is OutcomeClass.OK
+        if is_ok and outcome.usage is not None:
+            model = self._engine.output_model(self._call.route.name)
+            model.observe(outcome.usage.output_tokens, outcome.ended_at)
+        result = ("degraded" if self._degraded(endpoint) else "ok") if is_ok else _broken(outcome)
+        self.ended(result, endpoint.id)
+        cost_usd = None if endpoint.price is None else self.spent_usd()
+        return self._disclosure(endpoint, self._labels(), cost_usd=cost_usd)
+
+    def static_answer(self, error: CallError) -> PlainAnswer:
+        """Return the route's answer of last resort, instead of ``error``."""
+        call = self._call
+        completion = Completion(
+            id=f"static-{call.id}",
+            model=f"static/{call.route.name}",
+            parts=(TextPart(text=call.route.static or ""),),
+            finish=Finish.STOP,
+        )
+        self.ended("degraded", None)
+        disclosure = Disclosure(
+            call_id=call.id,
+            route=call.route.name,
+            endpoint=None,
+            attempts=self._labels(),
+            degraded=f"L5;{error.code};static",
+            cost_usd=self.spent_usd(),
+            dropped=call.unserved,
+        )
+        body = codec(call.format).render_response(completion)
+        return PlainAnswer(status=200, body=body, disclosure=disclosure)
+
+    def passed(self, endpoint: Endpoint) -> Disclosure:
+        """Return what is said beside a provider's own 4xx."""
+        return self._disclosure(endpoint, self._labels(), cost_usd=self.spent_usd())
+
+    def _disclosure(
+        self, endpoint: Endpoint, labels: tuple[str, ...], *, cost_usd: float | None
+    ) -> Disclosure:
+        return Disclosure(
+            call_id=self._call.id,
+            route=self._call.route.name,
+            endpoint=endpoint.id,
+            attempts=labels,
+            degraded=self._degraded(endpoint),
+            cost_usd=cost_usd,
+            dropped=(*self._call.unserved, *self.dropped),
+        )
+
+    def _labels(self) -> tuple[str, ...]:
+        return tuple(outcome.label() for outcome in self.outcomes)
+
+    # --- degradation ---------------------------------------------------------------------------
+
+    def _degraded(self, endpoint: Endpoint) -> str | None:
+        """Return ``level;reason;endpoint`` for an answer worse than the route's best tier, else None."""
+        route, endpoints = self._call.route, self._engine.catalogue.endpoints
+        best = route.tiers[0]
+        if endpoint.id in best:
+            return None
+        own = endpoint.quality.of(route.name)
+        if own >= min(endpoints[name].quality.of(route.name) for name in best):
+            return None
+        return f"L3;{self._reason(best)};{endpoint.id}"
+
+    def _reason(self, best: tuple[EndpointId, ...]) -> str:
+        """Return why the best tier did not answer: what its attempt met, else what kept it out."""
+        for outcome in self.outcomes:
+            if outcome.endpoint in best:
+                return outcome.cls.value
+        return next((gate.value for name, gate in self.rejected if name in best), "choice")
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def ended(self, result: str, endpoint: EndpointId | None) -> None:
+        """Tell the observer, once, that the call is over."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        now = loop_now()
+        self._engine.observer.on_event(
+            CallFinished(
+                at=now,
+                call_id=self._call.id,
+                route=self._call.route.name,
+                result=result,
+                endpoint=endpoint,
+                duration_s=now - self._call.arrived_at,
+                cost_usd=self.spent_usd(),
+                attempts=tuple(self.outcomes),
+                rejected=self.rejected,
+            )
+        )
+
+
+def _broken(outcome: Outcome) -> str:
+    return "cancelled" if outcome.cls is OutcomeClass.CANCEL else "upstream_interrupted"

@@ -1,0 +1,64 @@
+"""What the router sees: one frozen view an endpoint of the route, made for one call at one instant.
+
+Live traffic is kept from being the guinea pig: an endpoint whose breaker is due for a trial is offered to a call
+only where no probe will make that trial, or when nothing else is left (``may_try``).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sidecar.core.breaker import BreakerState
+from sidecar.core.cost import predicted_cost_usd
+from sidecar.core.routing import EndpointView
+from sidecar.domain import Gate
+
+if TYPE_CHECKING:
+    from sidecar.core.output import OutputModel
+    from sidecar.domain import Call, Endpoint
+    from sidecar.engine.health import Health
+
+
+def view(
+    endpoint: Endpoint, call: Call, health: Health, output: OutputModel, now: float, *, may_try: bool
+) -> EndpointView:
+    """Return what is known of ``endpoint`` for ``call``; ``may_try`` lets the call be a breaker's trial."""
+    own = health.endpoints[endpoint.id]
+    facts = call.facts
+    pacer = health.pacers.get(endpoint.provider)
+    pacing_s = pacer.wait_s() if pacer is not None else 0.0
+    output_tokens = output.predict(facts.max_tokens, now)
+    ttft_s = own.latency.ttft_s(facts.prompt_tokens, now) + pacing_s
+    itl_s = own.latency.itl_s(now)
+    gate = health.gate(endpoint, now)
+    if gate is None and not may_try and own.is_probed and _is_trial(endpoint, health, now):
+        gate = Gate.BREAKER_OPEN
+    if gate is None and pacing_s > (call.deadline_at - now) / 2:
+        gate = Gate.ACCOUNT_RATE
+    return EndpointView(
+        endpoint=endpoint,
+        gate=gate,
+        opens_at=health.opens_at(endpoint, now),
+        ttft_s=ttft_s,
+        itl_s=itl_s,
+        total_s=ttft_s + output_tokens * itl_s,
+        typical_ttft_s=own.latency.typical_ttft_s(facts.prompt_tokens),
+        reliability=own.reliability.value(now),
+        availability=own.availability.value(now),
+        penalty_s=own.penalty.value_s(now),
+        slow_start=own.breaker.slow_start(now),
+        utilisation=min(1.0, own.limit.inflight / own.limit.value),
+        is_sluggish=own.latency.is_sluggish(now),
+        is_suspect=own.breaker.is_suspect(now),
+        cost_usd=predicted_cost_usd(
+            endpoint.price, facts.prompt_tokens, math.ceil(output_tokens)
+        ),
+        hang_s=own.latency.hang_s(facts.prompt_tokens, now),
+    )
+
+
+def _is_trial(endpoint: Endpoint, health: Health, now: float) -> bool:
+    """Return whether a call to ``endpoint`` now would be a trial of its breaker or its host's."""
+    breakers = (health.endpoints[endpoint.id].breaker, health.hosts[endpoint.host])
+    return any(breaker.state(now) is not BreakerState.CLOSED for breaker in breakers)
