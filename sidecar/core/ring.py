@@ -1,0 +1,142 @@
+"""The last N weighted outcomes of one breaker, and whether they are bad enough to trip.
+
+A *count* window, not a time window: calls to language models are few and long, and "20 requests in
+10 s" never comes about at six calls a minute even when all of them fail. The count grows with the
+rate (about ``ring_span_s`` worth of traffic), so that a busy endpoint is not tripped by a short run
+of ordinary errors.
+
+Two rules, either trips: an unbroken run of failures, or a share of the window. The run must also
+last ``run_span_s``, since streams killed by one reset are one event. The share rule knows no time:
+the same outcomes give the same verdict whether they came in a millisecond or in minutes. Calls that
+wait beyond their hang budget count as failures before they end, because an outage that shows as
+silence would else be seen minutes late.
+
+The run has no age: at one call in ten minutes it is the only rule that can ever trip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from math import ceil
+
+
+class Cause(Enum):
+    """Why a breaker changed state: one of the ring's two rules, or what the breaker itself met."""
+
+    CONSECUTIVE = "consecutive_failures"
+    SHARE = "failure_share"
+    OVERDUE = "overdue_calls"
+    TRIAL_DUE = "trial_due"
+    TRIAL_FAILED = "trial_failed"
+    PUSHBACK = "trial_pushback"
+    RECOVERED = "recovered"
+    ISOLATED = "isolated"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: breaker settings inherit from two such classes
+class RingSettings:
+    """When a window of outcomes trips. Weights: a failure 1, overload or a probe's failure 0.5.
+
+    ``ring_min``, ``ring_max``, ``ring_span_s``: N is the traffic of ``ring_span_s`` at the rate of
+    the last ``rate_window_s``, within bounds: 10 outcomes are the fewest with a meaningful share,
+    200 react within 20 s at 10 calls/s. ``ring_age_s``: older outcomes are another incident's.
+    ``run_weight_min``, ``run_share``: the run that trips weighs at least the greater of 5 and N/10.
+    ``run_span_s``: a burst within half a second is one event. ``share_count_min``,
+    ``share_weight_min``, ``share_min``: of at least 5 outcomes, at least 4 and half are bad; at 5 %
+    independent errors that happens less than once in ten days of one call a second.
+    """
+
+    ring_min: int = 10
+    ring_max: int = 200
+    ring_span_s: float = 20.0
+    rate_window_s: float = 60.0
+    ring_age_s: float = 600.0
+    run_weight_min: float = 5.0
+    run_share: float = 0.1
+    run_span_s: float = 0.5
+    share_count_min: int = 5
+    share_weight_min: float = 4.0
+    share_min: float = 0.5
+
+
+class CountRing:
+    """Owns the outcomes of one breaker while it is closed, at most ``history_max`` of them."""
+
+    def __init__(self, settings: RingSettings) -> None:
+        self._settings = settings
+        # As many as tell every rate up to the one at which N reaches its upper bound.
+        history_max = ceil(settings.ring_max * settings.rate_window_s / settings.ring_span_s)
+        self._entries: deque[tuple[float, float]] = deque(
+            maxlen=max(history_max, settings.ring_max)
+        )
+        self._run_weight = 0.0
+        self._run_started_at: float | None = None
+        self._run_ended_at: float | None = None
+
+    def record(self, fail: float, now: float) -> None:
+        """Add an outcome: 0.0 a success, above 0 the weight of a failure."""
+        self._entries.append((now, fail))
+        if fail > 0.0:
+            self._run_weight += fail
+            self._run_ended_at = now
+            if self._run_started_at is None:
+                self._run_started_at = now
+        else:
+            self._end_run()
+
+    def clear(self) -> None:
+        """Forget everything, as a breaker does when it closes."""
+        self._entries.clear()
+        self._end_run()
+
+    def size(self, now: float) -> int:
+        """Return N, the number of outcomes that the share rule looks at.
+
+        Worked example: 90 outcomes in the last 60 s are 1.5/s, and 20 s of that are N = 30.
+        """
+        settings = self._settings
+        since = now - settings.rate_window_s
+        count = 0
+        for at, _ in reversed(self._entries):
+            if at <= since:
+                break
+            count += 1
+        wanted = ceil(count * settings.ring_span_s / settings.rate_window_s)
+        return min(max(wanted, settings.ring_min), settings.ring_max)
+
+    def verdict(self, now: float, *, overdue: int = 0) -> Cause | None:
+        """Say whether to trip, counting ``overdue`` calls under way as failures of weight 1."""
+        size = self.size(now)
+        if self._is_long_run(size, overdue):
+            return Cause.CONSECUTIVE
+        return Cause.SHARE if self._is_bad_share(size, overdue, now) else None
+
+    def _is_long_run(self, size: int, overdue: int) -> bool:
+        settings = self._settings
+        least = max(settings.run_weight_min, ceil(size * settings.run_share))
+        return self._run_weight + overdue >= least and self._is_no_burst(overdue)
+
+    def _is_no_burst(self, overdue: int) -> bool:
+        # A call is overdue only after seconds of silence: that is no burst by nature.
+        if overdue > 0:
+            return True
+        if self._run_started_at is None or self._run_ended_at is None:
+            return False
+        return self._run_ended_at - self._run_started_at >= self._settings.run_span_s
+
+    def _is_bad_share(self, size: int, overdue: int, now: float) -> bool:
+        settings = self._settings
+        since = now - settings.ring_age_s
+        window = [fail for at, fail in islice(reversed(self._entries), size) if at >= since]
+        count = len(window) + overdue
+        least = max(settings.share_weight_min, ceil(count * settings.share_min))
+        return count >= settings.share_count_min and sum(window) + overdue >= least
+
+    def _end_run(self) -> None:
+        self._run_weight = 0.0
+        self._run_started_at = None
+        self._run_ended_at = None
