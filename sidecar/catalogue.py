@@ -1,7 +1,8 @@
-"""What callers may name and where it leads: endpoints, routes and aliases of one configuration, frozen.
+"""What callers may name and where it leads: endpoints, routes and aliases of one configuration,
+frozen.
 
-A name is looked up as a route first, then as a model (a route of one endpoint), then as an alias; a reload builds
-a new catalogue and swaps it whole, so that a call never sees half of one.
+A name is looked up as a route first, then as a model (a route of one endpoint), then as an alias; a
+reload builds a new catalogue and swaps it whole, so that a call never sees half of one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Catalogue:
         route = self.routes.get(self.aliases.get(name, name))
         if route is None:
             known = ", ".join(self.names())
-            message = f"no route, model or alias is called {name[:200]!r}; this sidecar knows: {known}"
+            message = (
+                f"no route, model or alias is called {name[:200]!r}; this sidecar knows: {known}"
+            )
             raise UnknownModelError(message, path="$.model")
         return route
 

@@ -1,8 +1,8 @@
 """The only place that reads time.
 
-Monotonic seconds come from the running event loop, so that production, tests and simulation share one code:
-under the simulated loop the clock jumps, under uvloop it flows. The wall clock serves HTTP dates and log
-lines alone; no limit, window or deadline is computed from it, since it steps.
+Monotonic seconds come from the running event loop, so that production, tests and simulation share
+one code: under the simulated loop the clock jumps, under uvloop it flows. The wall clock serves
+HTTP dates and log lines alone; no limit, window or deadline is computed from it, since it steps.
 """
 
 from __future__ import annotations

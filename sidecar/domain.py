@@ -2,17 +2,21 @@
 
 Glossary (one word, one meaning):
 
-* **caller**: the program on localhost. **provider**: an account at a company (base URL, key, wire format).
+* **caller**: the program on localhost. **provider**: an account at a company (base URL, key, wire
+  format).
 * **endpoint**: one model at one provider; the unit of score, breaker and price. Its id is
   ``provider/model``, where ``model`` is the name under ``models:`` in the configuration.
-* **host**: scheme, host and port; endpoints of one host share connect faults. **account**: a credential;
-  its endpoints share rate limits, auth and spend (one account a provider entry).
-* **route**: what a caller names in ``model``: a task with tiers of endpoints, or one configured model.
-* **call**: one caller request from arrival to last byte. **attempt**: one try of a call at one endpoint.
-* **outcome**: verdict on an attempt. **commit**: first usable chunk chosen; after it no other attempt may answer.
+* **host**: scheme, host and port; endpoints of one host share connect faults. **account**: a
+  credential; its endpoints share rate limits, auth and spend (one account a provider entry).
+* **route**: what a caller names in ``model``: a task with tiers of endpoints, or one configured
+  model.
+* **call**: one caller request from arrival to last byte. **attempt**: one try of a call at one
+  endpoint.
+* **outcome**: verdict on an attempt. **commit**: first usable chunk chosen; after it no other
+  attempt may answer.
 * **deadline**: an instant (``…_at``). **limit**: a duration (``…_s``).
-* **breaker**: electrical sense: closed passes, open refuses, half-open passes few. **permit**: leave from a
-  gate; settled exactly once. **pushback**: the provider says when to return.
+* **breaker**: electrical sense: closed passes, open refuses, half-open passes few. **permit**:
+  leave from a gate; settled exactly once. **pushback**: the provider says when to return.
 * **probe** / **sample**: active check / passive observation. **chunk**: one SSE event.
 
 Nothing here decides anything; the decisions are in ``core``.
@@ -105,7 +109,9 @@ class OutcomeClass(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars per million tokens; ``cached_input`` for prompt tokens read from a provider's cache."""
+    """US dollars per million tokens; ``cached_input`` for prompt tokens read from a provider's
+    cache.
+    """
 
     input_usd: float
     output_usd: float
@@ -115,7 +121,9 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one attempt. ``input_tokens`` includes cached ones; ``output_tokens`` includes reasoning."""
+    """Tokens of one attempt. ``input_tokens`` includes cached ones; ``output_tokens`` includes
+    reasoning.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -151,8 +159,8 @@ class Quality:
 class Endpoint:
     """One model at one provider.
 
-    ``upstream_model`` is the provider's own name for the model; ``max_tokens_field`` names the request
-    field that bounds the answer in the provider's dialect of its format.
+    ``upstream_model`` is the provider's own name for the model; ``max_tokens_field`` names the
+    request field that bounds the answer in the provider's dialect of its format.
     """
 
     id: EndpointId
@@ -173,7 +181,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What callers name: endpoints in tiers, best first, and the constraints that hold unless a call says less.
+    """What callers name: endpoints in tiers, best first, and the constraints that hold unless a
+    call says less.
 
     ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort.
     """
@@ -209,8 +218,9 @@ class Constraints:
 class RequestFacts:
     """What the engine needs to know of a request body, decoded once.
 
-    ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own format can
-    express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for such a call.
+    ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
+    format can express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for
+    such a call.
     """
 
     model: str
@@ -227,9 +237,9 @@ class RequestFacts:
 class Call:
     """One caller request, accepted and resolved.
 
-    ``body`` is the caller's, its ``sidecar`` object removed. ``forward_headers`` are the few caller headers
-    that a provider of the same format may see (never credentials). ``unserved`` names constraints that were
-    understood but are not acted upon, for ``x-sidecar-dropped``.
+    ``body`` is the caller's, its ``sidecar`` object removed. ``forward_headers`` are the few caller
+    headers that a provider of the same format may see (never credentials). ``unserved`` names
+    constraints that were understood but are not acted upon, for ``x-sidecar-dropped``.
     """
 
     id: CallId
@@ -268,7 +278,8 @@ class Outcome:
 class Fault:
     """A provider's failure, classified: which class, what it said, when to come back.
 
-    ``message`` is the provider's own short text with secrets cut out; ``error_type`` its own error type.
+    ``message`` is the provider's own short text with secrets cut out; ``error_type`` its own error
+    type.
     """
 
     cls: OutcomeClass

@@ -1,9 +1,9 @@
 """Every exception of the package, in two families.
 
-``AttemptError``: the provider side failed in a phase of one attempt; never seen by callers, always turned into
-an ``Outcome``. ``CallError``: what the caller gets, with a fixed code, an HTTP status and, where waiting helps,
-a pushback. aiohttp, ssl and os errors become ``AttemptError`` in ``upstream/failures.py`` alone; a
-``CallError`` becomes HTTP in ``server/rescue.py`` alone.
+``AttemptError``: the provider side failed in a phase of one attempt; never seen by callers, always
+turned into an ``Outcome``. ``CallError``: what the caller gets, with a fixed code, an HTTP status
+and, where waiting helps, a pushback. aiohttp, ssl and os errors become ``AttemptError`` in
+``upstream/failures.py`` alone; a ``CallError`` becomes HTTP in ``server/rescue.py`` alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class ProtocolBrokenError(AttemptError):
 
 
 class WireError(ValueError):
-    """Bytes are not what their format says. ``path`` points at the place, ``$.messages[0].role``."""
+    """Bytes are not what their format says. ``path`` points at the place,
+    ``$.messages[0].role``.
+    """
 
     def __init__(self, message: str, path: str = "$") -> None:
         super().__init__(message)

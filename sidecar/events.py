@@ -1,7 +1,7 @@
 """What happened, as frozen records handed to an ``Observer``.
 
-Telemetry, logs, the ledger and the demo's screen all read these; the engine knows none of them. Every decision
-carries its reason.
+Telemetry, logs, the ledger and the demo's screen all read these; the engine knows none of them.
+Every decision carries its reason.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The door: how many calls and how many body bytes may be inside, and whether the sidecar is draining.
+"""The door: how many calls and how many body bytes may be inside, and whether the sidecar is
+draining.
 
-A bound on everything that can grow: calls in flight and the memory their replayable bodies hold. Refusing here is
-the sidecar's own shedding (429), the only 429 it ever makes. One owner of the counts: this class.
+A bound on everything that can grow: calls in flight and the memory their replayable bodies hold.
+Refusing here is the sidecar's own shedding (429), the only 429 it ever makes. One owner of the
+counts: this class.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ DRAINING_RETRY_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionSettings:
-    """``calls_max`` bounds calls in flight; ``bodies_bytes_max`` the request bodies held for replay."""
+    """``calls_max`` bounds calls in flight; ``bodies_bytes_max`` the request bodies held for
+    replay.
+    """
 
     calls_max: int = 1000
     body_bytes_max: int = 32 * 1024 * 1024
@@ -25,7 +29,9 @@ class AdmissionSettings:
 
 
 class Admission:
-    """Counts calls in and out. ``enter`` and ``leave`` pair exactly; ``idle`` fires when the last call left."""
+    """Counts calls in and out. ``enter`` and ``leave`` pair exactly; ``idle`` fires when the last
+    call left.
+    """
 
     def __init__(self, settings: AdmissionSettings) -> None:
         self.settings = settings

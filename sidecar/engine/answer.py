@@ -1,7 +1,8 @@
-"""What the engine gives back for a call: a whole answer, or a committed stream, each with its disclosure.
+"""What the engine gives back for a call: a whole answer, or a committed stream, each with its
+disclosure.
 
-Every answer says what happened: who answered, after which attempts, degraded or not, at which cost. The server
-writes these facts as headers and the stream's last comment without interpreting them.
+Every answer says what happened: who answered, after which attempts, degraded or not, at which cost.
+The server writes these facts as headers and the stream's last comment without interpreting them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Disclosure:
     """The facts behind an answer.
 
     ``attempts`` are ``provider/model:CLASS`` in order; for a stream just committed the last one is
-    ``provider/model:COMMITTED``. ``degraded`` is ``level;reason;endpoint`` or None. ``cost_usd`` is None where
-    no price is known, and for a stream until its end.
+    ``provider/model:COMMITTED``. ``degraded`` is ``level;reason;endpoint`` or None. ``cost_usd`` is
+    None where no price is known, and for a stream until its end.
     """
 
     call_id: CallId
@@ -33,7 +34,9 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainAnswer:
-    """A whole answer in the caller's format. ``status`` is 200, or a provider's 4xx passed through."""
+    """A whole answer in the caller's format. ``status`` is 200, or a provider's 4xx passed
+    through.
+    """
 
     status: int
     body: bytes
@@ -44,14 +47,15 @@ class PlainAnswer:
 class StreamAnswer(Protocol):
     """A committed stream in the caller's format, its first content already at hand.
 
-    Iterate with ``read`` and always ``aclose``, also after cancellation: that is what settles the attempt and
-    cuts the provider's connection. Pulling one chunk at a time is the backpressure.
+    Iterate with ``read`` and always ``aclose``, also after cancellation: that is what settles the
+    attempt and cuts the provider's connection. Pulling one chunk at a time is the backpressure.
     """
 
     disclosure: Disclosure
 
     async def read(self) -> bytes:
-        """Return the next bytes for the caller, ``b""`` at the end; never raises for provider faults.
+        """Return the next bytes for the caller, ``b""`` at the end; never raises for provider
+        faults.
 
         A stream that breaks ends with the format's error event instead of a terminal marker.
         """

@@ -1,9 +1,10 @@
 """One try of a call at one endpoint, from ticket to verdict.
 
-An attempt returns what happened and never lets a provider's fault out as an exception: ``Answered`` (a whole
-answer), ``Committed`` (a stream whose first content is at hand) or ``Failed``. Nothing of a stream is shown to the
-caller before its first content, so that everything up to there can still fail over in silence. The ticket is
-settled exactly once: here, or by the relay that takes over a committed stream.
+An attempt returns what happened and never lets a provider's fault out as an exception: ``Answered``
+(a whole answer), ``Committed`` (a stream whose first content is at hand) or ``Failed``. Nothing of
+a stream is shown to the caller before its first content, so that everything up to there can still
+fail over in silence. The ticket is settled exactly once: here, or by the relay that takes over a
+committed stream.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from sidecar.wire.neutral import (
     Finish,
     ReasoningPart,
     RefusalPart,
+    TextDelta,
     TextPart,
     ToolCallPart,
     ToolCallStart,
-    TextDelta,
 )
 
 if TYPE_CHECKING:
@@ -151,9 +152,7 @@ class Settlement:
         )
         self._health.settle(ticket, outcome)
         self._observer.on_event(
-            AttemptFinished(
-                at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome
-            )
+            AttemptFinished(at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome)
         )
         return outcome
 
@@ -181,26 +180,24 @@ class Attempt:
         result: AttemptResult | None = None
         try:
             result = await self._run()
-        except TimeoutError:
-            if self._timer.interruption is not None:
-                self._settle(OutcomeClass.LOCAL, "ended by the sidecar")
-                raise self._timer.interruption from None
-            result = Failed(outcome=self._timed_out())
-        except AttemptError as error:
-            result = Failed(outcome=self._settle(class_of(error), str(error)))
-        except asyncio.CancelledError:
+        except (AttemptError, TimeoutError) as error:
+            result = self._failed(error)
+        except BaseException as error:
             if not self._settlement.is_done:
-                self._cancelled()
-            raise
-        except BaseException:
-            # A bug of ours: the ticket goes back, and no provider is blamed.
-            if not self._settlement.is_done:
-                self._settle(OutcomeClass.LOCAL, "ended by a fault of the sidecar")
+                self._left(error)
             raise
         finally:
             if self._response is not None and not isinstance(result, Committed):
                 self._response.close()
         return result
+
+    def _failed(self, error: AttemptError | TimeoutError) -> Failed:
+        if isinstance(error, AttemptError):
+            return Failed(outcome=self._settle(class_of(error), str(error)))
+        if self._timer.interruption is not None:
+            self._settle(OutcomeClass.LOCAL, "ended by the sidecar")
+            raise self._timer.interruption from None
+        return Failed(outcome=self._timed_out())
 
     async def _run(self) -> AttemptResult:
         plan = self._plan
@@ -262,9 +259,7 @@ class Attempt:
             error = stream.tally.error
             has_content = any(item.has_content() for item in items)
             if error is not None and not has_content:
-                fault = self._upstream.classify(
-                    endpoint.id, HTTP_OK, response.headers, error.data
-                )
+                fault = self._upstream.classify(endpoint.id, HTTP_OK, response.headers, error.data)
                 return Failed(outcome=self._settlement.settle(fault))
             if has_content or (stream.is_eof or stream.tally.is_ended):
                 break
@@ -273,7 +268,9 @@ class Attempt:
                 message = f"more than {PRELUDE_BYTES_MAX} bytes before the first content"
                 raise ProtocolBrokenError(message)
         if not has_content and self._is_broken_silence(stream.tally.finish):
-            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, "an answer without content"))
+            return Failed(
+                outcome=self._settle(OutcomeClass.DEGENERATE, "an answer without content")
+            )
         at = loop_now()
         self._settlement.first_content(at)
         assert self._limits is not None, "limits are set before the request is sent"
@@ -316,8 +313,9 @@ class Attempt:
     def _is_broken_silence(self, finish: Finish | None) -> bool:
         """Return whether an answer without content is a fault.
 
-        A model may have nothing to add after a tool's result, and a length limit, filter or refusal may leave
-        nothing; but a plain stop without a word in answer to a question is a broken model.
+        A model may have nothing to add after a tool's result, and a length limit, filter or refusal
+        may leave nothing; but a plain stop without a word in answer to a question is a broken
+        model.
         """
         return finish is Finish.STOP and not self._plan.is_empty_answer_fine
 
@@ -340,8 +338,12 @@ class Attempt:
         cls = OutcomeClass.CALLER_SHORT if is_short else OutcomeClass.HANG
         return self._settle(cls, f"no content within {waited_s:.3g} s")
 
-    def _cancelled(self) -> None:
-        """The caller left. Leaving after more than the hang budget of silence is the provider's doing."""
+    def _left(self, error: BaseException) -> None:
+        """The caller left; after more than the hang budget of silence that is the provider's doing."""
+        if not isinstance(error, asyncio.CancelledError):
+            # A bug of ours: the ticket goes back, and no provider is blamed.
+            self._settle(OutcomeClass.LOCAL, "ended by a fault of the sidecar")
+            return
         ticket = self._plan.ticket
         waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
         is_silent = ticket.sent_at is not None and ticket.first_content_at is None

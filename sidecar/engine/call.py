@@ -1,9 +1,10 @@
-"""One call, from arrival to answer: asks the attempts machine what next, does it, and says what happened.
+"""One call, from arrival to answer: asks the attempts machine what next, does it, and says what
+happened.
 
-The decisions are in ``core/attempts.py`` and ``core/routing.py``; here is the waiting. Attempts are made one after
-the other in the caller's own task, so a caller that hangs up cancels exactly what it caused. When no attempt can
-help, the ladder's last rung before an error is a static answer, if the route has one; else a truthful refusal
-that lists every attempt (``refusal.py``).
+The decisions are in ``core/attempts.py`` and ``core/routing.py``; here is the waiting. Attempts are
+made one after the other in the caller's own task, so a caller that hangs up cancels exactly what it
+caused. When no attempt can help, the ladder's last rung before an error is a static answer, if the
+route has one; else a truthful refusal that lists every attempt (``refusal.py``).
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from sidecar.engine.prepare import PreparedBody
 
 SILENT_FACTOR = 3.0
-"""A plain answer may take three times its predicted writing time before its silence counts as a hang."""
+"""A plain answer may take three times its predicted writing time before its silence counts as a
+hang.
+"""
 INPUT_MARGIN = 1.1
 """Prompt tokens are estimated; a hard budget is kept with a tenth to spare."""
 
@@ -117,7 +120,9 @@ class CallRun:
         now = loop_now()
         output = engine.output_model(call.route.name)
         self._views = tuple(
-            view(engine.catalogue.endpoints[name], call, engine.health, output, now, may_try=may_try)
+            view(
+                engine.catalogue.endpoints[name], call, engine.health, output, now, may_try=may_try
+            )
             for name in call.route.endpoints()
         )
         needs = CallNeeds(
@@ -137,7 +142,9 @@ class CallRun:
         return None if budget is None else budget - self.report.spent_usd()
 
     def _affordable_tokens(self, endpoint: Endpoint) -> int | None:
-        """Return the clamp that keeps a hard budget hard, None where the answer is bounded well enough."""
+        """Return the clamp that keeps a hard budget hard, None where the answer is bounded well
+        enough.
+        """
         left, price = self._budget_left(), endpoint.price
         if left is None or price is None or price.output_usd <= 0:
             return None
@@ -165,9 +172,7 @@ class CallRun:
     async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
         """Make one attempt; None means that the call has to go on."""
         engine, endpoint = self._engine, start.view.endpoint
-        body = self._preparation.body_for(
-            endpoint, max_tokens=self._affordable_tokens(endpoint)
-        )
+        body = self._preparation.body_for(endpoint, max_tokens=self._affordable_tokens(endpoint))
         plan = self._plan(start, body)
         if isinstance(plan, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
@@ -285,5 +290,7 @@ class CallRun:
 
 
 def _follows_tool_result(body: bytes) -> bool:
-    """Return whether the conversation holds a tool's result: then a model may have nothing more to say."""
+    """Return whether the conversation holds a tool's result: then a model may have nothing more to
+    say.
+    """
     return b'"tool_result"' in body or b'"tool_call_id"' in body

@@ -1,7 +1,7 @@
 """Counting the tokens of a request: asked of a provider that can count, estimated where none can.
 
-Counting is free, so it needs no permits and moves no breaker; a failure of it is not held against the provider and
-simply leads to the estimate, which says that it is one.
+Counting is free, so it needs no permits and moves no breaker; a failure of it is not held against
+the provider and simply leads to the estimate, which says that it is one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Everything known of one endpoint: its gates, estimators and calls in flight; and of one host and one account.
+"""Everything known of one endpoint: its gates, estimators and calls in flight; and of one host and
+one account.
 
-Plain holders: each field has its own deciding class in ``core``. They exist so that ``health.py``, the only
-writer, reads as verbs on nouns.
+Plain holders: each field has its own deciding class in ``core``. They exist so that ``health.py``,
+the only writer, reads as verbs on nouns.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class HealthSettings:
 class Ticket:
     """Leave to make one attempt; settled exactly once, by ``Health.settle``.
 
-    ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this request, of which
-    ``silent_s`` is the time a plain answer may take to be written.
+    ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this
+    request, of which ``silent_s`` is the time a plain answer may take to be written.
     """
 
     endpoint: Endpoint

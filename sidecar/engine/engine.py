@@ -1,8 +1,8 @@
 """The engine: everything a call needs, owned in one place, and the two background loops.
 
-Owns the health registry, the router, one output model a route and the timers of all work in progress (so that a
-drain can end it). Knows no sockets: an ``Upstream`` stands for the providers, so that production, tests and
-simulation run the same code.
+Owns the health registry, the router, one output model a route and the timers of all work in
+progress (so that a drain can end it). Knows no sockets: an ``Upstream`` stands for the providers,
+so that production, tests and simulation run the same code.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class EngineSettings:
 
 
 class Engine:
-    """Answers calls. Run ``background`` beside it for overdue evidence, probes and credential changes."""
+    """Answers calls. Run ``background`` beside it for overdue evidence, probes and credential
+    changes.
+    """
 
     def __init__(
         self,
@@ -96,7 +98,9 @@ class Engine:
         return model
 
     def interrupt(self, reason: CallError) -> None:
-        """End all work in progress because of ``reason``: streams with an error event, calls with the error."""
+        """End all work in progress because of ``reason``: streams with an error event, calls with
+        the error.
+        """
         self.timers.interrupt(reason)
 
     async def background(self) -> None:

@@ -1,9 +1,10 @@
 """The health registry: the only writer of what is known about endpoints, hosts and accounts.
 
-An attempt asks for a ticket (``admit``), tells when it was sent and when content came, and settles exactly once.
-What an outcome moves is looked up in ``core/outcome.py``; here it is merely carried to the owners of the state:
-three independent gates (host breaker, account block, endpoint breaker), the limiter, the estimators.
-Probes use the same verbs with half the weight, so one classifier serves both.
+An attempt asks for a ticket (``admit``), tells when it was sent and when content came, and settles
+exactly once. What an outcome moves is looked up in ``core/outcome.py``; here it is merely carried
+to the owners of the state: three independent gates (host breaker, account block, endpoint breaker),
+the limiter, the estimators. Probes use the same verbs with half the weight, so one classifier
+serves both.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 PROBE_WEIGHT = 0.5
 STALE_RELIABILITY_WEIGHT = 0.25
-"""A verdict from before the last state change still says a little about reliability (RESILIENCE 3.4)."""
+"""A verdict from before the last state change still says a little about reliability (RESILIENCE
+3.4).
+"""
 TRIAL_LEASE_SLACK_S = 2.0
 
 
@@ -68,7 +71,9 @@ class Health:
     # --- gates ---------------------------------------------------------------------------------
 
     def gate(self, endpoint: Endpoint, now: float) -> Gate | None:
-        """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side effect."""
+        """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side
+        effect.
+        """
         health = self.endpoints[endpoint.id]
         if self.is_gone(endpoint.id, now):
             return Gate.GONE
@@ -111,7 +116,8 @@ class Health:
     ) -> Ticket | Gate:
         """Take a ticket for one attempt, or say which gate refuses.
 
-        ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its first token.
+        ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its
+        first token.
         """
         refusal = self.gate(endpoint, now)
         if refusal is not None:
@@ -145,7 +151,9 @@ class Health:
         return ticket
 
     def hang_s(self, endpoint: Endpoint, prompt_tokens: int, now: float) -> float:
-        """Return how long silence is tolerated before it is a hang: as configured, else as learned."""
+        """Return how long silence is tolerated before it is a hang: as configured, else as
+        learned.
+        """
         if endpoint.timers.first_content_s is not None:
             return endpoint.timers.first_content_s
         return self.endpoints[endpoint.id].latency.hang_s(prompt_tokens, now)
@@ -157,7 +165,9 @@ class Health:
         ticket.sent_at = now
 
     def first_content(self, ticket: Ticket, now: float, *, made_tokens: int = 0) -> None:
-        """Note the first content of an attempt; a plain answer comes with all its ``made_tokens`` at once."""
+        """Note the first content of an attempt; a plain answer comes with all its ``made_tokens``
+        at once.
+        """
         ticket.first_content_at = now
         health = self.endpoints[ticket.endpoint.id]
         health.breaker.first_content(ticket.permit, now)
@@ -290,7 +300,9 @@ class Health:
     # --- time and operators --------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Count calls that are overdue: they are failures already, before they end (every 250 ms)."""
+        """Count calls that are overdue: they are failures already, before they end (every 250
+        ms).
+        """
         for health in self.endpoints.values():
             overdue = 0
             for ticket in health.in_flight.values():
@@ -322,7 +334,9 @@ class Health:
     # --- waiting for room ----------------------------------------------------------------------
 
     async def room(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Return when some attempt ended, first come first served: room under a limit may be free."""
+        """Return when some attempt ended, first come first served: room under a limit may be
+        free.
+        """
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiters.append(waiter)
         try:

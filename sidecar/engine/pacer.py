@@ -1,8 +1,9 @@
 """Pacing requests to a provider whose limit is configured (``limits.rpm``).
 
-asyncio-throttle counts grants in a sliding window, but lets newcomers overtake (of 3 waiters against newcomers
-none was ever served) and polls once per waiter. Behind a FIFO lock only the head of the queue polls: strict order,
-1.5 % of a core with 200 waiters instead of 17.8 %. asyncio.Lock is FIFO and safe under cancellation.
+asyncio-throttle counts grants in a sliding window, but lets newcomers overtake (of 3 waiters
+against newcomers none was ever served) and polls once per waiter. Behind a FIFO lock only the head
+of the queue polls: strict order, 1.5 % of a core with 200 waiters instead of 17.8 %. asyncio.Lock
+is FIFO and safe under cancellation.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PacerSettings:
-    """``requests_per_minute`` is the account's limit; ``burst_s`` how many seconds' worth may go at once."""
+    """``requests_per_minute`` is the account's limit; ``burst_s`` how many seconds' worth may go at
+    once.
+    """
 
     requests_per_minute: float
     burst_s: float = 1.0

@@ -1,7 +1,7 @@
 """The engine's one seam to the outside: how an attempt reaches a provider.
 
-aiohttp stands behind it in production (``upstream/http.py``), a scripted provider in memory in simulation
-(``upstream/simulated_memory.py``). Bytes and headers cross it, no library types.
+aiohttp stands behind it in production (``upstream/http.py``), a scripted provider in memory in
+simulation (``upstream/simulated_memory.py``). Bytes and headers cross it, no library types.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundRequest:
-    """One request to a provider. ``path`` is below the provider's base URL; credentials are added beyond.
+    """One request to a provider. ``path`` is below the provider's base URL; credentials are added
+    beyond.
 
     ``needs_fresh_connection``: do not reuse a kept-alive connection (the retry after a stale one).
     """
@@ -31,7 +32,9 @@ class OutboundRequest:
 
 
 class UpstreamResponse(Protocol):
-    """An answer under way: the head is in, the body is read chunk by chunk. Header names are lower case."""
+    """An answer under way: the head is in, the body is read chunk by chunk. Header names are lower
+    case.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +48,9 @@ class UpstreamResponse(Protocol):
         """
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end, else cut it. Never raises, may repeat."""
+        """Give the connection back if the body was read to its end, else cut it. Never raises, may
+        repeat.
+        """
 
 
 class Upstream(Protocol):
@@ -54,8 +59,8 @@ class Upstream(Protocol):
     async def open(self, request: OutboundRequest, *, connect_s: float) -> UpstreamResponse:
         """Send ``request`` and return once the head of the answer is in.
 
-        Only connecting (DNS, TCP, TLS) is limited here, by ``connect_s``; all else by the caller's cancellation,
-        which closes the connection.
+        Only connecting (DNS, TCP, TLS) is limited here, by ``connect_s``; all else by the caller's
+        cancellation, which closes the connection.
 
         Raises:
             ConnectFailedError: no connection within ``connect_s``.
@@ -73,7 +78,11 @@ class Upstream(Protocol):
         """
 
     def free_probe_path(self, endpoint: EndpointId) -> str | None:
-        """Return the path of a GET that costs nothing (``/models``), None if the provider has none."""
+        """Return the path of a GET that costs nothing (``/models``), None if the provider has
+        none.
+        """
 
     def credential_version(self, provider: ProviderName) -> int:
-        """Return a number that grows when the provider's credential changed (a key file was rewritten)."""
+        """Return a number that grows when the provider's credential changed (a key file was
+        rewritten).
+        """

@@ -1,7 +1,9 @@
-"""A call's body in the words of the endpoint that is about to be tried; made lazily, endpoint by endpoint.
+"""A call's body in the words of the endpoint that is about to be tried; made lazily, endpoint by
+endpoint.
 
-Same format: the caller's bytes with the model renamed. Another format: through the neutral conversation, parsed
-once a call. What the endpoint cannot express is remembered, for ``x-sidecar-dropped``.
+Same format: the caller's bytes with the model renamed. Another format: through the neutral
+conversation, parsed once a call. What the endpoint cannot express is remembered, for
+``x-sidecar-dropped``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ ACCEPT_JSON = ("accept", "application/json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedBody:
-    """What to send: path below the base URL, headers without credentials, body; and what got lost."""
+    """What to send: path below the base URL, headers without credentials, body; and what got
+    lost.
+    """
 
     path: str
     headers: tuple[tuple[str, str], ...]
@@ -40,10 +44,11 @@ class Preparation:
         self._conversation: Conversation | None = None
 
     def body_for(self, endpoint: Endpoint, *, max_tokens: int | None) -> PreparedBody:
-        """Return the request for ``endpoint``; ``max_tokens`` clamps the answer where a budget asks for it.
+        """Return the request for ``endpoint``; ``max_tokens`` clamps the answer where a budget asks
+        for it.
 
-        Raises:
-            BadRequestError: the caller's body cannot be read as its format says (only found when translating).
+        Raises: BadRequestError: the caller's body cannot be read as its format says (only found
+        when translating).
         """
         call = self._call
         accept = ACCEPT_STREAM if call.facts.is_stream else ACCEPT_JSON
@@ -55,7 +60,9 @@ class Preparation:
                     call.body,
                     model=endpoint.upstream_model,
                     system=call.route.prompts.get(endpoint.id),
-                    max_tokens=None if max_tokens is None else (endpoint.max_tokens_field, max_tokens),
+                    max_tokens=None
+                    if max_tokens is None
+                    else (endpoint.max_tokens_field, max_tokens),
                 ),
             )
         return self._translate(endpoint, accept, max_tokens)

@@ -1,9 +1,9 @@
 """One probe: a free look at the model list, or a paid request for a few tokens.
 
-Both settle through the health registry like live traffic, at half weight. A free probe takes only the host's
-permit: it proves reachability and the credential, so it may close a host's breaker and never an endpoint's. A 4xx
-other than 429 to a paid probe means that the probe itself is wrong for the model: it says nothing, least of all
-«healthy».
+Both settle through the health registry like live traffic, at half weight. A free probe takes only
+the host's permit: it proves reachability and the credential, so it may close a host's breaker and
+never an endpoint's. A 4xx other than 429 to a paid probe means that the probe itself is wrong for
+the model: it says nothing, least of all «healthy».
 """
 
 from __future__ import annotations
@@ -161,9 +161,7 @@ async def _first_content(
             data = stream.tally.error.data
             return engine.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
         # Providers bill what was written when the connection is cut; the whole answer is the safe guess.
-        usage = Usage(
-            input_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, is_estimated=True
-        )
+        usage = Usage(input_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, is_estimated=True)
         if any(item.has_content() for item in items):
             return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
         if stream.is_eof or stream.tally.is_ended:

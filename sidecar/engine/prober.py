@@ -1,9 +1,10 @@
-"""Probing: asks the scheduler what is due, makes the probe, and settles it like any attempt, at half weight.
+"""Probing: asks the scheduler what is due, makes the probe, and settles it like any attempt, at
+half weight.
 
-A free probe lists models: it shows that the host answers and the credential holds. A paid probe asks for a few
-tokens and is over with the first of them. Whether one is worth its price is decided in ``core/probing.py`` and
-``core/spend.py``; here it is only carried out. Every 50 ms of slack costs nothing: the loop sleeps to the next due
-time, bounded so that new evidence is seen soon.
+A free probe lists models: it shows that the host answers and the credential holds. A paid probe
+asks for a few tokens and is over with the first of them. Whether one is worth its price is decided
+in ``core/probing.py`` and ``core/spend.py``; here it is only carried out. Every 50 ms of slack
+costs nothing: the loop sleeps to the next due time, bounded so that new evidence is seen soon.
 """
 
 from __future__ import annotations
@@ -172,6 +173,8 @@ class Prober:
 
 
 def _price_usd(endpoint: Endpoint) -> float:
-    """Return what a paid probe costs; a model without a price is taken to be one's own, hence free."""
+    """Return what a paid probe costs; a model without a price is taken to be one's own, hence
+    free.
+    """
     tokens = PROBE_OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else PROBE_OUTPUT_TOKENS
     return predicted_cost_usd(endpoint.price, PROBE_INPUT_TOKENS, tokens) or 0.0

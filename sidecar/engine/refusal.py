@@ -1,7 +1,8 @@
-"""From a failed call to what its caller is told: the provider's own 4xx, or a truthful error of ours.
+"""From a failed call to what its caller is told: the provider's own 4xx, or a truthful error of
+ours.
 
-All down is 503 with the soonest reopening, never 429; the deadline is 504; constraints that nothing can meet are
-422 and name the nearest values that something could.
+All down is 503 with the soonest reopening, never 429; the deadline is 504; constraints that nothing
+can meet are 422 and name the nearest values that something could.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def _tried(outcomes: Iterable[Outcome]) -> str:
 
 
 def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
-    """Say what would be feasible: the least time and the least money any endpoint is expected to need."""
+    """Say what would be feasible: the least time and the least money any endpoint is expected to
+    need.
+    """
     needs: list[str] = []
     fit = [view for view in views if _can_express(view, call)]
     if not fit:

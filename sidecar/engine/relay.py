@@ -1,12 +1,12 @@
 """Relaying a committed stream to its caller: pass on, watch, and end truthfully.
 
-After the commit there is no failover. A stream of the caller's own format is forwarded byte by byte in whole
-events; another format is rendered from deltas. The second verdict falls at the end: a stream that breaks, stalls,
-runs over its deadline or ends without its terminal marker is closed with the format's error event and never
-with a success marker (RESILIENCE 3.10, mode ``error``).
+After the commit there is no failover. A stream of the caller's own format is forwarded byte by byte
+in whole events; another format is rendered from deltas. The second verdict falls at the end: a
+stream that breaks, stalls, runs over its deadline or ends without its terminal marker is closed
+with the format's error event and never with a success marker (RESILIENCE 3.10, mode ``error``).
 
-Backpressure is one chunk: the provider is read only when the caller's connection took the chunk before, and only
-the time spent waiting for the provider counts towards its stall limit.
+Backpressure is one chunk: the provider is read only when the caller's connection took the chunk
+before, and only the time spent waiting for the provider counts towards its stall limit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from sidecar.wire.neutral import StreamRenderer
 
 GOODBYE_S = 0.1
-"""How long to wait for the provider's end of stream after its terminal marker, so that the connection can be kept."""
+"""How long to wait for the provider's end of stream after its terminal marker, so that the
+connection can be kept.
+"""
 
 
 class Relay:
@@ -82,8 +84,8 @@ class Relay:
             else:
                 try:
                     items = await self._wait()
-                except (AttemptError, TimeoutError) as error:
-                    return self._break_off(self._fault_of(error))
+                except (AttemptError, TimeoutError) as failure:
+                    return self._break_off(self._fault_of(failure))
             is_last = self._stream.tally.is_ended or self._stream.is_eof
             if is_last and self._stream.tally.is_degenerate():
                 message = "one character over and over"
@@ -157,7 +159,10 @@ class Relay:
             return b"".join(item.raw for item in items if not _is_error(item))
         renderer = self._renderer
         return b"".join(
-            renderer.render(delta) for item in items for delta in item.deltas if not isinstance(delta, (Ended, ErrorSeen))
+            renderer.render(delta)
+            for item in items
+            for delta in item.deltas
+            if not isinstance(delta, (Ended, ErrorSeen))
         )
 
     def _complete(self) -> bytes:

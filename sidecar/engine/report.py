@@ -1,8 +1,8 @@
 """What is told of a call: its disclosure to the caller, its last event to the observer.
 
-One place decides what counts as degraded: an answer of an endpoint that is expected to be worse at this route than
-every endpoint of the first tier, an answer cut by a budget's clamp, or the static answer. An equal from the next
-tier is a failover, visible in the attempts, not a degradation.
+One place decides what counts as degraded: an answer of an endpoint that is expected to be worse at
+this route than every endpoint of the first tier, an answer cut by a budget's clamp, or the static
+answer. An equal from the next tier is a failover, visible in the attempts, not a degradation.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Report:
     # --- degradation ---------------------------------------------------------------------------
 
     def _degraded(self, endpoint: Endpoint) -> str | None:
-        """Return ``level;reason;endpoint`` for an answer worse than the route's best tier, else None."""
+        """Return ``level;reason;endpoint`` for an answer worse than the route's best tier, else
+        None.
+        """
         route, endpoints = self._call.route, self._engine.catalogue.endpoints
         best = route.tiers[0]
         if endpoint.id in best:

@@ -1,7 +1,9 @@
-"""Reading one provider's stream: bytes → events → what they say, with the running tally that a verdict needs.
+"""Reading one provider's stream: bytes → events → what they say, with the running tally that a
+verdict needs.
 
-The tally is the side parser of RESILIENCE 3.10: how much content came, whether a finish reason and a terminal
-marker were seen, the usage. A stream that ends without them is cut short, whatever the status line said.
+The tally is the side parser of RESILIENCE 3.10: how much content came, whether a finish reason and
+a terminal marker were seen, the usage. A stream that ends without them is cut short, whatever the
+status line said.
 """
 
 from __future__ import annotations
@@ -67,11 +69,8 @@ class Tally:
         match delta:
             case TextDelta(text=text) | RefusalDelta(text=text) | ReasoningDelta(text=text):
                 self._note_text(text)
-            case ToolCallDelta(arguments=arguments):
-                self._note_text(arguments)
-            case ToolCallStart():
-                self.content_deltas += 1
-                self._is_one_char = False
+            case ToolCallDelta() | ToolCallStart():
+                self._note_tool_call(delta)
             case Finished(finish=finish):
                 self.finish = finish
             case UsageSeen(usage=usage):
@@ -82,6 +81,12 @@ class Tally:
                 self.error = delta
             case Ended():
                 self.is_ended = True
+
+    def _note_tool_call(self, delta: ToolCallStart | ToolCallDelta) -> None:
+        self._is_one_char = False
+        self.content_deltas += 1
+        if isinstance(delta, ToolCallDelta):
+            self.content_chars += len(delta.arguments)
 
     def _note_text(self, text: str) -> None:
         self.content_deltas += 1
@@ -99,9 +104,7 @@ class Tally:
         estimated = max(self.content_deltas, round(self.content_chars / CHARS_PER_TOKEN))
         reported = self._usage
         if reported is None:
-            return Usage(
-                input_tokens=prompt_tokens, output_tokens=estimated, is_estimated=True
-            )
+            return Usage(input_tokens=prompt_tokens, output_tokens=estimated, is_estimated=True)
         if self.finish is None and reported.output_tokens < estimated:
             # A stream that broke reported its input and a first token or so of its output.
             return Usage(
@@ -126,7 +129,8 @@ class UpstreamStream:
         self._failure: ProtocolBrokenError | None = None
 
     async def read(self) -> tuple[Item, ...]:
-        """Return the events of the next bytes, maybe none yet; ``is_eof`` is set with the last ones.
+        """Return the events of the next bytes, maybe none yet; ``is_eof`` is set with the last
+        ones.
 
         Raises:
             ConnectionBrokenError: the connection broke.

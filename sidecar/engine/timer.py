@@ -1,8 +1,9 @@
 """The one timer of a piece of waiting, with a way to end it from outside.
 
-Every wait on a provider runs under ``until(at)``. A drain that runs out of grace calls ``interrupt``, which makes
-the wait in progress, and every later one, end at once, as if its limit had come; ``interruption`` then tells why.
-Cancelling the task instead would look like a caller that hung up.
+Every wait on a provider runs under ``until(at)``. A drain that runs out of grace calls
+``interrupt``, which makes the wait in progress, and every later one, end at once, as if its limit
+had come; ``interruption`` then tells why. Cancelling the task instead would look like a caller that
+hung up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the router sees: one frozen view an endpoint of the route, made for one call at one instant.
 
-Live traffic is kept from being the guinea pig: an endpoint whose breaker is due for a trial is offered to a call
-only where no probe will make that trial, or when nothing else is left (``may_try``).
+Live traffic is kept from being the guinea pig: an endpoint whose breaker is due for a trial is
+offered to a call only where no probe will make that trial, or when nothing else is left
+(``may_try``).
 """
 
 from __future__ import annotations
@@ -21,9 +22,17 @@ if TYPE_CHECKING:
 
 
 def view(
-    endpoint: Endpoint, call: Call, health: Health, output: OutputModel, now: float, *, may_try: bool
+    endpoint: Endpoint,
+    call: Call,
+    health: Health,
+    output: OutputModel,
+    now: float,
+    *,
+    may_try: bool,
 ) -> EndpointView:
-    """Return what is known of ``endpoint`` for ``call``; ``may_try`` lets the call be a breaker's trial."""
+    """Return what is known of ``endpoint`` for ``call``; ``may_try`` lets the call be a breaker's
+    trial.
+    """
     own = health.endpoints[endpoint.id]
     facts = call.facts
     pacer = health.pacers.get(endpoint.provider)
@@ -51,9 +60,7 @@ def view(
         utilisation=min(1.0, own.limit.inflight / own.limit.value),
         is_sluggish=own.latency.is_sluggish(now),
         is_suspect=own.breaker.is_suspect(now),
-        cost_usd=predicted_cost_usd(
-            endpoint.price, facts.prompt_tokens, math.ceil(output_tokens)
-        ),
+        cost_usd=predicted_cost_usd(endpoint.price, facts.prompt_tokens, math.ceil(output_tokens)),
         hang_s=own.latency.hang_s(facts.prompt_tokens, now),
     )
 

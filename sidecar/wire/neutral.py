@@ -1,11 +1,12 @@
 """The neutral conversation form between wire formats, and the contract every format fulfils.
 
 A request of one format becomes a ``Conversation`` and is rendered in another; an answer becomes a
-``Completion``, a stream a sequence of ``Delta``. Same format in and out never passes through here: its bytes
-are forwarded (``rewrite_request``) and merely watched (``StreamParser``).
+``Completion``, a stream a sequence of ``Delta``. Same format in and out never passes through here:
+its bytes are forwarded (``rewrite_request``) and merely watched (``StreamParser``).
 
-What a format cannot express is named when rendering (``Rendered.dropped``), so that nothing is lost in silence.
-JSON that only passes through (tool schemas, tool arguments) stays bytes or text, never a decoded tree.
+What a format cannot express is named when rendering (``Rendered.dropped``), so that nothing is lost
+in silence. JSON that only passes through (tool schemas, tool arguments) stays bytes or text, never
+a decoded tree.
 """
 
 from __future__ import annotations
@@ -153,9 +154,9 @@ class Sampling:
 class Conversation:
     """A whole request in neutral form.
 
-    ``system`` joins every system and developer message, in order. ``reasoning_effort`` is low, medium or high;
-    ``reasoning_tokens`` a thinking budget; at most one is set by a caller. ``dropped`` names request fields that
-    the neutral form could not hold.
+    ``system`` joins every system and developer message, in order. ``reasoning_effort`` is low,
+    medium or high; ``reasoning_tokens`` a thinking budget; at most one is set by a caller.
+    ``dropped`` names request fields that the neutral form could not hold.
     """
 
     system: tuple[str, ...]
@@ -201,9 +202,11 @@ AnswerPart = TextPart | ToolCallPart | ReasoningPart | RefusalPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A whole answer. ``finish`` None: the provider did not say that it is complete (never a success).
+    """A whole answer. ``finish`` None: the provider did not say that it is complete (never a
+    success).
 
-    ``content_chars`` counts text, reasoning, refusal and tool-argument characters of the first choice.
+    ``content_chars`` counts text, reasoning, refusal and tool-argument characters of the first
+    choice.
     """
 
     id: str
@@ -325,9 +328,9 @@ class StreamParser(Protocol):
         """
 
     def is_complete(self) -> bool:
-        """Return whether the stream may end here: terminal marker seen, or a finish reason where servers of
-        this format are known to omit the marker (see ``recorded`` facts: OpenAI-compatible servers without
-        ``[DONE]``).
+        """Return whether the stream may end here: terminal marker seen, or a finish reason where
+        servers of this format are known to omit the marker (see ``recorded`` facts:
+        OpenAI-compatible servers without ``[DONE]``).
         """
 
 
@@ -377,8 +380,8 @@ class Codec(Protocol):
     ) -> bytes:
         """Return ``body`` with the model renamed by splicing, every other byte as it was.
 
-        ``system`` replaces the system prompt, ``max_tokens`` = (field, value) bounds the answer; only with one
-        of these is the JSON re-encoded around the untouched raw values.
+        ``system`` replaces the system prompt, ``max_tokens`` = (field, value) bounds the answer;
+        only with one of these is the JSON re-encoded around the untouched raw values.
         """
 
     def parse_response(self, body: bytes) -> Completion:
@@ -395,12 +398,16 @@ class Codec(Protocol):
         """Return a fresh parser."""
 
     def stream_renderer(self, *, wants_usage: bool) -> StreamRenderer:
-        """Return a fresh renderer; ``wants_usage`` is the caller's ``stream_options.include_usage``."""
+        """Return a fresh renderer; ``wants_usage`` is the caller's
+        ``stream_options.include_usage``.
+        """
 
     def render_error(
         self, *, status: int, code: str, message: str, details: dict[str, object]
     ) -> bytes:
-        """Write an error body; ``details`` (attempts, call id, …) ride in the format's error object."""
+        """Write an error body; ``details`` (attempts, call id, …) ride in the format's error
+        object.
+        """
 
     def render_stream_error(self, *, code: str, message: str, details: dict[str, object]) -> bytes:
         """Write the SSE event that ends a broken stream; no terminal marker follows it."""
