@@ -339,7 +339,7 @@ class Attempt:
         return self._settle(cls, f"no content within {waited_s:.3g} s")
 
     def _left(self, error: BaseException) -> None:
-        """The caller left; after more than the hang budget of silence that is the provider's doing."""
+        """The caller left; after a silence longer than the hang budget the provider is to blame."""
         if not isinstance(error, asyncio.CancelledError):
             # A bug of ours: the ticket goes back, and no provider is blamed.
             self._settle(OutcomeClass.LOCAL, "ended by a fault of the sidecar")

@@ -18,7 +18,6 @@ from sidecar.core.limit import ConcurrencyLimit, LimitSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
-from sidecar.engine.pacer import PacerSettings
 
 if TYPE_CHECKING:
     import random
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from sidecar.core.breaker import Permit
     from sidecar.domain import Endpoint, EndpointId, ProviderName
+    from sidecar.engine.pacer import PacerSettings
     from sidecar.events import BreakerChanged
 
 RATE_WINDOW_S = 60.0

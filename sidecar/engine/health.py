@@ -174,7 +174,7 @@ class Health:
         health.last_sample_at = now
         if ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
-            # What a plain answer took to be written is not waiting; it cannot all have been writing either.
+            # Writing a plain answer is not waiting; but it cannot all have been writing either.
             first_s = max(waited_s / 2, waited_s - made_tokens * health.latency.itl_s(now))
             health.latency.observe_first_content(
                 ticket.prompt_tokens,

@@ -160,7 +160,7 @@ async def _first_content(
         if stream.tally.error is not None:
             data = stream.tally.error.data
             return engine.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
-        # Providers bill what was written when the connection is cut; the whole answer is the safe guess.
+        # What was written when the connection is cut is billed; all of it is the safe guess.
         usage = Usage(input_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, is_estimated=True)
         if any(item.has_content() for item in items):
             return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage

@@ -32,7 +32,7 @@ class Timer:
     def interrupt(self, reason: CallError) -> None:
         """End the wait in progress, and any later one, because of ``reason``."""
         self.interruption = reason
-        # A timeout that is not entered yet, or is over, refuses to be rescheduled; `until` sees to those.
+        # A timeout not entered yet, or over, cannot be rescheduled; `until` sees to those.
         if self._running is not None and self._running.when() is not None:
             try:
                 self._running.reschedule(asyncio.get_running_loop().time())

@@ -15,10 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.domain import Usage
-
 if TYPE_CHECKING:
-    from sidecar.domain import RequestFacts, WireFormat
+    from sidecar.domain import RequestFacts, Usage, WireFormat
     from sidecar.wire.sse import SseEvent
 
 # --- requests ----------------------------------------------------------------------------------
