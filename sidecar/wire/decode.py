@@ -29,3 +29,17 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, path: st
         raise WireError(f"not valid JSON: {error}", path) from error
     except UnicodeDecodeError as error:
         raise WireError("not valid UTF-8", path) from error
+
+
+def check_utf8(body: bytes) -> None:
+    """Check what typed decoding leaves alone: strings in values that stay raw.
+
+    Raises:
+        WireError: not UTF-8.
+    """
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise WireError("not valid UTF-8") from error

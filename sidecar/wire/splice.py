@@ -103,7 +103,7 @@ def remove_member(body: bytes, key: str) -> tuple[bytes, bytes | None]:
 
 
 def _locate(body: bytes) -> tuple[bytes, list[_Member]]:
-    """Return the members' spans, and the body they are spans of (see above for twice the same key)."""
+    """Return the members' spans, and the body that they are spans of."""
     values = decode(_OBJECT, body)
     members = _walk(body, values)
     if members is None:

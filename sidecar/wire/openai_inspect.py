@@ -1,0 +1,158 @@
+"""OpenAI Chat Completions requests that keep their format.
+
+A glance at what matters, and renaming the model. Every call pays for this, so only lengths and
+types are looked at; image data is skipped, never copied. The prompt estimate is UTF-8 bytes of text
+by 3.6 (four characters of English a token, less for code and other scripts, which have more bytes a
+character as well) plus a flat price an image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sidecar.domain import RequestFacts
+from sidecar.errors import WireError
+from sidecar.wire.decode import check_utf8, decode
+from sidecar.wire.splice import read_members, remove_member, replace_members, replace_string_member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
+
+_BYTES_PER_TOKEN = 3.6
+_TOKENS_PER_IMAGE = 800
+_NULL = msgspec.Raw(b"null")
+_KNOWN_PARTS = frozenset({"text", "image_url", "refusal", "thinking"})
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: msgspec.Raw = _NULL
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: msgspec.Raw = _NULL
+
+
+class _Tool(msgspec.Struct):
+    type: str = "function"
+    function: msgspec.Raw = _NULL
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Request(msgspec.Struct):
+    model: str
+    messages: list[_Message]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    tools: list[_Tool] | None = None
+    functions: list[msgspec.Raw] | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    audio: msgspec.Raw = _NULL
+    modalities: list[str] | None = None
+
+
+class _Role(msgspec.Struct):
+    role: str
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_MESSAGES = msgspec.json.Decoder(list[msgspec.Raw])
+_ROLE = msgspec.json.Decoder(_Role)
+
+
+def inspect_request(body: bytes) -> RequestFacts:
+    """Return the facts of a request.
+
+    Raises:
+        WireError: not JSON, not UTF-8, no model, no messages, or a field of the wrong type.
+    """
+    check_utf8(body)
+    request = decode(_REQUEST, body)
+    if not request.model:
+        raise WireError("model is empty", "$.model")
+    if not request.messages:
+        raise WireError("messages is empty", "$.messages")
+    options = request.stream_options
+    part_types = [part.type for part in _parts(request)]
+    images = part_types.count("image_url")
+    return RequestFacts(
+        model=request.model,
+        is_stream=bool(request.stream),
+        prompt_tokens=math.ceil(_text_bytes(request) / _BYTES_PER_TOKEN)
+        + images * _TOKENS_PER_IMAGE,
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        has_tools=bool(request.tools),
+        has_images=images > 0,
+        wants_usage_in_stream=options is not None and bool(options.include_usage),
+        untranslatable=tuple(_untranslatable(request, part_types)),
+    )
+
+
+def rewrite_request(
+    body: bytes, *, model: str, system: str | None, max_tokens: tuple[str, int] | None
+) -> bytes:
+    """Return ``body`` for another model, its other bytes as they were (see ``Codec``).
+
+    Raises:
+        WireError: ``body`` is not a request.
+    """
+    body = replace_string_member(body, "model", model)
+    if max_tokens is not None:
+        for field in MAX_TOKENS_FIELDS:
+            body, _ = remove_member(body, field)
+        body = replace_members(body, {max_tokens[0]: b"%d" % max_tokens[1]})
+    if system is not None:
+        body = replace_members(body, {"messages": _with_system(body, system)})
+    return body
+
+
+def _with_system(body: bytes, system: str) -> bytes:
+    """Return the messages with ``system`` in place of every system and developer message."""
+    messages = decode(_MESSAGES, read_members(body).get("messages", b"null"), "$.messages")
+    kept = [raw for raw in messages if decode(_ROLE, raw).role not in _SYSTEM_ROLES]
+    return msgspec.json.encode([{"role": "system", "content": system}, *kept])
+
+
+def _parts(request: _Request) -> Iterator[_Part]:
+    for message in request.messages:
+        if isinstance(message.content, list):
+            yield from message.content
+
+
+def _text_bytes(request: _Request) -> int:
+    """Return about how many bytes of prompt text there are, tools included."""
+    total = sum(len(memoryview(part.text)) for part in _parts(request))
+    for message in request.messages:
+        if isinstance(message.content, str):
+            total += len(message.content.encode())
+        total += len(memoryview(message.tool_calls))
+    return total + sum(len(memoryview(tool.function)) for tool in request.tools or ())
+
+
+def _untranslatable(request: _Request, part_types: list[str]) -> Iterator[str]:
+    """Name what only this format can answer as asked."""
+    checks = {
+        "n": (request.n or 1) > 1,
+        "logprobs": bool(request.logprobs),
+        "audio": bytes(request.audio) != b"null",
+        "modalities": any(kind != "text" for kind in request.modalities or ()),
+        "functions": bool(request.functions),
+        "messages.function": any(message.role == "function" for message in request.messages),
+        "tools": any(tool.type != "function" for tool in request.tools or ()),
+    }
+    yield from (name for name, is_used in checks.items() if is_used)
+    yield from dict.fromkeys(kind for kind in part_types if kind not in _KNOWN_PARTS)
