@@ -1,0 +1,84 @@
+"""The admin plane: look at the state, take an endpoint out of service and put it back.
+
+For an operator on the same machine; guarded like the data plane, since a page in that operator's
+browser must not isolate endpoints. What the state contains and what isolation means is decided by
+the callables given; an endpoint id contains a slash, which callers may write plainly or
+percent-encoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import msgspec
+
+from sidecar.domain import EndpointId
+from sidecar.errors import MethodNotAllowedError, NotFoundError
+from sidecar.server.rescue import Subject, rescued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.server.exchange import Exchange
+    from sidecar.server.guard import Guard
+
+STATE_PATH = "/api/v1/state"
+ENDPOINTS_PATH = "/api/v1/endpoints/"
+HEADERS = {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
+_SHOWN_CHARS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What an operator may do; ``isolate`` and ``restore`` return whether the endpoint exists."""
+
+    state: Callable[[], dict[str, object]]
+    isolate: Callable[[EndpointId], bool]
+    restore: Callable[[EndpointId], bool]
+
+
+class AdminPlane:
+    """Answers operators through ``controls``."""
+
+    def __init__(self, guard: Guard, controls: Controls) -> None:
+        self._guard = guard
+        self._controls = controls
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        async with rescued(exchange, Subject(allow=_allowed(exchange.path))):
+            self._guard.check(exchange.headers)
+            body = self._act(exchange.method, exchange.path)
+            await exchange.answer(200, HEADERS, msgspec.json.encode(body))
+
+    def _act(self, method: str, path: str) -> dict[str, object]:
+        allowed = _allowed(path)
+        if allowed is None:
+            shown = path[:_SHOWN_CHARS_MAX]
+            message = f"no {shown!r} here; there are GET {STATE_PATH}"
+            raise NotFoundError(f"{message} and POST {ENDPOINTS_PATH}{{id}}/isolate or restore")
+        if method != allowed:
+            raise MethodNotAllowedError(f"{path[:_SHOWN_CHARS_MAX]!r} takes {allowed}")
+        if path == STATE_PATH:
+            return self._controls.state()
+        quoted, _, verb = path.removeprefix(ENDPOINTS_PATH).rpartition("/")
+        endpoint = EndpointId(unquote(quoted))
+        act = self._controls.isolate if verb == "isolate" else self._controls.restore
+        if not act(endpoint):
+            raise NotFoundError(f"no endpoint is called {endpoint[:_SHOWN_CHARS_MAX]!r}")
+        return {"endpoint": endpoint, "isolated": verb == "isolate"}
+
+
+def _allowed(path: str) -> str | None:
+    """Return the method that ``path`` takes, None if there is no such path."""
+    if path == STATE_PATH:
+        return "GET"
+    if path.startswith(ENDPOINTS_PATH) and path.endswith(("/isolate", "/restore")):
+        return "POST"
+    return None

@@ -1,0 +1,198 @@
+"""The data plane: which path is what, and one call from its first byte to its last.
+
+The order is the point. Guard and draining are checked before a body is read; admission counts the
+call from the moment its body is held until its last byte is out, exactly once; the engine's stream
+is pulled one chunk at a time, only when the caller has taken the one before, and closed whatever
+happens, which is what frees the provider when a caller hangs up.
+
+Paths work with and without ``/v1``, and with it twice: SDKs disagree on whether it belongs to the
+base URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
+
+import msgspec
+
+from sidecar import clock
+from sidecar.domain import RouteName, WireFormat
+from sidecar.engine.admission import DRAINING_RETRY_AFTER_S
+from sidecar.engine.answer import PlainAnswer
+from sidecar.errors import DrainingError, MethodNotAllowedError, NotFoundError
+from sidecar.server import disclose, listing
+from sidecar.server.intake import Arrival
+from sidecar.server.rescue import Subject, rescued
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sidecar.domain import Call
+    from sidecar.engine.admission import Admission
+    from sidecar.engine.answer import CountAnswer, StreamAnswer
+    from sidecar.server.exchange import Exchange
+    from sidecar.server.guard import Guard
+    from sidecar.server.intake import Intake
+
+CHAT, MESSAGES, COUNT = "/chat/completions", "/messages", "/messages/count_tokens"
+TASKS, MODELS = "/tasks/", "/models"
+PATHS = (
+    "POST /v1/chat/completions",
+    "POST /v1/messages",
+    "POST /v1/messages/count_tokens",
+    "POST /v1/tasks/{route}",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+)
+STUCK_S = 5.0
+"""How long after its deadline a stream may wait for a caller who does not read before it is cut."""
+_JSON = {"content-type": "application/json"}
+_EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+_SHOWN_CHARS_MAX = 200
+
+
+class Engine(Protocol):
+    """What answers calls."""
+
+    async def answer(self, call: Call) -> PlainAnswer | StreamAnswer:
+        """Return a whole answer, or a stream that has its first content.
+
+        Raises:
+            CallError: nothing could be had within the call's constraints.
+        """
+
+    async def count_tokens(self, call: Call) -> CountAnswer:
+        """Return how many input tokens the call's body has; raises as ``answer``."""
+
+
+class DataPlane:
+    """Answers callers; ``admission`` holds the only state."""
+
+    def __init__(self, engine: Engine, admission: Admission, intake: Intake, guard: Guard) -> None:
+        self._engine = engine
+        self._admission = admission
+        self._intake = intake
+        self._guard = guard
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        path = exchange.path.removeprefix("/v1").removeprefix("/v1")
+        arrival = Arrival(
+            id=self._intake.new_id(),
+            at=clock.now(),
+            format=_format(path, exchange),
+            headers=exchange.headers,
+        )
+        allowed = _allowed(path)
+        async with rescued(exchange, _subject(arrival, allow=allowed)):
+            self._guard.check(exchange.headers)
+            shown = exchange.path[:_SHOWN_CHARS_MAX]
+            if allowed is None:
+                raise NotFoundError(f"no {shown!r} here; there are {', '.join(PATHS)}")
+            if exchange.method != allowed:
+                raise MethodNotAllowedError(f"{shown!r} takes {allowed}, not {exchange.method}")
+            if allowed == "GET":
+                await self._list(exchange, path, arrival)
+            else:
+                await self._serve(exchange, path, arrival)
+
+    async def _list(self, exchange: Exchange, path: str, arrival: Arrival) -> None:
+        catalogue = self._intake.catalogue()
+        if path == MODELS:
+            body = listing.list_models(catalogue.names(), arrival.format)
+        else:
+            name = unquote(path.removeprefix(MODELS + "/"))
+            catalogue.resolve(name)
+            body = listing.show_model(name, arrival.format)
+        await exchange.answer(200, _JSON, body)
+
+    async def _serve(self, exchange: Exchange, path: str, arrival: Arrival) -> None:
+        if self._admission.is_draining:
+            message = "the sidecar is stopping and takes no new calls"
+            raise DrainingError(message, retry_after_s=DRAINING_RETRY_AFTER_S)
+        body = await exchange.read_body(self._admission.settings.body_bytes_max)
+        with _entered(self._admission, len(body)):
+            if path == COUNT:
+                call = self._intake.count(arrival, body)
+            else:
+                call = self._intake.completion(arrival, body)
+            async with rescued(exchange, _subject(arrival, route=call.route.name)):
+                if path == COUNT:
+                    await _send_count(exchange, await self._engine.count_tokens(call))
+                else:
+                    await self._complete(exchange, call)
+
+    async def _complete(self, exchange: Exchange, call: Call) -> None:
+        answer = await self._engine.answer(call)
+        if isinstance(answer, PlainAnswer):
+            await _send_plain(exchange, answer)
+            return
+        try:
+            async with asyncio.timeout_at(call.deadline_at + STUCK_S):
+                await _send_stream(exchange, answer)
+        except TimeoutError:
+            exchange.abort()
+        finally:
+            await answer.aclose()
+
+
+async def _send_plain(exchange: Exchange, answer: PlainAnswer) -> None:
+    headers = disclose.headers_of(answer.disclosure, is_stream=False)
+    headers["content-type"] = answer.content_type
+    if answer.status >= 400:  # noqa: PLR2004  # where HTTP's errors begin
+        headers["x-should-retry"] = "false"
+    await exchange.answer(answer.status, headers, answer.body)
+
+
+async def _send_stream(exchange: Exchange, answer: StreamAnswer) -> None:
+    headers = disclose.headers_of(answer.disclosure, is_stream=True)
+    await exchange.start_stream(200, headers | _EVENT_STREAM)
+    while chunk := await answer.read():
+        await exchange.write(chunk)
+    await exchange.write(disclose.closing_comment(answer.disclosure))
+    await exchange.end_stream()
+
+
+async def _send_count(exchange: Exchange, count: CountAnswer) -> None:
+    headers = disclose.headers_of(count.disclosure, is_stream=False) | _JSON
+    if count.is_estimate:
+        headers["x-sidecar-estimate"] = "input_tokens"
+    body = msgspec.json.encode({"input_tokens": count.input_tokens})
+    await exchange.answer(200, headers, body)
+
+
+@contextmanager
+def _entered(admission: Admission, body_bytes: int) -> Iterator[None]:
+    admission.enter(body_bytes)
+    try:
+        yield
+    finally:
+        admission.leave(body_bytes)
+
+
+def _subject(
+    arrival: Arrival, *, route: RouteName | None = None, allow: str | None = None
+) -> Subject:
+    return Subject(format=arrival.format, call_id=arrival.id, route=route, allow=allow)
+
+
+def _allowed(path: str) -> str | None:
+    """Return the method that ``path`` takes, None if there is no such path."""
+    if path in (CHAT, MESSAGES, COUNT) or (path.startswith(TASKS) and len(path) > len(TASKS)):
+        return "POST"
+    if path == MODELS or (path.startswith(MODELS + "/") and len(path) > len(MODELS) + 1):
+        return "GET"
+    return None
+
+
+def _format(path: str, exchange: Exchange) -> WireFormat:
+    """Return the format a caller of ``path`` understands, errors included."""
+    if path.startswith(MESSAGES):
+        return WireFormat.ANTHROPIC_MESSAGES
+    is_model_list = not path.startswith((CHAT, TASKS))
+    if is_model_list and exchange.headers.get("anthropic-version") is not None:
+        return WireFormat.ANTHROPIC_MESSAGES
+    return WireFormat.OPENAI_CHAT

@@ -1,0 +1,74 @@
+"""The health plane: is the process alive, does it take calls, has it started.
+
+Liveness is answered by the event loop and by nothing else: a provider, a full queue or a bad
+configuration must not get a healthy sidecar killed. Readiness says whether calls are accepted,
+never whether a provider answers, since a pod taken out of service because its provider is down
+cannot even serve its own errors. Read-only and without secrets, so this plane may be bound to all
+interfaces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sidecar.errors import MethodNotAllowedError, NotFoundError
+from sidecar.server.rescue import Subject, rescued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.server.exchange import Exchange
+
+PATHS = ("/livez", "/readyz", "/startupz")
+HEADERS = {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
+_OK, _NOT_NOW = 200, 503
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthStatus:
+    """The facts behind readiness; ``config_problems``: why the latest configuration was refused."""
+
+    is_started: bool
+    is_draining: bool
+    generation: int
+    config_problems: tuple[str, ...] = ()
+
+
+class HealthPlane:
+    """Answers the kubelet from ``status``, a callable that reads memory and cannot fail."""
+
+    def __init__(self, status: Callable[[], HealthStatus]) -> None:
+        self._status = status
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        subject = Subject(allow="GET, HEAD" if exchange.path in PATHS else None)
+        async with rescued(exchange, subject):
+            if exchange.path not in PATHS:
+                raise NotFoundError(f"nothing here; there are {', '.join(PATHS)}")
+            if exchange.method not in ("GET", "HEAD"):
+                raise MethodNotAllowedError(f"{exchange.path} is only read")
+            status, body = self._answer(exchange.path)
+            await exchange.answer(status, HEADERS, msgspec.json.encode(body))
+
+    def _answer(self, path: str) -> tuple[int, dict[str, object]]:
+        if path == "/livez":
+            return _OK, {"alive": True}
+        status = self._status()
+        if path == "/startupz":
+            return (_OK if status.is_started else _NOT_NOW), {"started": status.is_started}
+        is_ready = status.is_started and not status.is_draining
+        body: dict[str, object] = {
+            "ready": is_ready,
+            "started": status.is_started,
+            "draining": status.is_draining,
+            "config": {"generation": status.generation, "problems": status.config_problems},
+        }
+        return (_OK if is_ready else _NOT_NOW), body

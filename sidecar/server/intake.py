@@ -1,0 +1,133 @@
+"""From bytes and headers to a ``Call``: read what the engine needs, refuse what is no request.
+
+The caller's ``sidecar`` object is cut out of the body here; of the caller's headers only those few
+go on that change what an API of the same format does (versions and betas). The caller's credential
+is none of them, ever: it may be a placeholder, and a provider's key is ours to add.
+``Content-Type`` is not looked at: whoever posts JSON to these paths means JSON, and curl says
+otherwise.
+
+The deadline is an instant from here on: arrival plus the route's limit, or the caller's own
+``within``, longer or shorter. An SDK that announces its read timeout is believed for plain calls,
+where it bounds the whole answer; in a stream it bounds a gap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
+from sidecar.errors import BadRequestError, WireError
+from sidecar.server.constraints import read_constraints
+from sidecar.wire.anthropic_request import inspect_count
+from sidecar.wire.envelope import take_sidecar
+from sidecar.wire.formats import codec
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+    from sidecar.catalogue import Catalogue
+
+WITHIN_S_MAX = 600.0
+"""The official SDKs' own default timeout: nobody listens any longer."""
+FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
+_PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
+_CALL_ID_BITS = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What is known of a call before its body: ``format`` is the one its path speaks."""
+
+    id: CallId
+    at: float
+    format: WireFormat
+    headers: Mapping[str, str]
+
+
+class Intake:
+    """Reads calls against the catalogue of the moment; ``rng`` makes the ids."""
+
+    def __init__(self, catalogue: Callable[[], Catalogue], rng: random.Random) -> None:
+        self.catalogue = catalogue
+        self._rng = rng
+
+    def new_id(self) -> CallId:
+        """Return ``call_`` and 24 hexadecimal digits."""
+        return CallId(f"call_{self._rng.getrandbits(_CALL_ID_BITS):024x}")
+
+    def completion(self, arrival: Arrival, body: bytes) -> Call:
+        """Return the call for an answer of the model.
+
+        Raises:
+            BadRequestError: the body or a constraint is not what it must be; says where.
+            UnknownModelError: ``model`` leads nowhere.
+        """
+        return self._call(arrival, body, codec(arrival.format).inspect_request)
+
+    def count(self, arrival: Arrival, body: bytes) -> Call:
+        """Return the call for a count of Anthropic input tokens; raises as ``completion``."""
+        return self._call(arrival, body, inspect_count)
+
+    def _call(
+        self, arrival: Arrival, body: bytes, inspect: Callable[[bytes], RequestFacts]
+    ) -> Call:
+        if not body.strip():
+            raise BadRequestError("the request has no body; expected a JSON object", path="$")
+        try:
+            body, wishes = take_sidecar(body)
+            facts = inspect(body)
+        except WireError as error:
+            raise BadRequestError(error.message, path=error.path) from error
+        constraints, unserved = read_constraints(arrival.headers, wishes)
+        route = self.catalogue().resolve(facts.model)
+        limit_s = _limit_s(route, constraints, facts, arrival.headers)
+        return Call(
+            id=arrival.id,
+            arrived_at=arrival.at,
+            deadline_at=arrival.at + limit_s,
+            format=arrival.format,
+            route=route,
+            body=body,
+            facts=facts,
+            constraints=_with_defaults(constraints, route),
+            forward_headers=_forwarded(arrival.headers),
+            unserved=unserved,
+        )
+
+
+def _limit_s(
+    route: Route, constraints: Constraints, facts: RequestFacts, headers: Mapping[str, str]
+) -> float:
+    """Return how long the whole answer may take, in seconds."""
+    if constraints.within_s is None:
+        limit_s = route.within_s
+    else:
+        limit_s = min(constraints.within_s, WITHIN_S_MAX)
+    if facts.is_stream:
+        return limit_s
+    return min(limit_s, *(_patience_s(headers.get(name)) for name in _PATIENCE_HEADERS))
+
+
+def _patience_s(text: str | None) -> float:
+    """Return the seconds an SDK says it waits, infinite where it says none (``NOT_GIVEN``)."""
+    try:
+        patience_s = float(text or "")
+    except ValueError:
+        return math.inf
+    return patience_s if patience_s > 0 else math.inf
+
+
+def _with_defaults(constraints: Constraints, route: Route) -> Constraints:
+    """Return ``constraints`` with the route's budget where the caller names none."""
+    if constraints.budget_usd is not None or route.budget_usd is None:
+        return constraints
+    return replace(constraints, budget_usd=route.budget_usd)
+
+
+def _forwarded(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the headers that providers of the same format may see."""
+    found = ((name, headers.get(name)) for name in FORWARDED_HEADERS)
+    return tuple((name, value) for name, value in found if value is not None)
