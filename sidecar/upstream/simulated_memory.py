@@ -1,0 +1,260 @@
+"""Simulated providers behind the engine's port: no socket, waits on the running loop's clock.
+
+It fails as sockets and aiohttp would: a refused connection at once, a blackhole after the connect
+limit, a reset on a reused connection as a stale one. An answer runs on a timeline of its own, as
+a provider generates into socket buffers whether or not they are read: a slow reader finds the
+bytes waiting.
+
+Not modelled: time to connect, flow control, and the order of bytes within a TCP segment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NoReturn
+
+from sidecar import clock
+from sidecar.domain import WireFormat
+from sidecar.errors import (
+    AttemptError,
+    ConnectFailedError,
+    ConnectionBrokenError,
+    ProtocolBrokenError,
+    StaleConnectionError,
+)
+from sidecar.upstream.classify import classify
+from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.simulated_exchange import (
+    Data,
+    Ended,
+    Eof,
+    Garbage,
+    Head,
+    Never,
+    Plan,
+    Pulse,
+    Reset,
+    SimulatedRequest,
+    Step,
+    Wait,
+)
+from sidecar.upstream.simulated_faults import FaultKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
+    from sidecar.engine.ports import OutboundRequest
+    from sidecar.upstream.kinds import Kind
+    from sidecar.upstream.simulated import SimulatedProvider
+
+KIND_NAMES = {WireFormat.OPENAI_CHAT: "openai", WireFormat.ANTHROPIC_MESSAGES: "anthropic"}
+IDLE_CONNECTIONS_MAX = 100  # per provider, as a client's pool is bounded
+
+
+class MemoryUpstream:
+    """``engine.ports.Upstream`` over simulated providers.
+
+    Owns ``open_count`` (answers not yet closed, for checks of leaks), the kept-alive connections
+    of each provider as a count, and the keys that it sends: ``set_key`` is a key file rewritten.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[ProviderName, SimulatedProvider],
+        endpoints: Mapping[EndpointId, Endpoint],
+    ) -> None:
+        self.providers = dict(providers)
+        self.open_count = 0
+        self.idle_counts = dict.fromkeys(self.providers, 0)
+        self._provider_of = {name: endpoint.provider for name, endpoint in endpoints.items()}
+        self._keys = {name: provider.api_key for name, provider in self.providers.items()}
+        self._key_versions = dict.fromkeys(self.providers, 0)
+
+    def set_key(self, provider: ProviderName, key: str) -> None:
+        """Send ``key`` from now on."""
+        self._keys[provider] = key
+        self._key_versions[provider] += 1
+
+    async def open(self, request: OutboundRequest, *, connect_s: float) -> MemoryResponse:
+        """Send ``request`` and return once the head is in; raises as the port says."""
+        name = self._provider_of[request.endpoint]
+        provider = self.providers[name]
+        arriving = SimulatedRequest(
+            path=request.path,
+            headers=self._headers(name, request),
+            body=request.body or b"",
+            at_s=clock.now(),
+            method=request.method,
+            is_reused=self.idle_counts[name] > 0 and not request.needs_fresh_connection,
+        )
+        self.open_count += 1
+        try:
+            await self._connect(name, arriving, connect_s)
+        except BaseException:
+            self.open_count -= 1
+            raise
+        if arriving.is_reused:
+            self.idle_counts[name] -= 1
+        response = MemoryResponse(self, name, provider.plan(arriving), arriving)
+        try:
+            await response.receive_head()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    async def _connect(
+        self, name: ProviderName, request: SimulatedRequest, connect_s: float
+    ) -> None:
+        provider = self.providers[name]
+        kind = provider.connect_fault(request.at_s)
+        lives_on = kind in (FaultKind.TLS_FAILURE, FaultKind.DNS_FAILURE)
+        if kind is None or (lives_on and request.is_reused):
+            return
+        if not lives_on:
+            self.idle_counts[name] = 0
+        provider.log_unreached(request, kind)
+        if kind is FaultKind.BLACKHOLE:
+            await asyncio.sleep(connect_s)
+        raise ConnectFailedError(f"simulated: {kind.value}")
+
+    def _headers(self, name: ProviderName, request: OutboundRequest) -> dict[str, str]:
+        kind = self._kind(name)
+        headers = dict(kind.fixed_headers)
+        headers |= {header.lower(): value for header, value in request.headers}
+        key = self._keys[name]
+        if key is not None:
+            headers[kind.auth_header] = kind.auth_prefix + key
+        return headers
+
+    def classify(
+        self, endpoint: EndpointId, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Fault:
+        """Say what a failed answer means, by the table of the provider's kind; never raises."""
+        name = self._provider_of[endpoint]
+        wall_now = self.providers[name].wall_start_s + clock.now()
+        return classify(self._kind(name), status, headers, body, wall_now)
+
+    def free_probe_path(self, endpoint: EndpointId) -> str | None:
+        """Return the path of a GET that costs nothing, None if the provider has none."""
+        return self._kind(self._provider_of[endpoint]).free_probe_path
+
+    def credential_version(self, provider: ProviderName) -> int:
+        """Return how often the provider's key was set anew."""
+        return self._key_versions[provider]
+
+    def _kind(self, name: ProviderName) -> Kind:
+        return KINDS[KIND_NAMES[self.providers[name].format]]
+
+    def give_back(self, name: ProviderName, *, is_reusable: bool) -> None:
+        """Count an answer as closed, and its connection as idle if it may be used again."""
+        self.open_count -= 1
+        if is_reusable and self.idle_counts[name] < IDLE_CONNECTIONS_MAX:
+            self.idle_counts[name] += 1
+
+
+class MemoryResponse:
+    """``engine.ports.UpstreamResponse`` that performs a plan; made by ``MemoryUpstream.open``
+    alone.
+
+    Owns the place in the plan and settles the provider's log entry, once. A cancelled ``read`` or
+    ``receive_head`` goes on where it was: the provider's timeline does not restart.
+    """
+
+    def __init__(
+        self,
+        upstream: MemoryUpstream,
+        name: ProviderName,
+        plan: Plan,
+        request: SimulatedRequest,
+    ) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._upstream = upstream
+        self._name = name
+        self._plan = plan
+        self._is_reused = request.is_reused
+        self._place = 0
+        self._timeline_at = request.at_s
+        self._is_closed = False
+
+    async def receive_head(self) -> None:
+        """Perform the steps up to the head; for ``MemoryUpstream`` alone."""
+        while True:
+            step = await self._next_step()
+            match step:
+                case Head():
+                    self.status, self.headers = step.status, dict(step.headers)
+                    return
+                case Garbage():
+                    self._fail(Ended.EOF, ProtocolBrokenError("simulated: not HTTP"))
+                case Reset() | Eof() if self._is_reused:
+                    error = StaleConnectionError("simulated: the kept connection was dead")
+                    self._fail(Ended.RESET, error)
+                case _:
+                    self._break(step)
+
+    async def read(self) -> bytes:
+        """Return the next bytes, ``b""`` at a proper end; raises as the port says."""
+        step = await self._next_step()
+        if isinstance(step, Data):
+            self._plan.entry.output_tokens += step.tokens
+            return step.data
+        if isinstance(step, Pulse):
+            return step.data
+        if step is not None:
+            self._break(step)
+        self._settle(Ended.COMPLETE)
+        return b""
+
+    def close(self) -> None:
+        """Give the connection back if nothing is left to read, else cut it; may repeat."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        is_at_end = self._place >= len(self._plan.steps)
+        self._settle(Ended.COMPLETE if is_at_end else Ended.CANCELLED)
+        is_reusable = self._plan.entry.ended is Ended.COMPLETE
+        self._upstream.give_back(self._name, is_reusable=is_reusable)
+
+    async def _next_step(self) -> Step | None:
+        """Wait as long as the plan says and return the next step that the other side sees."""
+        while self._place < len(self._plan.steps):
+            step = self._plan.steps[self._place]
+            match step:
+                case Wait():
+                    await _sleep_until(self._timeline_at + step.seconds)
+                    self._timeline_at += step.seconds
+                case Never():
+                    await asyncio.get_running_loop().create_future()
+                case Pulse():
+                    await _sleep_until(self._timeline_at + step.every_s)
+                    self._timeline_at += step.every_s
+                    return step
+                case _:
+                    self._place += 1
+                    return step
+            self._place += 1
+        return None
+
+    def _break(self, step: Step | None) -> NoReturn:
+        ended = Ended.RESET if isinstance(step, Reset) else Ended.EOF
+        self._fail(ended, ConnectionBrokenError(f"simulated: {ended.value}"))
+
+    def _fail(self, ended: Ended, error: AttemptError) -> NoReturn:
+        self._settle(ended)
+        raise error
+
+    def _settle(self, ended: Ended) -> None:
+        entry = self._plan.entry
+        if entry.ended is Ended.OPEN:
+            provider = self._upstream.providers[self._name]
+            provider.settle(entry, ended, clock.now())
+
+
+async def _sleep_until(at: float) -> None:
+    """Sleep to an instant; one in the past costs nothing: waiting bytes are read at once."""
+    seconds = at - clock.now()
+    if seconds > 0:
+        await asyncio.sleep(seconds)
