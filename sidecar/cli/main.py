@@ -1,0 +1,110 @@
+"""The command line: which command with which arguments.
+
+Each command's module is imported only when it runs, so that `check` starts fast.
+
+Exit codes: 0 done, 1 the command failed, 2 the configuration or the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_CONFIG = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in ``argv`` (the process's own by default) and return its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return _run(args)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run one command; the imports are here so that each pays for itself alone."""
+    match args.command:
+        case "run":
+            from sidecar.cli.run import run  # noqa: PLC0415 - see above
+        case "demo":
+            from sidecar.cli.demo import run  # noqa: PLC0415
+        case "check":
+            from sidecar.cli.check import run  # noqa: PLC0415
+        case _:
+            from sidecar.cli.schema import run  # noqa: PLC0415
+    code: int = run(args)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="sidecar", description="Keep LLM calls working when the providers do not."
+    )
+    parser.add_argument("--version", action="version", version=f"sidecar {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="serve calls"))
+    _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
+    _add_check(commands.add_parser("check", help="say whether a configuration is right"))
+    commands.add_parser("schema", help="print the JSON Schema of the configuration")
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `sidecar run`."""
+    _add_config(parser)
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info"
+    )
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `sidecar demo`."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: the demo's own")
+    parser.add_argument("--duration", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plain", action="store_true", help="lines of text, no live screen")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `sidecar check`."""
+    _add_config(parser)
+    parser.add_argument("--strict", action="store_true", help="warnings fail the check")
+    parser.add_argument(
+        "--print-default", action="store_true", help="print what is built with no file, and stop"
+    )
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    """Declare where the configuration is."""
+    message = "YAML or JSON; default: built from the provider keys in the environment"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=message)
+
+
+def _version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return version("llm-resilience-sidecar")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What is legal but will hurt in an outage: said by `sidecar check`, never in the way of a start.
+
+Each piece of advice names the place, what will happen, and a way out. ``warn`` is for the few that
+must be seen at every start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sidecar.config.problems import member
+from sidecar.config.texts import is_loopback
+from sidecar.core.cost import predicted_cost_usd
+from sidecar.durations import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sidecar.config.model import Config
+    from sidecar.config.problems import Problems
+    from sidecar.config.schema import File
+    from sidecar.domain import Endpoint, Route
+
+PROMPT_TOKENS_LEAST = 50
+OUTPUT_TOKENS_LEAST = 10
+"""A call smaller than this is hardly worth making; a budget below its cost refuses everything."""
+
+CONTEXT_SHARE_MIN = 0.9
+"""Vendors count a million differently; a tenth less is no smaller context."""
+
+
+def warn(file: File, config: Config, notes: Problems) -> None:
+    """Note what must be seen at every start."""
+    for name, provider in file.providers.items():
+        path = member("$.providers", name)
+        if not provider.verify_tls:
+            message = "TLS certificates are not verified: whoever sits in between reads the key"
+            notes.add(member(path, "verify_tls"), f"{message}; set verify_tls: true")
+    for name, entry in file.routes.items():
+        path = member("$.routes", name)
+        if entry.degrade is not None and "stale" in entry.degrade:
+            notes.add(member(path, "degrade"), "stale answers are not served yet; it has no effect")
+        if entry.static is not None and entry.degrade is not None and "static" not in entry.degrade:
+            message = "the static answer is never given, since degrade does not list static"
+            notes.add(member(path, "static"), f"{message}; add it or remove the answer")
+    for path, route, endpoints in _tasks(config):
+        unknown = [endpoint.model for endpoint in endpoints if endpoint.price is None]
+        if route.budget_usd is not None and unknown:
+            message = f"no price is known of {', '.join(unknown)}, so a call with a budget skips it"
+            notes.add(member(path, "budget"), f"{message}; add `price: {{input: …, output: …}}`")
+
+
+def advise(config: Config, notes: Problems) -> None:
+    """Note what `sidecar check` advises."""
+    if len(config.catalogue.endpoints) == 1:
+        message = "there is a single model: nothing can take over from it"
+        notes.add("$.models", f"{message}; add one at another provider")
+    for path, route, endpoints in _tasks(config):
+        _advise_on_vendors(path, endpoints, notes)
+        _advise_on_context(path, route, config, notes)
+        _advise_on_time(path, route, endpoints, notes)
+        _advise_on_budget(path, route, endpoints, notes)
+    for name, target in config.targets.items():
+        url = urlsplit(target.base_url)
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
+            message = f"prompts and the key travel to {url.hostname} in plain text"
+            notes.add(member(member("$.providers", name), "base_url"), f"{message}; use https://")
+    if config.settings.spend.daily_usd == 0:
+        message = "nothing may be spent on probes: recovery is seen by callers' own calls only"
+        notes.add("$.defaults.spend.daily_usd", f"{message}; allow a few cents")
+
+
+def _advise_on_vendors(path: str, endpoints: list[Endpoint], notes: Problems) -> None:
+    """A second model at the same host or account shares its outages and its limits."""
+    if len({endpoint.host for endpoint in endpoints}) == 1:
+        message = f"every model of this route is at {endpoints[0].host}: its outage is yours"
+        notes.add(path, f"{message}; add a model at another vendor")
+    elif (
+        len({endpoint.provider for endpoint in endpoints}) == 1
+    ):  # pragma: no cover - one host each
+        notes.add(path, "every model of this route shares one account; add another provider")
+
+
+def _advise_on_context(path: str, route: Route, config: Config, notes: Problems) -> None:
+    """A fallback with a smaller context refuses the long prompts that the best model took."""
+    best = 0
+    for tier in route.tiers:
+        for endpoint in (config.catalogue.endpoints[name] for name in tier):
+            size = endpoint.context_tokens
+            if size is not None and size < best * CONTEXT_SHARE_MIN:
+                message = (
+                    f"fallback {endpoint.model} has a context of {size} tokens, before it {best}"
+                )
+                notes.add(member(path, "tiers"), f"{message}; longer prompts cannot fall back")
+        sizes = [config.catalogue.endpoints[name].context_tokens or 0 for name in tier]
+        best = max([best, *sizes])
+
+
+def _advise_on_time(path: str, route: Route, endpoints: list[Endpoint], notes: Problems) -> None:
+    """A fixed patience as long as the whole call leaves no time for a second attempt."""
+    for endpoint in endpoints:
+        first_s = endpoint.timers.first_content_s
+        if first_s is not None and first_s >= route.within_s:
+            message = f"{endpoint.model} may be silent for {format_duration(first_s)}"
+            whole = format_duration(route.within_s)
+            hint = "no time is left for another; lower timers.first_content or raise within"
+            notes.add(member(path, "within"), f"{message} of {whole}; {hint}")
+
+
+def _advise_on_budget(path: str, route: Route, endpoints: list[Endpoint], notes: Problems) -> None:
+    """A budget below the cheapest conceivable call refuses every call."""
+    if route.budget_usd is None:
+        return
+    costs = [
+        cost
+        for endpoint in endpoints
+        if (cost := predicted_cost_usd(endpoint.price, PROMPT_TOKENS_LEAST, OUTPUT_TOKENS_LEAST))
+        is not None
+    ]
+    if not costs:
+        notes.add(member(path, "budget"), "no call can be made: no model of this route has a price")
+    elif min(costs) > route.budget_usd:
+        message = f"no call can be made: even {PROMPT_TOKENS_LEAST} tokens in and"
+        message += f" {OUTPUT_TOKENS_LEAST} out cost ${min(costs):.6f}"
+        notes.add(member(path, "budget"), f"{message}; raise the budget or add a cheaper model")
+
+
+def _tasks(config: Config) -> Iterator[tuple[str, Route, list[Endpoint]]]:
+    """Yield path, route and endpoints of each task."""
+    for name, route in config.catalogue.routes.items():
+        if route.is_task:
+            endpoints = [config.catalogue.endpoints[endpoint] for endpoint in route.endpoints()]
+            yield member("$.routes", name), route, endpoints

@@ -1,0 +1,269 @@
+"""From a file to a configuration: read, check everything, build.
+
+Three passes: bytes to plain values with lines, values against the schema and each other (all
+problems at once), and only then building, which cannot fail. One way in for files, the generated
+default and reloads. A key file is named as it is opened: a relative path is taken from the
+directory of the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from sidecar.catalogue import Catalogue
+from sidecar.config.groups import build
+from sidecar.config.lint import advise, warn
+from sidecar.config.model import Address, Config, KeyReference, Listen, Target
+from sidecar.config.prices import look_up
+from sidecar.config.problems import Problems
+from sidecar.config.references import check_references
+from sidecar.config.schema import File
+from sidecar.config.settings import build_settings
+from sidecar.config.surroundings import check_surroundings
+from sidecar.config.texts import split_address
+from sidecar.config.walk import Walk
+from sidecar.config.yaml_tree import BYTES_MAX, parse_tree
+from sidecar.domain import (
+    Capacity,
+    Endpoint,
+    EndpointId,
+    HostName,
+    ModelName,
+    Price,
+    ProviderName,
+    Quality,
+    Route,
+    RouteName,
+    Timers,
+)
+from sidecar.engine.admission import AdmissionSettings
+from sidecar.errors import ConfigError
+from sidecar.upstream.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sidecar.config.prices import Listed, Wanted
+    from sidecar.config.schema import ModelEntry, ProviderEntry, RouteEntry, SecretEntry
+    from sidecar.config.yaml_tree import Tree
+    from sidecar.engine.endpoint_health import HealthSettings
+
+PORTS = {"http": 80, "https": 443}
+
+
+def load(path: Path, env: Mapping[str, str]) -> Config:
+    """Return the configuration in the file at ``path``.
+
+    Raises:
+        ConfigError: the file cannot be read or used; every problem is listed.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+        message = f"{path}: cannot be read ({reason}); `sidecar check --config FILE` names another"
+        raise ConfigError((message,)) from None
+    return load_text(data, env, source=str(path))
+
+
+def load_text(data: bytes, env: Mapping[str, str], *, source: str) -> Config:
+    """Return the configuration that ``data`` spells.
+
+    Raises:
+        ConfigError: it cannot be used; every problem is listed, ``source`` and line first.
+    """
+    tree = parse_tree(data, source)
+    problems = Problems(source, tree.lines)
+    fits = Walk(problems).fit(msgspec.inspect.type_info(File), tree.value, "$")
+    if fits and isinstance(fits[0], dict) and isinstance(tree.value, dict):
+        check_references(tree.value, fits[0], problems)
+        check_surroundings(fits[0], env, problems)
+    problems.raise_any()
+    return _build(msgspec.convert(fits[0], File), tree)
+
+
+def _build(file: File, tree: Tree) -> Config:
+    """Return the values of a checked file, with what is to be said about them."""
+    parts = _Parts(file)
+    settings = build_settings(file, parts.ids)
+    config = Config(
+        source=tree.source,
+        listen=parts.listen(),
+        catalogue=Catalogue(
+            endpoints=parts.endpoints(settings.health),
+            routes=parts.routes(),
+            aliases=parts.aliases(),
+        ),
+        targets=parts.targets,
+        settings=settings,
+        admission=build(AdmissionSettings, file.defaults.admission),
+    )
+    warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
+    warn(file, config, warnings)
+    advise(config, advice)
+    return replace(config, warnings=warnings.texts(), advice=advice.texts())
+
+
+class _Parts:
+    """Makes the parts of one checked file."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self.targets = {
+            ProviderName(name): _target(ProviderName(name), entry)
+            for name, entry in file.providers.items()
+        }
+        self.ids = {
+            name: EndpointId(f"{entry.provider}/{name}") for name, entry in file.models.items()
+        }
+
+    def endpoints(self, health: HealthSettings) -> dict[EndpointId, Endpoint]:
+        """Return the endpoints, prices and context sizes from the list where not given."""
+        models = self._file.models
+        listed = look_up(
+            [self._wanted(m) for m in models.values() if m.price is None or m.context is None]
+        )
+        made = (self._endpoint(name, model, listed, health) for name, model in models.items())
+        return {endpoint.id: endpoint for endpoint in made}
+
+    def _wanted(self, model: ModelEntry) -> Wanted:
+        """Return by what a model is looked up in the price list."""
+        return self.targets[ProviderName(model.provider)].base_url, model.model
+
+    def _endpoint(
+        self,
+        name: str,
+        model: ModelEntry,
+        listed: Mapping[Wanted, Listed],
+        health: HealthSettings,
+    ) -> Endpoint:
+        """Return one endpoint."""
+        target = self.targets[ProviderName(model.provider)]
+        kind = KINDS[target.kind]
+        known = listed.get(self._wanted(model))
+        return Endpoint(
+            id=self.ids[name],
+            provider=target.name,
+            model=ModelName(name),
+            upstream_model=model.model,
+            format=kind.format,
+            host=_host(target.base_url),
+            capacity=target.capacity,
+            concurrency_max=int(health.by_endpoint[self.ids[name]].limit.limit_max),
+            quality=_quality(model.quality),
+            price=_price(model, known),
+            timers=build(Timers, self._file.defaults.timers, model.timers),
+            is_reasoning=model.reasoning,
+            context_tokens=model.context or (known.context_tokens if known else None),
+            max_tokens_field=kind.max_tokens_field_at(target.base_url),
+        )
+
+    def routes(self) -> dict[str, Route]:
+        """Return the tasks and a route of its own for each model."""
+        defaults = self._file.defaults
+        tasks = {name: self._route(name, entry) for name, entry in self._file.routes.items()}
+        models = {
+            name: Route(
+                name=RouteName(name),
+                tiers=((endpoint,),),
+                within_s=defaults.within,
+                attempts_max=defaults.attempts,
+                is_task=False,
+            )
+            for name, endpoint in self.ids.items()
+        }
+        return {**tasks, **models}
+
+    def _route(self, name: str, entry: RouteEntry) -> Route:
+        """Return one task."""
+        defaults = self._file.defaults
+        degrade = entry.degrade
+        return Route(
+            name=RouteName(name),
+            tiers=tuple(tuple(self.ids[model] for model in tier) for tier in entry.tiers),
+            within_s=defaults.within if entry.within is None else entry.within,
+            budget_usd=entry.budget,
+            prompts={self.ids[model]: prompt.system for model, prompt in entry.prompts.items()},
+            static=entry.static if degrade is None or "static" in degrade else None,
+            may_degrade_to_smaller=degrade is None or "smaller" in degrade,
+            attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
+        )
+
+    def aliases(self) -> dict[str, str]:
+        """Return the aliases given, and each provider's own model name where it is free."""
+        given = self._file.aliases
+        taken = {*self._file.routes, *self._file.models, *given}
+        own: dict[str, list[str]] = {}
+        for name, model in self._file.models.items():
+            own.setdefault(model.model, []).append(name)
+        free = {upstream: names[0] for upstream, names in own.items() if len(names) == 1}
+        return {**given, **{up: name for up, name in free.items() if up not in taken}}
+
+    def listen(self) -> Listen:
+        """Return where the planes listen."""
+        entry = self._file.listen
+        return Listen(
+            data=_address(entry.data),
+            admin=_address(entry.admin),
+            health=_address(entry.health),
+            allow_remote=self._file.allow_remote,
+            token=_key_reference(self._file.token),
+        )
+
+
+def _target(name: ProviderName, entry: ProviderEntry) -> Target:
+    """Return one provider; its kind is known and has a base URL if the entry has none."""
+    return Target(
+        name=name,
+        kind=entry.kind,
+        base_url=entry.base_url or KINDS[entry.kind].base_url or "",
+        api_key=_key_reference(entry.api_key),
+        requests_per_minute=entry.limits.rpm,
+        tokens_per_minute=entry.limits.tpm,
+        capacity=Capacity(entry.capacity),
+        verify_tls=entry.verify_tls,
+    )
+
+
+def _key_reference(entry: SecretEntry | None) -> KeyReference | None:
+    """Return where a secret is."""
+    return None if entry is None else KeyReference(env=entry.env, file=entry.file)
+
+
+def _address(text: str) -> Address:
+    """Return host and port of a checked address."""
+    host, port = split_address(text)
+    return Address(host=host, port=int(port))
+
+
+def _host(base_url: str) -> HostName:
+    """Return scheme, host and port of a checked URL."""
+    url = urlsplit(base_url)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return HostName(f"{url.scheme}://{host}:{url.port or PORTS[url.scheme]}")
+
+
+def _quality(given: float | dict[str, float]) -> Quality:
+    """Return a quality given as one number or by route."""
+    if not isinstance(given, dict):
+        return Quality(default=given)
+    by_route = {RouteName(name): value for name, value in given.items() if name != "default"}
+    return Quality(default=given.get("default", Quality().default), by_route=by_route)
+
+
+def _price(model: ModelEntry, listed: Listed | None) -> Price | None:
+    """Return the price given, else the one listed."""
+    if model.price is None:
+        return listed.price() if listed else None
+    return Price(
+        input_usd=model.price.input,
+        output_usd=model.price.output,
+        cached_input_usd=model.price.cached_input,
+        cache_write_usd=model.price.cache_write,
+    )

@@ -1,0 +1,94 @@
+"""What a configuration comes to: frozen values, swapped whole on reload.
+
+Credentials are references (the name of a variable, the path of a file), never the secret itself, so
+that no ``repr``, log line or state page can leak one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sidecar.catalogue import Catalogue
+    from sidecar.core.attempts import AttemptSettings
+    from sidecar.core.output import OutputSettings
+    from sidecar.core.probing import ProbeSettings
+    from sidecar.core.routing import RoutingSettings
+    from sidecar.core.spend import SpendSettings
+    from sidecar.domain import Capacity, ProviderName
+    from sidecar.engine.admission import AdmissionSettings
+    from sidecar.engine.endpoint_health import HealthSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a plane listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyReference:
+    """Where a secret is: the name of an environment variable or the path of a file."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """The three planes. ``token`` is asked for where data or admin are bound beyond loopback."""
+
+    data: Address
+    admin: Address
+    health: Address
+    allow_remote: bool = False
+    token: KeyReference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A provider to call: ``kind`` is a key of ``KINDS``; None where a limit is unknown."""
+
+    name: ProviderName
+    kind: str
+    base_url: str
+    api_key: KeyReference | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    capacity: Capacity
+    verify_tls: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every threshold of the core, as its owners want it."""
+
+    health: HealthSettings
+    output: OutputSettings
+    probes: ProbeSettings
+    spend: SpendSettings
+    routing: RoutingSettings
+    retries: AttemptSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One configuration, checked.
+
+    ``warnings`` are to be shown at every start; ``advice`` is what `sidecar check` says about
+    resilience. The file works without heeding either.
+    """
+
+    source: str
+    listen: Listen
+    catalogue: Catalogue
+    targets: Mapping[ProviderName, Target]
+    settings: Settings
+    admission: AdmissionSettings
+    warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()

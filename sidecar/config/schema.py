@@ -1,0 +1,202 @@
+"""The configuration file as types: what may be written, with which default.
+
+One list serves the validation (``walk.py``), the JSON Schema (``sidecar schema``) and the loader.
+Mistakes that one member alone cannot show (dangling names, missing variables) are in
+``references.py`` and ``surroundings.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from sidecar.config.groups import Amount, Duration, Given, section_mark
+from sidecar.config.texts import NAME_PATTERN
+from sidecar.core.account import AccountSettings
+from sidecar.core.attempts import AttemptSettings
+from sidecar.core.breaker import BreakerSettings
+from sidecar.core.latency import LatencySettings
+from sidecar.core.limit import LimitSettings
+from sidecar.core.output import OutputSettings
+from sidecar.core.probing import ProbeSettings
+from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
+from sidecar.core.retry_tokens import RetryTokenSettings
+from sidecar.core.routing import RoutingSettings, RoutingWeights
+from sidecar.core.spend import SpendSettings
+from sidecar.core.throttle import ThrottleSettings
+from sidecar.domain import Timers
+from sidecar.engine.admission import AdmissionSettings
+
+Name = Annotated[
+    str,
+    Meta(
+        description="a name of letters, digits and . _ : -",
+        extra={"as": "name"},
+        extra_json_schema={"pattern": NAME_PATTERN},
+    ),
+]
+Address = Annotated[
+    str, Meta(description='an address such as "127.0.0.1:4180"', extra={"as": "address"})
+]
+Url = Annotated[
+    str, Meta(description='a URL such as "https://api.example.com/v1"', extra={"as": "url"})
+]
+Text = Annotated[str, Meta(min_length=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
+
+TimersGiven = Annotated[Given, section_mark(Timers)]
+BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
+LimitGiven = Annotated[Given, section_mark(LimitSettings)]
+ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
+LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
+ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
+PenaltyGiven = Annotated[Given, section_mark(PenaltySettings)]
+AccountGiven = Annotated[Given, section_mark(AccountSettings)]
+RetryTokensGiven = Annotated[Given, section_mark(RetryTokenSettings)]
+OutputGiven = Annotated[Given, section_mark(OutputSettings)]
+ProbesGiven = Annotated[Given, section_mark(ProbeSettings)]
+SpendGiven = Annotated[Given, section_mark(SpendSettings)]
+RoutingGiven = Annotated[Given, section_mark(RoutingSettings)]
+RetriesGiven = Annotated[Given, section_mark(AttemptSettings)]
+AdmissionGiven = Annotated[Given, section_mark(AdmissionSettings)]
+
+
+SECTIONS: tuple[type, ...] = (
+    Timers,
+    BreakerSettings,
+    LimitSettings,
+    ThrottleSettings,
+    LatencySettings,
+    ReliabilitySettings,
+    PenaltySettings,
+    AccountSettings,
+    RetryTokenSettings,
+    OutputSettings,
+    ProbeSettings,
+    SpendSettings,
+    RoutingSettings,
+    RoutingWeights,
+    AttemptSettings,
+    AdmissionSettings,
+)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of the file."""
+
+
+class ListenEntry(Entry, frozen=True):
+    """Where the three planes listen."""
+
+    data: Address = "127.0.0.1:4180"
+    admin: Address = "127.0.0.1:4181"
+    health: Address = "0.0.0.0:4182"
+
+
+class SecretEntry(Entry, frozen=True):
+    """Where a secret is: the name of an environment variable or the path of a file."""
+
+    env: Text | None = None
+    file: Text | None = None
+
+
+class LimitsEntry(Entry, frozen=True):
+    """What the account is allowed a minute: requests and tokens."""
+
+    rpm: Annotated[int, Meta(ge=1)] | None = None
+    tpm: Annotated[int, Meta(ge=1)] | None = None
+
+
+class ProviderEntry(Entry, frozen=True):
+    """An account at a company: base URL, credential, wire format."""
+
+    kind: Text
+    base_url: Url | None = None
+    api_key: SecretEntry | None = None
+    limits: LimitsEntry = LimitsEntry()
+    capacity: Literal["shared", "dedicated"] = "shared"
+    verify_tls: bool = True
+
+
+class PriceEntry(Entry, frozen=True):
+    """US dollars per million tokens."""
+
+    input: Amount
+    output: Amount
+    cached_input: Amount | None = None
+    cache_write: Amount | None = None
+
+
+class ModelEntry(Entry, frozen=True):
+    """An endpoint: one model at one provider."""
+
+    provider: Text
+    model: Text
+    quality: Fraction | dict[str, Fraction] = 0.5
+    price: PriceEntry | None = None
+    context: Annotated[int, Meta(ge=1)] | None = None
+    reasoning: bool = False
+    timers: TimersGiven = field(default_factory=dict)
+    breaker: BreakerGiven = field(default_factory=dict)
+    limit: LimitGiven = field(default_factory=dict)
+    throttle: ThrottleGiven = field(default_factory=dict)
+    latency: LatencyGiven = field(default_factory=dict)
+    reliability: ReliabilityGiven = field(default_factory=dict)
+    penalty: PenaltyGiven = field(default_factory=dict)
+
+
+class PromptEntry(Entry, frozen=True):
+    """What one model gets instead of the caller's system prompt."""
+
+    system: Text
+
+
+class RouteEntry(Entry, frozen=True):
+    """What callers name: tiers of models, best first; within a tier the score decides."""
+
+    tiers: list[list[Text]]
+    within: Duration | None = None
+    budget: Amount | None = None
+    prompts: dict[str, PromptEntry] = field(default_factory=dict)
+    degrade: list[Literal["smaller", "stale", "static"]] | None = None
+    static: str | None = None
+    attempts: AttemptsMax | None = None
+
+
+class DefaultsEntry(Entry, frozen=True):
+    """What holds where a model or route says nothing."""
+
+    within: Duration = 120.0
+    attempts: AttemptsMax = 3
+    timers: TimersGiven = field(default_factory=dict)
+    breaker: BreakerGiven = field(default_factory=dict)
+    host_breaker: BreakerGiven = field(default_factory=dict)
+    limit: LimitGiven = field(default_factory=dict)
+    throttle: ThrottleGiven = field(default_factory=dict)
+    latency: LatencyGiven = field(default_factory=dict)
+    reliability: ReliabilityGiven = field(default_factory=dict)
+    penalty: PenaltyGiven = field(default_factory=dict)
+    account: AccountGiven = field(default_factory=dict)
+    retry_tokens: RetryTokensGiven = field(default_factory=dict)
+    output: OutputGiven = field(default_factory=dict)
+    probes: ProbesGiven = field(default_factory=dict)
+    spend: SpendGiven = field(default_factory=dict)
+    routing: RoutingGiven = field(default_factory=dict)
+    retries: RetriesGiven = field(default_factory=dict)
+    admission: AdmissionGiven = field(default_factory=dict)
+
+
+class File(Entry, frozen=True):
+    """A configuration file."""
+
+    providers: Annotated[dict[Name, ProviderEntry], Meta(min_length=1)]
+    models: Annotated[dict[Name, ModelEntry], Meta(min_length=1)]
+    routes: dict[Name, RouteEntry] = field(default_factory=dict)
+    aliases: dict[Text, Text] = field(default_factory=dict)
+    listen: ListenEntry = ListenEntry()
+    allow_remote: bool = False
+    token: SecretEntry | None = None
+    defaults: DefaultsEntry = DefaultsEntry()

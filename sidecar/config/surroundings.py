@@ -1,0 +1,110 @@
+"""What a configuration needs around it: keys, known kinds, safe addresses.
+
+A key that is missing is found at start, not by the first call. Only its presence is looked at; no
+message ever holds a key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.config.problems import member, shown, suggestion
+from sidecar.config.references import Mapped, entries, mapped
+from sidecar.config.texts import is_loopback, split_address
+from sidecar.upstream.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sidecar.config.problems import Problems
+
+KEY_BYTES_MAX = 64 * 1024
+
+
+def check_surroundings(fitted: Mapped, env: Mapping[str, str], problems: Problems) -> None:
+    """Note what is missing around ``fitted``."""
+    for path, provider in entries(fitted, "providers"):
+        _check_kind(path, provider, problems)
+        if provider.get("api_key") is not None:
+            _check_secret(member(path, "api_key"), mapped(provider, "api_key"), env, problems)
+    if fitted.get("token") is not None:
+        _check_secret("$.token", mapped(fitted, "token"), env, problems)
+    _check_listen(fitted, problems)
+
+
+def _check_kind(path: str, provider: Mapped, problems: Problems) -> None:
+    """The kind is known, and what it has no default for is given."""
+    name = provider.get("kind")
+    if not isinstance(name, str):
+        return
+    kind = KINDS.get(name)
+    if kind is None:
+        message = f"expected a kind of provider, got {shown(name)}; {suggestion(name, KINDS)}"
+        problems.add(member(path, "kind"), message)
+        return
+    base_url = provider.get("base_url")
+    if base_url is None and kind.base_url is None:
+        message = f'missing key "base_url", which kind {name} has no default for'
+        problems.add(path, f"{message}; add `base_url: http://…`")
+    elif provider.get("api_key") is None and kind.needs_key_at(
+        base_url if isinstance(base_url, str) else None
+    ):
+        message = f'missing key "api_key", which {kind.base_url} asks for'
+        problems.add(path, f"{message}; add `api_key: {{env: {kind.key_env}}}`")
+
+
+def _check_secret(path: str, secret: Mapped, env: Mapping[str, str], problems: Problems) -> None:
+    """Exactly one place is named, and there is something there."""
+    name, file = secret.get("env"), secret.get("file")
+    if isinstance(name, str) and isinstance(file, str):
+        problems.add(path, "expected either env or file, got both; remove one")
+    elif isinstance(name, str):
+        value = env.get(name)
+        if not (value or "").strip():
+            state = "not set" if value is None else "empty"
+            message = f"environment variable {shown(name)[1:-1]} is {state}"
+            problems.add(member(path, "env"), f"{message}; set it or name another")
+    elif isinstance(file, str):
+        wrong = _file_problem(Path(file))
+        if wrong is not None:
+            problems.add(member(path, "file"), f"key file {shown(file)} {wrong}")
+    elif secret.keys() <= {"env", "file"}:
+        problems.add(path, "expected {env: NAME} or {file: PATH}, got neither; add one")
+
+
+def _file_problem(path: Path) -> str | None:
+    """Return what is wrong with a key file, None if it can be used."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(KEY_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return "does not exist; mount it or correct the path"
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+        return f"cannot be read ({reason}); correct the path or its permissions"
+    if not data.strip():
+        return "is empty; write the key into it"
+    return "is too large for a key; correct the path" if len(data) > KEY_BYTES_MAX else None
+
+
+def _check_listen(fitted: Mapped, problems: Problems) -> None:
+    """Planes that take orders stay on loopback or have a token; none share a port."""
+    listen = mapped(fitted, "listen")
+    owner: dict[str, str] = {}
+    for plane, default in _PLANES.items():
+        address = str(listen.get(plane, default))
+        host, port = split_address(address)
+        path = member("$.listen", plane)
+        first = owner.setdefault(port, plane) if port != "0" else plane
+        if first != plane:
+            message = f"expected a port of its own, got {port}, the port of {first}"
+            problems.add(path, f"{message}; choose another")
+        is_guarded = fitted.get("allow_remote") is True and fitted.get("token") is not None
+        if plane != "health" and not is_loopback(host) and not is_guarded:
+            message = f"expected a loopback address, got {shown(address)}"
+            hint = "listen on 127.0.0.1, or add `allow_remote: true` and `token: {env: NAME}`"
+            problems.add(path, f"{message}; {hint}")
+
+
+_PLANES = {"data": "127.0.0.1:4180", "admin": "127.0.0.1:4181", "health": "0.0.0.0:4182"}
