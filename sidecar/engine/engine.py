@@ -8,18 +8,13 @@ so that production, tests and simulation run the same code.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.attempts import AttemptSettings
 from sidecar.core.output import OutputModel
-from sidecar.core.probing import ProbeSettings
-from sidecar.core.routing import Router, RoutingSettings
-from sidecar.core.spend import SpendSettings
+from sidecar.core.routing import Router
 from sidecar.engine.call import CallRun
 from sidecar.engine.count import count_tokens
-from sidecar.engine.endpoint_health import HealthSettings
 from sidecar.engine.health import Health
 from sidecar.engine.prober import Prober
 from sidecar.engine.timer import Timers
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from sidecar.engine.answer import CountAnswer, PlainAnswer
     from sidecar.engine.ports import Upstream
     from sidecar.engine.relay import Relay
+    from sidecar.engine.settings import EngineSettings
     from sidecar.errors import CallError
     from sidecar.events import Observer
 
@@ -39,17 +35,6 @@ TICK_S = 0.25
 """How often overdue calls are counted (RESILIENCE 3.2)."""
 CREDENTIALS_S = 2.0
 """How often a new credential is looked for: a rotated key lifts its block within 5 s."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """Every threshold of the engine, each group beside the code that reads it."""
-
-    health: HealthSettings = field(default_factory=HealthSettings)
-    attempts: AttemptSettings = field(default_factory=AttemptSettings)
-    routing: RoutingSettings = field(default_factory=RoutingSettings)
-    probes: ProbeSettings = field(default_factory=ProbeSettings)
-    spend: SpendSettings = field(default_factory=SpendSettings)
 
 
 class Engine:
@@ -94,7 +79,7 @@ class Engine:
         """Return the answer-length model of ``route``; routes are bounded by the configuration."""
         model = self._outputs.get(route)
         if model is None:
-            model = self._outputs[route] = OutputModel()
+            model = self._outputs[route] = OutputModel(self.settings.output)
         return model
 
     def interrupt(self, reason: CallError) -> None:

@@ -14,7 +14,7 @@ from sidecar.domain import OutcomeClass
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.events import CallFinished
 from sidecar.wire.formats import codec
-from sidecar.wire.neutral import Completion, Finish, TextPart
+from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.errors import CallError
 
 COMMITTED = "COMMITTED"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 class Report:
@@ -76,8 +77,8 @@ class Report:
             cost_usd=self.spent_usd(),
             dropped=call.unserved,
         )
-        body = codec(call.format).render_response(completion)
-        return PlainAnswer(status=200, body=body, disclosure=disclosure)
+        body, content_type = _rendered(call, completion)
+        return PlainAnswer(status=200, body=body, disclosure=disclosure, content_type=content_type)
 
     def passed(self, endpoint: Endpoint) -> Disclosure:
         """Return what is said beside a provider's own 4xx."""
@@ -146,3 +147,18 @@ class Report:
 
 def _broken(outcome: Outcome) -> str:
     return "cancelled" if outcome.cls is OutcomeClass.CANCEL else "upstream_interrupted"
+
+
+def _rendered(call: Call, completion: Completion) -> tuple[bytes, str]:
+    """Return a ready answer as its caller expects it, whole or as a stream all at once."""
+    target = codec(call.format)
+    if not call.facts.is_stream:
+        return target.render_response(completion), "application/json"
+    renderer = target.stream_renderer(wants_usage=call.facts.wants_usage_in_stream)
+    text = "".join(part.text for part in completion.parts if isinstance(part, TextPart))
+    said = (
+        Started(id=completion.id, model=completion.model),
+        TextDelta(text=text),
+        Finished(finish=Finish.STOP),
+    )
+    return b"".join(renderer.render(delta) for delta in said) + renderer.finish(), EVENT_STREAM

@@ -1,0 +1,224 @@
+"""The application: names every layer once. Build, start, drain, stop.
+
+``serve`` is the main job: it starts an ``App``, waits for SIGTERM or SIGINT and drains. Drain, in
+order: new calls are refused with ``draining`` while open ones go on; when the grace is over, what
+is left is ended by an explicit error (event); then listeners, provider connections and background
+loops are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+from typing import TYPE_CHECKING
+
+from sidecar import clock
+from sidecar.engine.admission import Admission
+from sidecar.engine.engine import Engine
+from sidecar.engine.state import snapshot
+from sidecar.errors import DrainingError
+from sidecar.log import LogObserver
+from sidecar.server.admin import AdminPlane, Controls
+from sidecar.server.aiohttp_front import Front, Plane
+from sidecar.server.data import DataPlane
+from sidecar.server.guard import Guard, GuardSettings
+from sidecar.server.health import HealthPlane, HealthStatus
+from sidecar.server.intake import Intake
+from sidecar.upstream.credentials import Credential
+from sidecar.upstream.http import HttpUpstream, ProviderTarget
+from sidecar.upstream.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.catalogue import Catalogue
+    from sidecar.config.model import Config, KeyReference, Target
+    from sidecar.domain import EndpointId
+    from sidecar.events import Observer
+
+log = logging.getLogger("sidecar")
+
+GOODBYE_S = 2.0
+"""How long interrupted calls may take to write their error and be gone."""
+
+
+class App:
+    """One sidecar. ``ports`` are the bound ones after ``start``, by plane."""
+
+    def __init__(
+        self, config: Config, *, observer: Observer | None = None, seed: int | None = None
+    ) -> None:
+        self.config = config
+        self.ports: dict[str, int] = {}
+        self._rng = random.Random(seed)
+        self.upstream = HttpUpstream(
+            providers={name: _target(target) for name, target in config.targets.items()},
+            endpoints=config.catalogue.endpoints,
+        )
+        self.engine = Engine(
+            catalogue=config.catalogue,
+            settings=config.settings,
+            upstream=self.upstream,
+            observer=observer or LogObserver(),
+            rng=self._rng,
+        )
+        self.admission = Admission(config.admission)
+        self._front = Front()
+        self._background: asyncio.Task[None] | None = None
+        self._is_started = False
+
+    async def start(self) -> None:
+        """Open the providers' client, the planes and the background loops.
+
+        Raises:
+            OSError: a plane's address is taken.
+        """
+        await self.upstream.start()
+        try:
+            for plane in self._planes():
+                self.ports[plane.name] = await self._front.open(plane)
+        except OSError:
+            await self.stop()
+            raise
+        # Owned here and ended in `stop`; a task group would tie its life to one function's frame.
+        self._background = asyncio.get_running_loop().create_task(self.engine.background())
+        self._background.add_done_callback(_tell_death)
+        self._is_started = True
+
+    async def drain(self) -> None:
+        """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
+        self.admission.is_draining = True
+        grace_s = self.config.drain.grace_s
+        log.info("draining calls=%d grace_s=%.1f", self.admission.calls, grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self.admission.idle()
+                return
+        log.warning("grace is over, ending calls=%d", self.admission.calls)
+        message = f"the sidecar stopped; its grace of {grace_s:.3g} s is over"
+        self.engine.interrupt(DrainingError(message))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await self.admission.idle()
+
+    async def stop(self) -> None:
+        """Close everything; may repeat."""
+        self._is_started = False
+        await self._front.close()
+        if self._background is not None:
+            self._background.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._background
+            self._background = None
+        await self.upstream.aclose()
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    def _planes(self) -> tuple[Plane, ...]:
+        listen = self.config.listen
+        guard = Guard(self._guard_settings())
+        data = DataPlane(self.engine, self.admission, Intake(self._catalogue, self._rng), guard)
+        admin = AdminPlane(
+            guard,
+            Controls(
+                state=self.state,
+                isolate=lambda name: self._operate(name, self.engine.health.isolate),
+                restore=lambda name: self._operate(name, self.engine.health.restore),
+            ),
+        )
+        health = HealthPlane(self._status)
+        addresses = (
+            ("data", listen.data, data.handle),
+            ("admin", listen.admin, admin.handle),
+            ("health", listen.health, health.handle),
+        )
+        return tuple(
+            Plane(name=name, host=address.host, port=address.port, handler=handler)
+            for name, address, handler in addresses
+        )
+
+    def _guard_settings(self) -> GuardSettings:
+        listen = self.config.listen
+        token = None if listen.token is None else _credential(listen.token).value().encode()
+        return GuardSettings(allow_remote=listen.allow_remote, token=token)
+
+    def _catalogue(self) -> Catalogue:
+        return self.engine.catalogue
+
+    def _status(self) -> HealthStatus:
+        return HealthStatus(
+            is_started=self._is_started,
+            is_draining=self.admission.is_draining,
+            generation=self.engine.catalogue.generation,
+        )
+
+    def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
+        if name not in self.engine.catalogue.endpoints:
+            return False
+        verb(name, clock.now())
+        return True
+
+    def state(self) -> dict[str, object]:
+        """Return what the admin plane shows."""
+        return {
+            "source": self.config.source,
+            "draining": self.admission.is_draining,
+            "calls_in_flight": self.admission.calls,
+            **snapshot(self.engine, clock.now()),
+        }
+
+
+async def serve(app: App, on_start: Callable[[App], None]) -> None:
+    """Run ``app`` until SIGTERM or SIGINT, then drain; a second signal ends the grace at once.
+
+    Raises:
+        OSError: a plane's address is taken.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        await app.start()
+        on_start(app)
+        await stopping.wait()
+        await _until_either(app.drain(), hurry.wait())
+    finally:
+        await app.stop()
+
+
+async def _until_either(*waits: object) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _tell_death(task: asyncio.Task[None]) -> None:
+    """A background loop never ends by itself: if it does, that is a defect to be seen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a background loop died", exc_info=error)
+
+
+def _target(target: Target) -> ProviderTarget:
+    return ProviderTarget(
+        name=target.name,
+        kind=KINDS[target.kind],
+        base_url=target.base_url,
+        credential=None if target.api_key is None else _credential(target.api_key),
+        verify_tls=target.verify_tls,
+    )
+
+
+def _credential(reference: KeyReference) -> Credential:
+    return Credential(env=reference.env, file=reference.file)

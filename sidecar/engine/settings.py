@@ -1,0 +1,24 @@
+"""Every threshold of the engine in one value; each group stands beside the code that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sidecar.core.attempts import AttemptSettings
+from sidecar.core.output import OutputSettings
+from sidecar.core.probing import ProbeSettings
+from sidecar.core.routing import RoutingSettings
+from sidecar.core.spend import SpendSettings
+from sidecar.engine.endpoint_health import HealthSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """The engine's settings, by owner."""
+
+    health: HealthSettings = field(default_factory=HealthSettings)
+    attempts: AttemptSettings = field(default_factory=AttemptSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
+    spend: SpendSettings = field(default_factory=SpendSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)

@@ -1,0 +1,55 @@
+"""The log: one line a state change, as ``key=value`` pairs; never one a call, no keys, no prompts.
+
+Reads the same events as telemetry will. Calls and attempts are silent at INFO: a log line costs
+more than routing a call.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sidecar.events import AccountChanged, AttemptFinished, BreakerChanged, CallFinished
+
+if TYPE_CHECKING:
+    from sidecar.events import Event
+
+log = logging.getLogger("sidecar")
+
+
+class LogObserver:
+    """Writes state changes at WARNING or INFO, calls and attempts at DEBUG."""
+
+    def on_event(self, event: Event) -> None:
+        """Write ``event`` if its level is on."""
+        match event:
+            case BreakerChanged():
+                level = logging.WARNING if event.new == "open" else logging.INFO
+                wait_s = None if event.reopens_at is None else event.reopens_at - event.at
+                log.log(
+                    level,
+                    "breaker name=%s old=%s new=%s reason=%s reopens_in_s=%s",
+                    event.name,
+                    event.old,
+                    event.new,
+                    event.reason,
+                    None if wait_s is None else f"{wait_s:.1f}",
+                )
+            case AccountChanged():
+                level = logging.INFO if event.until is None else logging.WARNING
+                wait = None if event.until is None else f"{event.until - event.at:.1f}"
+                log.log(
+                    level,
+                    "account provider=%s state=%s blocked_for_s=%s",
+                    event.provider,
+                    event.reason,
+                    wait,
+                )
+            case AttemptFinished(outcome=outcome):
+                log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
+            case CallFinished():
+                log.debug(
+                    "call call=%s route=%s result=%s", event.call_id, event.route, event.result
+                )
+            case _:
+                log.debug("probe endpoint=%s %s", event.endpoint, event.outcome.label())
