@@ -24,9 +24,7 @@ from sidecar.server.intake import Intake
 
 CLAUDE = EndpointId("anthropic/claude")
 OPENAI_BODY = b'{"model":"reason","messages":[{"role":"user","content":"hi"}]}'
-ANTHROPIC_BODY = (
-    b'{"model":"reason","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
-)
+ANTHROPIC_BODY = b'{"model":"reason","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
 
 
 @dataclass

@@ -53,12 +53,16 @@ def test_local_pages_pass(origin: str) -> None:
     Guard(GuardSettings()).check({"host": "localhost", "origin": origin})
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "localhost", "http://localhost.evil"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "", "localhost", "http://localhost.evil"]
+)
 @pytest.mark.parametrize("allow_remote", [False, True])
 def test_foreign_pages_are_refused(origin: str, allow_remote: bool) -> None:
     """No page of another origin drives the sidecar, remote plane or not."""
     with pytest.raises(ForbiddenError):
-        Guard(GuardSettings(allow_remote=allow_remote)).check({"host": "localhost", "origin": origin})
+        Guard(GuardSettings(allow_remote=allow_remote)).check(
+            {"host": "localhost", "origin": origin}
+        )
 
 
 @pytest.mark.parametrize(

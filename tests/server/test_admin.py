@@ -1,0 +1,104 @@
+"""Looking at the state and isolating endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.domain import EndpointId
+from sidecar.server.admin import AdminPlane, Controls
+from sidecar.server.guard import Guard, GuardSettings
+
+
+class Operated:
+    """What the plane drives; remembers what was done."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str]] = []
+
+    def controls(self) -> Controls:
+        return Controls(state=self.state, isolate=self.isolate, restore=self.restore)
+
+    def state(self) -> dict[str, object]:
+        return {"endpoints": []}
+
+    def isolate(self, endpoint: EndpointId) -> bool:
+        self.done.append(("isolate", endpoint))
+        return endpoint == "anthropic/claude"
+
+    def restore(self, endpoint: EndpointId) -> bool:
+        self.done.append(("restore", endpoint))
+        return endpoint == "anthropic/claude"
+
+
+@pytest.fixture
+def operated() -> Operated:
+    return Operated()
+
+
+@pytest.fixture
+def ask(operated: Operated, make_exchange: Any) -> Any:
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+
+    async def ask(method: str, path: str, **headers: str) -> Any:
+        exchange = make_exchange(method, path, headers={"host": "localhost:4181"} | headers)
+        await plane.handle(exchange)
+        return exchange
+
+    return ask
+
+
+async def test_the_state_is_json_nobody_keeps(ask: Any) -> None:
+    """The state is served fresh, and not to be sniffed."""
+    exchange = await ask("GET", "/api/v1/state")
+    assert (exchange.status, exchange.json()) == (200, {"endpoints": []})
+    assert exchange.sent_headers["cache-control"] == "no-store"
+    assert exchange.sent_headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("verb", ["isolate", "restore"])
+@pytest.mark.parametrize("name", ["anthropic/claude", "anthropic%2Fclaude", "anthropic%2fclaude"])
+async def test_an_endpoint_is_named_either_way(
+    ask: Any, operated: Operated, verb: str, name: str
+) -> None:
+    """The slash of an id may be written plainly or encoded."""
+    exchange = await ask("POST", f"/api/v1/endpoints/{name}/{verb}")
+    assert exchange.status == 200
+    assert operated.done == [(verb, "anthropic/claude")]
+    assert exchange.json() == {"endpoint": "anthropic/claude", "isolated": verb == "isolate"}
+
+
+async def test_an_unknown_endpoint_is_404(ask: Any) -> None:
+    """A misspelt endpoint is told, not silently accepted."""
+    exchange = await ask("POST", "/api/v1/endpoints/anthropic/clod/isolate")
+    assert exchange.status == 404
+    assert "anthropic/clod" in exchange.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/v1/endpoints/", "/api/v1/endpoints/a/b", "/api/v2/state"]
+)
+async def test_other_paths_are_404_json(ask: Any, path: str) -> None:
+    """What does not exist is answered with what does."""
+    exchange = await ask("GET", path)
+    assert exchange.status == 404
+    assert exchange.json()["error"]["code"] == "not_found"
+    assert "/api/v1/state" in exchange.json()["error"]["message"]
+
+
+async def test_methods_are_checked(ask: Any, operated: Operated) -> None:
+    """Reading never isolates, and the state is not written."""
+    refused = await ask("GET", "/api/v1/endpoints/anthropic/claude/isolate")
+    assert (refused.status, refused.sent_headers["allow"]) == (405, "POST")
+    refused = await ask("POST", "/api/v1/state")
+    assert (refused.status, refused.sent_headers["allow"]) == (405, "GET")
+    assert operated.done == []
+
+
+async def test_pages_may_not_isolate(ask: Any, operated: Operated) -> None:
+    """A browser page of another origin cannot drive the plane."""
+    path = "/api/v1/endpoints/anthropic/claude/isolate"
+    exchange = await ask("POST", path, origin="https://evil.example")
+    assert exchange.status == 403
+    assert operated.done == []
