@@ -25,25 +25,25 @@ MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
 
 _BYTES_PER_TOKEN = 3.6
 _TOKENS_PER_IMAGE = 800
-_NULL = msgspec.Raw(b"null")
+_ABSENT = msgspec.Raw(b"")
 _KNOWN_PARTS = frozenset({"text", "image_url", "refusal", "thinking"})
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 
 
 class _Part(msgspec.Struct):
     type: str
-    text: msgspec.Raw = _NULL
+    text: msgspec.Raw = _ABSENT
 
 
 class _Message(msgspec.Struct):
     role: str
     content: str | list[_Part] | None = None
-    tool_calls: msgspec.Raw = _NULL
+    tool_calls: msgspec.Raw = _ABSENT
 
 
 class _Tool(msgspec.Struct):
     type: str = "function"
-    function: msgspec.Raw = _NULL
+    function: msgspec.Raw = _ABSENT
 
 
 class _StreamOptions(msgspec.Struct):
@@ -61,7 +61,7 @@ class _Request(msgspec.Struct):
     functions: list[msgspec.Raw] | None = None
     n: int | None = None
     logprobs: bool | None = None
-    audio: msgspec.Raw = _NULL
+    audio: msgspec.Raw = _ABSENT
     modalities: list[str] | None = None
 
 
@@ -148,7 +148,7 @@ def _untranslatable(request: _Request, part_types: list[str]) -> Iterator[str]:
     checks = {
         "n": (request.n or 1) > 1,
         "logprobs": bool(request.logprobs),
-        "audio": bytes(request.audio) != b"null",
+        "audio": bytes(request.audio) not in {b"", b"null"},
         "modalities": any(kind != "text" for kind in request.modalities or ()),
         "functions": bool(request.functions),
         "messages.function": any(message.role == "function" for message in request.messages),
