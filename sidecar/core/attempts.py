@@ -1,8 +1,7 @@
 """What a call does next: start an attempt, wait, or give up, and why (RESILIENCE 3.9).
 
-A pure function of what was tried: the engine runs the attempt or the wait, appends what came of it,
-and asks again, so every path through retries and failover can be tested as a table. Asked only
-while nothing was committed.
+A pure function of what was tried: the engine acts, appends what came of it, and asks again. Asked
+only while nothing was committed.
 
 * A connection that was dead before it was used is tried again at once on a fresh one, free of
   charge (gRPC's transparent retry).
@@ -10,11 +9,10 @@ while nothing was committed.
   host if connecting failed. Nobody is asked twice, unless the route has nobody else: then the same
   endpoint, after a jittered wait, as far as the host's retry tokens allow (gRPC A6). Equal jitter,
   as full jitter against a per-minute limit burns every retry in seconds (aws-sdk-net #4341).
-* A wait is never longer than a third of what is left.
+* A wait for a provider is at most a third of what is left.
 
-How long a wait has lasted is read from the clock: once the least wait has passed since the failure,
-asking again says start. So the function needs no memory, and a hedge can later be one more step
-beside ``Start``.
+It needs no memory of waits: once the least wait has passed since the failure, asking again says
+start. A hedge can later be one more step beside ``Start``.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSettings:
-    """Numbers of the attempt question.
+    """Numbers of the attempt loop.
 
     * ``attempts_max`` 3: an upper bound for every route; with three failures, a fourth endpoint
       rarely helps.
@@ -59,11 +57,11 @@ class AttemptSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
-    """An attempt that ended. ``is_transparent``: it was the free repetition, not counted."""
+    """An attempt that ended. ``is_transparent``: it met a dead connection, so it may not count."""
 
     endpoint: Endpoint
     outcome: Outcome
-    is_transparent: bool = False
+    is_transparent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitUntil:
-    """Ask again at ``at``; ``reason`` is rate, pushback, backoff or gate."""
+    """Ask again at ``at``; ``reason`` is rate, room, pushback, backoff or gate."""
 
     at: float
     reason: str
@@ -124,24 +122,20 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
     rng: random.Random,
     may_retry: Callable[[EndpointId], bool],
     settings: AttemptSettings,
+    has_waited: bool = False,
 ) -> Step:
     """Return what to do now.
 
-    Args:
-        records: attempts so far, in order, every one ended without a commit.
-        choose: asks the router with the given endpoints excluded; may be called twice.
-        route: the call's route.
-        deadline_at: the call's deadline.
-        now: the time.
-        rng: for the jitter of waits.
-        may_retry: whether the endpoint's host has retry tokens left.
-        settings: the numbers.
+    ``records`` are the attempts so far, in order, each ended without a commit. ``choose`` asks the
+    router with some endpoints excluded, at most twice. ``may_retry``: the endpoint's host has retry
+    tokens left. ``has_waited``: a ``WaitUntil`` came before, so what is too late now was not at
+    arrival.
     """
     question = _Question(records, choose, route, deadline_at, now, settings)
     if now >= deadline_at:
         return Fail(reason=FailReason.DEADLINE)
     if not records:
-        return question.arrival()
+        return question.arrival(has_waited=has_waited)
     refusal = question.refusal()
     if refusal is not None:
         return refusal
@@ -159,17 +153,17 @@ class _Question:
     now: float
     settings: AttemptSettings
 
-    def arrival(self) -> Step:
-        """The first attempt; it waits only for an account that named its time."""
+    def arrival(self, *, has_waited: bool) -> Step:
+        """The first attempt; it waits for an account that named its time, or for room."""
         choice = self.choose({})
         if choice.ranked:
             return self._start(choice.ranked, "first")
         if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
-            return Fail(reason=FailReason.INFEASIBLE)
+            return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
         opens_at = choice.rate_opens_at
         if opens_at is not None and self.now < opens_at <= self.now + self._wait_max_s():
             return WaitUntil(at=opens_at, reason="rate")
-        return Fail(reason=FailReason.NOTHING_ELIGIBLE)
+        return self._room(choice) or Fail(reason=FailReason.NOTHING_ELIGIBLE)
 
     def refusal(self) -> Fail | None:
         """Outcomes after which no endpoint could help."""
@@ -188,9 +182,7 @@ class _Question:
     def transparent(self) -> Start | None:
         """The free repetition on a fresh connection, if the endpoint still takes calls."""
         last = self.records[-1]
-        used = len(self.records) - self._counted()
-        is_stale = effects(last.outcome.cls, status=last.outcome.status).next is Next.SAME_FRESH
-        if not is_stale or used >= self.settings.transparent_max:
+        if not last.is_transparent or self._transparent() > self.settings.transparent_max:
             return None
         earlier = {record.endpoint.id: Gate.TRIED for record in self.records}
         del earlier[last.endpoint.id]
@@ -199,7 +191,7 @@ class _Question:
         if not same:
             return None
         others = [view for view in ranked if view.endpoint.id != last.endpoint.id]
-        can_follow = bool(others) and self._counted() < self._attempts_max()
+        can_follow = others and self._counted() + 1 < self._attempts_max()
         return Start(
             endpoint_id=last.endpoint.id,
             kind="transparent",
@@ -221,9 +213,9 @@ class _Question:
             choice = self.choose({**excluded, **related})
         if choice.ranked:
             return self._start(choice.ranked, "failover")
-        if _is_late(choice) or self.records[-1].outcome.cls is OutcomeClass.CALLER_SHORT:
+        if _has(choice, Gate.TOO_SLOW) or self.records[-1].outcome.cls is OutcomeClass.CALLER_SHORT:
             return Fail(reason=FailReason.DEADLINE)
-        return None
+        return self._room(choice)
 
     def retry(self, rng: random.Random, may_retry: Callable[[EndpointId], bool]) -> Step:
         """The same endpoint after a wait, where the route has no other."""
@@ -238,15 +230,25 @@ class _Question:
         choice = self.choose({})
         if choice.ranked:
             return self._start(choice.ranked, "retry")
-        if _is_late(choice):
+        if _has(choice, Gate.TOO_SLOW):
             return Fail(reason=FailReason.DEADLINE)
         opens_at = choice.soonest_opens_at
         if opens_at is None or not self.now < opens_at <= self.now + self._wait_max_s():
             return Fail(reason=FailReason.EXHAUSTED)
         return self._bounded(WaitUntil(at=opens_at, reason="gate"))
 
+    def _room(self, choice: Choice) -> WaitUntil | None:
+        """Wait for a call in flight to end, which the engine hears of, while time is useful."""
+        last_at = self.deadline_at - self.settings.min_useful_s
+        if self.now >= last_at or not _has(choice, Gate.CONCURRENCY):
+            return None
+        return WaitUntil(at=last_at, reason="room")
+
+    def _transparent(self) -> int:
+        return sum(1 for record in self.records if record.is_transparent)
+
     def _counted(self) -> int:
-        return sum(1 for record in self.records if not record.is_transparent)
+        return len(self.records) - min(self._transparent(), self.settings.transparent_max)
 
     def _attempts_max(self) -> int:
         return min(self.settings.attempts_max, self.route.attempts_max)
@@ -294,5 +296,5 @@ class _Question:
         )
 
 
-def _is_late(choice: Choice) -> bool:
-    return any(gate is Gate.TOO_SLOW for _, gate in choice.rejected)
+def _has(choice: Choice, wanted: Gate) -> bool:
+    return any(gate is wanted for _, gate in choice.rejected)

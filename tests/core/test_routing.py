@@ -1,0 +1,337 @@
+"""Routing: who may, who first, and that neither chance nor haste breaks the rules."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar.core.routing import CallNeeds, Choice, EndpointView, Router, RoutingSettings
+from sidecar.domain import (
+    Endpoint,
+    EndpointId,
+    Gate,
+    HostName,
+    ModelName,
+    Price,
+    Priority,
+    ProviderName,
+    Route,
+    RouteName,
+    WireFormat,
+)
+
+OPENAI, ANTHROPIC = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
+
+
+def endpoint(
+    name: str, *, wire: WireFormat = OPENAI, context_tokens: int | None = None
+) -> Endpoint:
+    """Endpoint ``name/m`` at a host of its own."""
+    return Endpoint(
+        id=EndpointId(f"{name}/m"),
+        provider=ProviderName(name),
+        model=ModelName("m"),
+        upstream_model="m",
+        format=wire,
+        host=HostName(f"https://{name}.test:443"),
+        context_tokens=context_tokens,
+        price=Price(input_usd=1.0, output_usd=1.0),
+    )
+
+
+def view(name: str = "a", *, of: Endpoint | None = None, **changes: object) -> EndpointView:
+    """A healthy endpoint but for ``changes``."""
+    healthy = EndpointView(
+        endpoint=of or endpoint(name),
+        gate=None,
+        opens_at=None,
+        ttft_s=1.0,
+        itl_s=0.02,
+        total_s=3.0,
+        typical_ttft_s=1.0,
+        reliability=0.98,
+        availability=0.98,
+        penalty_s=0.0,
+        slow_start=1.0,
+        utilisation=0.0,
+        is_sluggish=False,
+        is_suspect=False,
+        cost_usd=0.001,
+        hang_s=30.0,
+    )
+    return replace(healthy, **changes)  # type: ignore[arg-type]  # each test names real fields
+
+
+def needs(*tiers: str, **changes: object) -> CallNeeds:
+    """A call on a route with one tier a word: ``"ab"`` is endpoints a/m and b/m."""
+    route = Route(
+        name=RouteName("route"),
+        tiers=tuple(tuple(EndpointId(f"{name}/m") for name in tier) for tier in tiers),
+    )
+    plain = CallNeeds(
+        route=route,
+        remaining_s=60.0,
+        budget_usd=None,
+        format=OPENAI,
+        untranslatable=(),
+        priority=Priority.INTERACTIVE,
+        excluded={},
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]  # each test names real fields
+
+
+def choose(views: list[EndpointView], call: CallNeeds, *, seed: int = 1) -> Choice:
+    """Ask a router that remembers nothing, at 0.0."""
+    return Router().choose(views, call, 0.0, random.Random(seed))
+
+
+def order(choice: Choice) -> str:
+    """Return the names in rank order, ``"ab"``."""
+    return "".join(ranked.endpoint.id[0] for ranked in choice.ranked)
+
+
+def wins(views: list[EndpointView], call: CallNeeds) -> dict[str, int]:
+    """Count first places over 400 routers that remember nothing."""
+    counts = {found.endpoint.id[0]: 0 for found in views}
+    rng = random.Random(7)
+    for _ in range(400):
+        counts[order(Router().choose(views, call, 0.0, rng))[0]] += 1
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "call", "reason"),
+    [
+        ({"gate": Gate.BREAKER_OPEN}, {}, Gate.BREAKER_OPEN),
+        ({}, {"excluded": {EndpointId("a/m"): Gate.TRIED}}, Gate.TRIED),
+        (
+            {"of": endpoint("a", wire=ANTHROPIC)},
+            {"untranslatable": ("logprobs",)},
+            Gate.UNSUPPORTED,
+        ),
+        (
+            {"of": endpoint("a", context_tokens=1000)},
+            {"prompt_tokens": 950},
+            Gate.CONTEXT_TOO_SMALL,
+        ),
+        ({}, {"budget_usd": 0.0005}, Gate.TOO_DEAR),
+        ({"cost_usd": None}, {"budget_usd": 1.0}, Gate.PRICE_UNKNOWN),
+        ({"typical_ttft_s": 10.0}, {"remaining_s": 4.9}, Gate.TOO_SLOW),
+        ({}, {"remaining_s": 0.0}, Gate.TOO_SLOW),
+        ({"gate": Gate.BREAKER_OPEN}, {"budget_usd": 0.0005}, Gate.TOO_DEAR),
+        ({"gate": Gate.GONE}, {"excluded": {EndpointId("a/m"): Gate.TRIED}}, Gate.TRIED),
+    ],
+)
+def test_each_reason_rejects(
+    changes: dict[str, object], call: dict[str, object], reason: Gate
+) -> None:
+    """An endpoint that cannot serve is out, with the most lasting of its reasons."""
+    found = choose([view("a", **changes)], needs("a", **call))  # type: ignore[arg-type]  # a table
+    assert found.ranked == ()
+    assert found.tier is None
+    assert found.rejected == ((EndpointId("a/m"), reason),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "call"),
+    [
+        ({"of": endpoint("a", wire=ANTHROPIC)}, {}),
+        ({}, {"untranslatable": ("logprobs",)}),
+        ({"of": endpoint("a", context_tokens=1000)}, {"prompt_tokens": 900}),
+        ({"cost_usd": None}, {}),
+        ({}, {"budget_usd": 0.001}),
+        ({"typical_ttft_s": 10.0}, {"remaining_s": 5.0}),
+        ({"is_sluggish": True, "is_suspect": True, "reliability": 0.01}, {}),
+    ],
+)
+def test_soft_signals_and_met_constraints_do_not_reject(
+    changes: dict[str, object], call: dict[str, object]
+) -> None:
+    """What can serve, however badly, stays eligible when it is all there is."""
+    assert order(choose([view("a", **changes)], needs("a", **call))) == "a"  # type: ignore[arg-type]  # a table
+
+
+def test_better_tier_wins_whatever_the_score() -> None:
+    """Within a tier the score decides, between tiers the tier; lower tiers follow in order."""
+    views = [view("a", reliability=0.3), view("b"), view("c")]
+    found = choose(views, needs("a", "b", "c"))
+    assert order(found) == "abc"
+    assert found.tier == 0
+    views[0] = replace(views[0], gate=Gate.HOST_OPEN)
+    found = choose(views, needs("a", "b", "c"))
+    assert order(found) == "bc"
+    assert found.tier == 1
+
+
+def test_brown_out_prefers_a_later_tier_that_fits() -> None:
+    """A tier that cannot finish in time yields to one that can, and comes last instead of never."""
+    views = [view("a", total_s=30.0), view("b", total_s=25.0), view("c"), view("d")]
+    call = needs("a", "b", "c", "d", remaining_s=10.0)
+    found = choose(views, call)
+    assert order(found) == "cdab"
+    assert found.tier == 2
+    slow = [replace(each, total_s=30.0) for each in views]
+    assert order(choose(slow, call)) == "abcd"
+
+
+def test_rest_of_the_tier_follows_by_weight() -> None:
+    """After the winner the best remaining one comes next."""
+    views = [view("a", total_s=9.0), view("b", total_s=6.0), view("c", total_s=3.0)]
+    for seed in range(20):
+        found = order(choose(views, needs("abc"), seed=seed))
+        assert found[1:] == "".join(sorted(found[1:], reverse=True))
+
+
+def test_equal_endpoints_share_the_traffic() -> None:
+    """A fleet with the same data must not run to one endpoint."""
+    counts = wins([view("a"), view("b")], needs("ab"))
+    assert 150 < counts["a"] < 250
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        {"total_s": 6.0},
+        {"reliability": 0.7},
+        {"availability": 0.7},
+        {"cost_usd": 0.03},
+        {"penalty_s": 5.0},
+        {"utilisation": 1.0},
+        {"slow_start": 0.2},
+        {"is_sluggish": True, "total_s": 6.0},
+    ],
+)
+def test_worse_in_one_respect_wins_less(worse: dict[str, object]) -> None:
+    """Time, reliability, rate limits, price, penalty, load and recovery all move traffic."""
+    counts = wins([view("a"), view("b", **worse)], needs("ab"))  # type: ignore[arg-type]  # a table
+    assert counts["b"] < 0.6 * counts["a"]
+
+
+def test_batch_watches_the_bill_where_interactive_does_not() -> None:
+    """Dear and fast for people, cheap and slow for machines."""
+    views = [view("a", total_s=2.0, cost_usd=0.01), view("b", total_s=7.0, cost_usd=0.001)]
+    assert wins(views, needs("ab"))["a"] > 350
+    assert wins(views, needs("ab", priority=Priority.BATCH))["b"] > 350
+
+
+def test_previous_choice_is_kept_while_nearly_best() -> None:
+    """Caches at the provider stay warm: no hopping between equals, but no loyalty to the worse."""
+    router, rng = Router(), random.Random(3)
+    views = [view("a"), view("b")]
+    first = order(router.choose(views, needs("ab"), 0.0, rng))[0]
+    for _ in range(50):
+        assert order(router.choose(views, needs("ab"), 0.0, rng))[0] == first
+    worse = [
+        replace(each, total_s=60.0) if each.endpoint.id[0] == first else each for each in views
+    ]
+    assert order(router.choose(worse, needs("ab"), 0.0, rng))[0] != first
+
+
+@pytest.mark.parametrize("change", [{"is_suspect": True}, {"slow_start": 0.5}])
+def test_previous_choice_is_not_kept_when_in_doubt(change: dict[str, object]) -> None:
+    """Affinity ends with suspicion, and does not defeat the slow start."""
+    router, rng = Router(), random.Random(3)
+    router.choose([view("a"), view("b", gate=Gate.GONE)], needs("ab"), 0.0, rng)
+    views = [view("a", **change), view("b")]  # type: ignore[arg-type]  # a table
+    seen = {order(router.choose(views, needs("ab"), 0.0, rng))[0] for _ in range(30)}
+    assert "b" in seen
+
+
+def test_failover_does_not_change_the_preference() -> None:
+    """A choice made with endpoints excluded is forgotten."""
+    router, rng = Router(), random.Random(3)
+    views = [view("a"), view("b")]
+    first = order(router.choose(views, needs("ab"), 0.0, rng))[0]
+    tried = {EndpointId(f"{first}/m"): Gate.TRIED}
+    router.choose(views, needs("ab", excluded=tried), 0.0, rng)
+    assert order(router.choose(views, needs("ab"), 0.0, rng))[0] == first
+
+
+def test_memory_is_bounded() -> None:
+    """The oldest route is forgotten first."""
+    router, rng = Router(RoutingSettings(memory_max=2)), random.Random(3)
+    for name in ("one", "two", "three"):
+        call = needs("a")
+        router.choose(
+            [view("a")], replace(call, route=replace(call.route, name=RouteName(name))), 0.0, rng
+        )
+    assert list(router._previous) == ["two", "three"]
+
+
+def test_reports_when_gates_open() -> None:
+    """The soonest reopening among shut gates, and among rate blocks; never one already past."""
+    views = [
+        view("a", gate=Gate.BREAKER_OPEN, opens_at=5.0),
+        view("b", gate=Gate.ACCOUNT_RATE, opens_at=9.0),
+        view("c", gate=Gate.ACCOUNT_RATE, opens_at=-1.0),
+        view("d", gate=Gate.HOST_OPEN, opens_at=2.0, cost_usd=99.0),
+    ]
+    found = choose(views, needs("abcd", budget_usd=1.0))
+    assert found.soonest_opens_at == 5.0
+    assert found.rate_opens_at == 9.0
+
+
+any_view = st.fixed_dictionaries(
+    {
+        "gate": st.sampled_from([None, None, None, Gate.BREAKER_OPEN, Gate.ACCOUNT_RATE]),
+        "total_s": st.floats(0.1, 100.0),
+        "typical_ttft_s": st.floats(0.01, 50.0),
+        "reliability": st.floats(0.01, 0.99),
+        "slow_start": st.floats(0.1, 1.0),
+        "is_sluggish": st.booleans(),
+        "cost_usd": st.none() | st.floats(0.0, 1.0),
+    }
+)
+any_call = st.fixed_dictionaries(
+    {
+        "remaining_s": st.floats(0.0, 120.0),
+        "budget_usd": st.none() | st.floats(0.0, 1.0),
+        "priority": st.sampled_from(Priority),
+    }
+)
+any_tiers = st.sampled_from([("abcd",), ("ab", "cd"), ("a", "bc", "d"), ("a", "b", "c", "d")])
+
+
+@settings(max_examples=80, derandomize=True)
+@given(st.lists(any_view, min_size=4, max_size=4), any_call, any_tiers, st.integers(0, 99))
+def test_ranked_and_rejected_partition_the_route_and_repeat(
+    changes: list[dict[str, object]], call: dict[str, object], tiers: tuple[str, ...], seed: int
+) -> None:
+    """Each endpoint is ranked or rejected, once; same inputs and seed, same choice."""
+    views = [view(name, **each) for name, each in zip("abcd", changes, strict=True)]  # type: ignore[arg-type]  # a table
+    found = choose(views, needs(*tiers, **call), seed=seed)
+    names = [each.endpoint.id for each in found.ranked] + [name for name, _ in found.rejected]
+    assert sorted(names) == ["a/m", "b/m", "c/m", "d/m"]
+    assert (found.tier is None) == (found.ranked == ())
+    assert choose(views, needs(*tiers, **call), seed=seed) == found
+
+
+@settings(max_examples=80, derandomize=True)
+@given(
+    st.lists(any_view, min_size=4, max_size=4),
+    any_call,
+    any_tiers,
+    st.floats(0.0, 1.0),
+    st.sets(st.sampled_from("abcd")),
+)
+def test_more_constraints_never_widen_the_choice(
+    changes: list[dict[str, object]],
+    call: dict[str, object],
+    tiers: tuple[str, ...],
+    share: float,
+    excluded: set[str],
+) -> None:
+    """Less time, less money or more exclusions only ever take endpoints away."""
+    views = [view(name, **each) for name, each in zip("abcd", changes, strict=True)]  # type: ignore[arg-type]  # a table
+    loose = needs(*tiers, **call)
+    tight = replace(
+        loose,
+        remaining_s=loose.remaining_s * share,
+        budget_usd=share if loose.budget_usd is None else loose.budget_usd * share,
+        excluded={EndpointId(f"{name}/m"): Gate.TRIED for name in sorted(excluded)},
+    )
+    assert set(order(choose(views, tight))) <= set(order(choose(views, loose)))
