@@ -50,8 +50,8 @@ class SpendGate:
         self._at = 0.0
 
     def may_spend(self, usd: float, why: ProbeWhy, now: float) -> bool:
-        """Return whether a probe of ``usd`` fits; nothing is reserved."""
-        return self._filled(now) + usd <= self._size_usd * self._shares[why]
+        """Return whether a probe of ``usd`` fits, as a free one always does; reserves nothing."""
+        return usd <= 0.0 or self._filled(now) + usd <= self._size_usd * self._shares[why]
 
     def spent(self, usd: float, now: float) -> None:
         """Record what a probe cost, whether or not it was allowed."""

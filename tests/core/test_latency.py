@@ -117,6 +117,7 @@ def test_stall_limit_follows_the_token_gaps() -> None:
     assert model.stall_s(0.0) == 10.0
     model.observe_gap(0.5, 0.0)
     assert model.stall_s(0.0) == pytest.approx(15.0)
+    assert model.stall_s(1.0) == pytest.approx(15.0)
     model.observe_gap(5.0, 1.0)
     assert model.stall_s(1.0) == 30.0
 

@@ -211,6 +211,20 @@ def test_worse_in_one_respect_wins_less(worse: dict[str, object]) -> None:
     assert counts["b"] < 0.6 * counts["a"]
 
 
+def test_rounding_in_the_draw_ends_at_the_heaviest() -> None:
+    """Should the sum of weights not reach the drawn number, the best endpoint is the answer."""
+
+    class Highest(random.Random):
+        """Draws the end of the range itself."""
+
+        def random(self) -> float:
+            """Return 1.0, which a real generator only comes close to."""
+            return 1.0
+
+    views = [view("a"), view("b", total_s=9.0)]
+    assert order(Router().choose(views, needs("ab"), 0.0, Highest())) == "ab"
+
+
 def test_batch_watches_the_bill_where_interactive_does_not() -> None:
     """Dear and fast for people, cheap and slow for machines."""
     views = [view("a", total_s=2.0, cost_usd=0.01), view("b", total_s=7.0, cost_usd=0.001)]

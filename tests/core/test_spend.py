@@ -46,6 +46,13 @@ def test_overspending_is_paid_back() -> None:
     assert gate.may_spend(0.01, ProbeWhy.OPEN, DAY_S)
 
 
+def test_what_costs_nothing_always_fits() -> None:
+    """A server of our own is probed even when the budget is gone."""
+    gate = SpendGate()
+    gate.spent(100.0, 0.0)
+    assert gate.may_spend(0.0, ProbeWhy.IDLE, 0.0)
+
+
 @settings(max_examples=60, derandomize=True)
 @given(
     st.lists(
