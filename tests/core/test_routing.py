@@ -215,11 +215,11 @@ def test_rounding_in_the_draw_ends_at_the_heaviest() -> None:
     """Should the sum of weights not reach the drawn number, the best endpoint is the answer."""
 
     class Highest(random.Random):
-        """Draws the end of the range itself."""
+        """Draws past the end of the range."""
 
         def random(self) -> float:
-            """Return 1.0, which a real generator only comes close to."""
-            return 1.0
+            """Return a number so high that no weight is left for it."""
+            return 1.1
 
     views = [view("a"), view("b", total_s=9.0)]
     assert order(Router().choose(views, needs("ab"), 0.0, Highest())) == "ab"
