@@ -26,6 +26,7 @@ from sidecar.errors import DrainingError, MethodNotAllowedError, NotFoundError
 from sidecar.server import disclose, listing
 from sidecar.server.intake import Arrival
 from sidecar.server.rescue import Subject, rescued
+from sidecar.server.task_form import as_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,18 +116,24 @@ class DataPlane:
             raise DrainingError(message, retry_after_s=DRAINING_RETRY_AFTER_S)
         body = await exchange.read_body(self._admission.settings.body_bytes_max)
         with _entered(self._admission, len(body)):
-            if path == COUNT:
-                call = self._intake.count(arrival, body)
-            else:
-                call = self._intake.completion(arrival, body)
+            call = self._read(path, arrival, body)
             async with rescued(exchange, _subject(arrival, route=call.route.name)):
                 if path == COUNT:
                     await _send_count(exchange, await self._engine.count_tokens(call))
                 else:
-                    await self._complete(exchange, call)
+                    await self._complete(exchange, call, is_task=path.startswith(TASKS))
 
-    async def _complete(self, exchange: Exchange, call: Call) -> None:
+    def _read(self, path: str, arrival: Arrival, body: bytes) -> Call:
+        if path == COUNT:
+            return self._intake.count(arrival, body)
+        if path.startswith(TASKS):
+            return self._intake.task(arrival, body, unquote(path.removeprefix(TASKS)))
+        return self._intake.completion(arrival, body)
+
+    async def _complete(self, exchange: Exchange, call: Call, *, is_task: bool) -> None:
         answer = await self._engine.answer(call)
+        if is_task:
+            answer = as_task(answer, call)
         if isinstance(answer, PlainAnswer):
             await _send_plain(exchange, answer)
             return

@@ -23,6 +23,7 @@ from sidecar.server.constraints import read_constraints
 from sidecar.wire.anthropic_request import inspect_count
 from sidecar.wire.envelope import take_sidecar
 from sidecar.wire.formats import codec
+from sidecar.wire.tasks import parse_task
 
 if TYPE_CHECKING:
     import random
@@ -71,13 +72,24 @@ class Intake:
         """Return the call for a count of Anthropic input tokens; raises as ``completion``."""
         return self._call(arrival, body, inspect_count)
 
+    def task(self, arrival: Arrival, body: bytes, route: str) -> Call:
+        """Return the call for a task in the plain form; raises as ``completion``."""
+        inspect = codec(arrival.format).inspect_request
+        return self._call(arrival, body, inspect, lambda task: parse_task(task, route))
+
     def _call(
-        self, arrival: Arrival, body: bytes, inspect: Callable[[bytes], RequestFacts]
+        self,
+        arrival: Arrival,
+        body: bytes,
+        inspect: Callable[[bytes], RequestFacts],
+        translate: Callable[[bytes], bytes] | None = None,
     ) -> Call:
         if not body.strip():
             raise BadRequestError("the request has no body; expected a JSON object", path="$")
         try:
             body, wishes = take_sidecar(body)
+            if translate is not None:
+                body = translate(body)
             facts = inspect(body)
         except WireError as error:
             raise BadRequestError(error.message, path=error.path) from error

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -18,7 +18,6 @@ from sidecar.engine.answer import CountAnswer, Disclosure, PlainAnswer, StreamAn
 from sidecar.errors import BodyTooLargeError
 from sidecar.server.aiohttp_front import Front, FrontSettings, Plane
 from sidecar.server.data import DataPlane
-from sidecar.server.exchange import Exchange
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.intake import Intake
 
@@ -46,38 +45,47 @@ class MemoryExchange:
 
     @property
     def is_started(self) -> bool:
+        """Return whether an answer has begun."""
         return self.status is not None
 
     async def read_body(self, bytes_max: int) -> bytes:
+        """Return the body if it is within the bound."""
         self.is_body_read = True
         if len(self.body) > bytes_max:
             raise BodyTooLargeError(f"the body exceeds {bytes_max} bytes")
         return self.body
 
     async def answer(self, status: int, headers: Any, body: bytes) -> None:
+        """Take a whole answer."""
         assert self.status is None, "answered twice"
         self.status, self.sent_headers, self.sent = status, dict(headers), [body]
         self.is_ended = True
 
     async def start_stream(self, status: int, headers: Any) -> None:
+        """Take a head."""
         assert self.status is None, "answered twice"
         self.status, self.sent_headers = status, dict(headers)
 
     async def write(self, chunk: bytes) -> None:
+        """Take a chunk, when the test lets the caller read."""
         if self.may_write is not None:
             await self.may_write.wait()
         self.sent.append(chunk)
 
     async def end_stream(self) -> None:
+        """Take the proper end."""
         self.is_ended = True
 
     def abort(self) -> None:
+        """Take the cut."""
         self.is_aborted = True
 
     def text(self) -> str:
+        """Return what arrived, as text."""
         return b"".join(self.sent).decode()
 
     def json(self) -> Any:
+        """Return what arrived, as JSON."""
         return json.loads(self.text())
 
 
@@ -93,15 +101,20 @@ class ScriptedStream:
     error: Exception | None = None
     reads: int = 0
     closes: int = 0
+    pulled: asyncio.Event = field(default_factory=asyncio.Event)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self) -> bytes:
+        """Return the next chunk of the script."""
         self.reads += 1
+        self.pulled.set()
         if self.is_endless:
             return self.chunks[0]
         if self.reads <= len(self.chunks):
             return self.chunks[self.reads - 1]
         if self.stalls:
+            self.stalled.set()
             await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
@@ -109,6 +122,7 @@ class ScriptedStream:
         return b""
 
     async def aclose(self) -> None:
+        """Count the closing."""
         self.closes += 1
         self.closed.set()
 
@@ -129,6 +143,7 @@ class ScriptedEngine:
     hangs: bool = False
 
     async def answer(self, call: Call) -> PlainAnswer | StreamAnswer:
+        """Answer as scripted."""
         self.calls.append(call)
         if self.hangs:
             await self._hang()
@@ -141,6 +156,7 @@ class ScriptedEngine:
         return PlainAnswer(status=200, body=b'{"ok":true}', disclosure=disclosure(call))
 
     async def count_tokens(self, call: Call) -> CountAnswer:
+        """Count as scripted."""
         self.calls.append(call)
         if self.error is not None:
             raise self.error
@@ -155,6 +171,7 @@ class ScriptedEngine:
 
 
 def disclosure(call: Call) -> Disclosure:
+    """Return the facts of a usual answer."""
     return Disclosure(
         call_id=call.id,
         route=call.route.name,
@@ -175,6 +192,7 @@ class World:
     async def send(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> MemoryExchange:
+        """Drive one exchange to its end; admission must be even afterwards."""
         exchange = MemoryExchange(
             method=method, path=path, body=body, headers={"host": "localhost"} | (headers or {})
         )
@@ -185,6 +203,7 @@ class World:
 
 
 def make_catalogue() -> Catalogue:
+    """Return one task, one model, one alias."""
     reason = Route(name=RouteName("reason"), tiers=((CLAUDE,),), within_s=60.0, budget_usd=0.5)
     claude = Route(name=RouteName("claude"), tiers=((CLAUDE,),), is_task=False)
     return Catalogue(
@@ -194,16 +213,19 @@ def make_catalogue() -> Catalogue:
 
 @pytest.fixture
 def catalogue() -> Catalogue:
+    """What callers may name."""
     return make_catalogue()
 
 
 @pytest.fixture
 def make_exchange() -> type[MemoryExchange]:
+    """The caller in memory, to be made by the test."""
     return MemoryExchange
 
 
 @pytest.fixture
 async def world() -> World:
+    """The data plane in front of a scripted engine."""
     engine = ScriptedEngine()
     settings = AdmissionSettings(calls_max=50, body_bytes_max=100_000, bodies_bytes_max=1_000_000)
     admission = Admission(settings)
@@ -217,15 +239,16 @@ def make_stream() -> Callable[..., ScriptedStream]:
     """Return a maker of streams: chunks and switches in, a stream with both disclosures out."""
 
     def make(*chunks: bytes, **switches: Any) -> ScriptedStream:
-        known = {"call_id": CallId("call_1"), "route": RouteName("reason"), "endpoint": CLAUDE}
-        first = Disclosure(**known, attempts=("anthropic/claude:COMMITTED",))
-        last = Disclosure(**known, attempts=("anthropic/claude:OK",), cost_usd=0.25)
+        first = Disclosure(
+            call_id=CallId("call_1"),
+            route=RouteName("reason"),
+            endpoint=CLAUDE,
+            attempts=("anthropic/claude:COMMITTED",),
+        )
+        last = replace(first, attempts=("anthropic/claude:OK",), cost_usd=0.25)
         return ScriptedStream(list(chunks), first, last, **switches)
 
     return make
-
-
-Opener = Callable[[Callable[[Exchange], Awaitable[None]]], Awaitable[int]]
 
 
 @pytest.fixture

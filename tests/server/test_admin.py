@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sidecar.domain import EndpointId
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.guard import Guard, GuardSettings
+
+if TYPE_CHECKING:
+    from sidecar.domain import EndpointId
 
 
 class Operated:
@@ -18,27 +20,33 @@ class Operated:
         self.done: list[tuple[str, str]] = []
 
     def controls(self) -> Controls:
+        """Return the callables the plane is given."""
         return Controls(state=self.state, isolate=self.isolate, restore=self.restore)
 
     def state(self) -> dict[str, object]:
+        """Return a state."""
         return {"endpoints": []}
 
     def isolate(self, endpoint: EndpointId) -> bool:
+        """Note it; only one endpoint exists."""
         self.done.append(("isolate", endpoint))
         return endpoint == "anthropic/claude"
 
     def restore(self, endpoint: EndpointId) -> bool:
+        """Note it; only one endpoint exists."""
         self.done.append(("restore", endpoint))
         return endpoint == "anthropic/claude"
 
 
 @pytest.fixture
 def operated() -> Operated:
+    """What the plane drives."""
     return Operated()
 
 
 @pytest.fixture
 def ask(operated: Operated, make_exchange: Any) -> Any:
+    """Return a way to ask the plane from this machine."""
     plane = AdminPlane(Guard(GuardSettings()), operated.controls())
 
     async def ask(method: str, path: str, **headers: str) -> Any:

@@ -13,6 +13,7 @@ from sidecar.server.constraints import FIELDS, SERVED, read_constraints
 
 
 def from_body(**members: Any) -> bytes:
+    """Return the raw ``sidecar`` object."""
     return json.dumps(members).encode()
 
 
@@ -123,7 +124,7 @@ def test_an_unreadable_member_is_named(member: str, value: object) -> None:
 
 def test_an_unknown_member_is_refused() -> None:
     """A misspelt constraint is an error that lists the known ones."""
-    with pytest.raises(BadRequestError, match="'withinn'.*within, first_token") as raised:
+    with pytest.raises(BadRequestError, match=r"'withinn'.*within, first_token") as raised:
         read_constraints({}, from_body(withinn="2s"))
     assert raised.value.path == "$.sidecar.withinn"
 

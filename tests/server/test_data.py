@@ -88,8 +88,7 @@ async def test_a_stream_is_pulled_no_faster_than_it_is_read(
     exchange.may_write = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(world.plane.handle(exchange))
-        while stream.reads == 0:
-            await asyncio.sleep(0)
+        await stream.pulled.wait()
         for _ in range(50):
             await asyncio.sleep(0)
         assert stream.reads == 1
@@ -126,8 +125,7 @@ async def test_a_cancelled_call_releases_everything(
     exchange = make_exchange("POST", CHAT, bodies[CHAT], {"host": "localhost"})
     async with asyncio.TaskGroup() as group:
         task = group.create_task(world.plane.handle(exchange))
-        while not (world.engine.hung.is_set() or stream.reads == 2):
-            await asyncio.sleep(0)
+        await (world.engine.hung if hangs_in == "engine" else stream.stalled).wait()
         assert world.admission.calls == 1
         task.cancel()
     assert task.cancelled()

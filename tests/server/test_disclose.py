@@ -12,6 +12,7 @@ from sidecar.server.disclose import HEADER_CHARS_MAX, clean, closing_comment, he
 
 
 def disclosed(**facts: object) -> Disclosure:
+    """Return a disclosure of ``facts``."""
     known = {
         "call_id": CallId("call_1"),
         "route": RouteName("reason"),

@@ -14,6 +14,7 @@ STARTING = HealthStatus(is_started=False, is_draining=False, generation=0)
 
 
 async def ask(make_exchange: Any, path: str, status: HealthStatus, method: str = "GET") -> Any:
+    """Ask the plane once."""
     exchange = make_exchange(method, path)
     await HealthPlane(lambda: status).handle(exchange)
     return exchange

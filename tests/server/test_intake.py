@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 import random
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sidecar.catalogue import Catalogue
 from sidecar.domain import Call, CallId, WireFormat
 from sidecar.errors import BadRequestError, UnknownModelError
 from sidecar.server.intake import Arrival, Intake
+
+if TYPE_CHECKING:
+    from sidecar.catalogue import Catalogue
 
 OPENAI, ANTHROPIC = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
 FORMATS = pytest.mark.parametrize("form", list(WireFormat))
 
 
 def body_of(**members: Any) -> bytes:
+    """Return a body that is good for both formats but for ``members``."""
     messages = [{"role": "user", "content": "hi"}]
     return json.dumps({"model": "reason", "max_tokens": 9, "messages": messages} | members).encode()
 
 
 @pytest.fixture
 def intake(catalogue: Catalogue) -> Intake:
+    """An intake of the usual catalogue."""
     return Intake(lambda: catalogue, random.Random(1))
 
 
@@ -34,6 +38,7 @@ def read(
     headers: dict[str, str] | None = None,
     form: WireFormat = OPENAI,
 ) -> Call:
+    """Read a completion that arrived at 100."""
     arrival = Arrival(id=CallId("call_1"), at=100.0, format=form, headers=headers or {})
     return intake.completion(arrival, body)
 
@@ -192,7 +197,7 @@ def test_malformed_json_has_its_position(intake: Intake) -> None:
 
 def test_an_unknown_model_lists_the_known(intake: Intake) -> None:
     """A misspelt model is answered with the names that exist."""
-    with pytest.raises(UnknownModelError, match="'reasn'.*reason, claude, gpt-4o"):
+    with pytest.raises(UnknownModelError, match=r"'reasn'.*reason, claude, gpt-4o"):
         read(intake, body_of(model="reasn"))
 
 
