@@ -8,10 +8,15 @@ named in ``dropped``, never an error.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from sidecar.wire.decode import decode
 from sidecar.wire.neutral import ImagePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ContentPart = TextPart | ImagePart | ReasoningPart | RefusalPart
 
@@ -63,8 +68,8 @@ class ToolCall(msgspec.Struct):
 class Dropped:
     """The request fields that found no place, each once, in order."""
 
-    def __init__(self) -> None:
-        self._names: dict[str, None] = {}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = dict.fromkeys(names)
 
     def add(self, name: str) -> None:
         """Note that ``name`` is lost."""

@@ -41,7 +41,7 @@ def render_request(
     conversation: Conversation, *, model: str, is_stream: bool, max_tokens_field: str
 ) -> Rendered:
     """Return the request body (see ``Codec``)."""
-    dropped = Dropped()
+    dropped = Dropped(conversation.dropped)
     body: _Json = {"model": model, "messages": _render_messages(conversation, dropped)}
     body |= _render_tools(conversation)
     body |= _render_sampling(conversation.sampling, dropped)

@@ -361,9 +361,11 @@ def test_render_reports_what_it_cannot_say() -> None:
         turns=(Turn(role=Role.ASSISTANT, parts=parts), Turn(role=Role.USER, parts=(failed,))),
         reasoning_tokens=1024,
         tool_choice=ToolChoice(),
+        dropped=("metadata",),
     )
     rendered = render(conversation, is_stream=True)
     assert rendered.dropped == (
+        "metadata",
         "messages.reasoning",
         "messages.tool_result.is_error",
         "thinking.budget_tokens",
