@@ -66,7 +66,7 @@ class Account:
                 self._auth_run += 1
                 if self._auth_run >= self._settings.auth_run_min:
                     self._extend(Gate.ACCOUNT_AUTH, now + self._settings.auth_s)
-            case AccountEffect.NONE | AccountEffect.OK:
+            case _:  # NONE and OK block nothing
                 pass
 
     def ok(self, now: float) -> None:

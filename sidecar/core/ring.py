@@ -75,16 +75,16 @@ class CountRing:
         )
         self._run_weight = 0.0
         self._run_started_at: float | None = None
-        self._run_ended_at: float | None = None
+        self._run_span_s = 0.0
 
     def record(self, fail: float, now: float) -> None:
         """Add an outcome: 0.0 a success, above 0 the weight of a failure."""
         self._entries.append((now, fail))
         if fail > 0.0:
             self._run_weight += fail
-            self._run_ended_at = now
             if self._run_started_at is None:
                 self._run_started_at = now
+            self._run_span_s = now - self._run_started_at
         else:
             self._end_run()
 
@@ -122,11 +122,7 @@ class CountRing:
 
     def _is_no_burst(self, overdue: int) -> bool:
         # A call is overdue only after seconds of silence: that is no burst by nature.
-        if overdue > 0:
-            return True
-        if self._run_started_at is None or self._run_ended_at is None:
-            return False
-        return self._run_ended_at - self._run_started_at >= self._settings.run_span_s
+        return overdue > 0 or self._run_span_s >= self._settings.run_span_s
 
     def _is_bad_share(self, size: int, overdue: int, now: float) -> bool:
         settings = self._settings
@@ -139,4 +135,4 @@ class CountRing:
     def _end_run(self) -> None:
         self._run_weight = 0.0
         self._run_started_at = None
-        self._run_ended_at = None
+        self._run_span_s = 0.0
