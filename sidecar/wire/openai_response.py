@@ -133,16 +133,22 @@ def write_finish(finish: Finish) -> str:
 
 
 def read_usage(usage: UsageObject | None) -> Usage | None:
-    """Return the tokens, None where the server counted none."""
+    """Return the tokens, None where the server counted none.
+
+    Azure's Grok reports more cached tokens than prompt tokens; a part is never more than the whole,
+    else an answer would cost less than nothing.
+    """
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
         return None
     read = usage.prompt_tokens_details or _InputDetails()
     written = usage.completion_tokens_details or _OutputDetails()
+    prompt = usage.prompt_tokens or 0
+    cached = min(read.cached_tokens or usage.prompt_cache_hit_tokens or 0, prompt)
     return Usage(
-        input_tokens=usage.prompt_tokens or 0,
+        input_tokens=prompt,
         output_tokens=usage.completion_tokens or 0,
-        cached_tokens=read.cached_tokens or usage.prompt_cache_hit_tokens or 0,
-        cache_write_tokens=read.cache_write_tokens or 0,
+        cached_tokens=cached,
+        cache_write_tokens=min(read.cache_write_tokens or 0, prompt - cached),
         reasoning_tokens=written.reasoning_tokens or 0,
     )
 
