@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sidecar.config.from_env import default_yaml, describe, load_from_env
+from sidecar.config.from_env import default_yaml, describe, from_env
 from sidecar.config.load import load
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if args.print_default:
         print(default_yaml(os.environ), end="")
         return 0
-    config = load_from_env(os.environ) if args.config is None else load(args.config, os.environ)
+    config = from_env(os.environ) if args.config is None else load(args.config, os.environ)
     if args.config is None:
         for line in describe(config):
             print(line)

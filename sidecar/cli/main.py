@@ -41,15 +41,21 @@ def _run(args: argparse.Namespace) -> int:
     """Run one command; the imports are here so that each pays for itself alone."""
     match args.command:
         case "run":
-            from sidecar.cli.run import run  # noqa: PLC0415 - see above
+            from sidecar.cli import run  # noqa: PLC0415 - see above
+
+            return run.run(args)
         case "demo":
-            from sidecar.cli.demo import run  # noqa: PLC0415
+            from sidecar.cli import demo  # noqa: PLC0415
+
+            return demo.run(args)
         case "check":
-            from sidecar.cli.check import run  # noqa: PLC0415
+            from sidecar.cli import check  # noqa: PLC0415
+
+            return check.run(args)
         case _:
-            from sidecar.cli.schema import run  # noqa: PLC0415
-    code: int = run(args)
-    return code
+            from sidecar.cli import schema  # noqa: PLC0415
+
+            return schema.run(args)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -61,7 +61,7 @@ VENDORS = (
 )
 
 
-def load_from_env(env: Mapping[str, str]) -> Config:
+def from_env(env: Mapping[str, str]) -> Config:
     """Return the configuration that the keys in ``env`` allow.
 
     Raises:

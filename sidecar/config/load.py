@@ -17,7 +17,7 @@ import msgspec
 from sidecar.catalogue import Catalogue
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
-from sidecar.config.model import Address, Config, KeyReference, Listen, Target
+from sidecar.config.model import Address, Config, DrainSettings, KeyReference, Listen, Target
 from sidecar.config.prices import look_up
 from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
@@ -83,7 +83,7 @@ def load_text(data: bytes, env: Mapping[str, str], *, source: str) -> Config:
     fits = Walk(problems).fit(msgspec.inspect.type_info(File), tree.value, "$")
     if fits and isinstance(fits[0], dict) and isinstance(tree.value, dict):
         check_references(tree.value, fits[0], problems)
-        check_surroundings(fits[0], env, problems)
+        check_surroundings(tree.value, fits[0], env, problems)
     problems.raise_any()
     return _build(msgspec.convert(fits[0], File), tree)
 
@@ -103,6 +103,7 @@ def _build(file: File, tree: Tree) -> Config:
         targets=parts.targets,
         settings=settings,
         admission=build(AdmissionSettings, file.defaults.admission),
+        drain=build(DrainSettings, file.defaults.drain),
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
     warn(file, config, warnings)

@@ -13,14 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.catalogue import Catalogue
-    from sidecar.core.attempts import AttemptSettings
-    from sidecar.core.output import OutputSettings
-    from sidecar.core.probing import ProbeSettings
-    from sidecar.core.routing import RoutingSettings
-    from sidecar.core.spend import SpendSettings
     from sidecar.domain import Capacity, ProviderName
     from sidecar.engine.admission import AdmissionSettings
-    from sidecar.engine.endpoint_health import HealthSettings
+    from sidecar.engine.settings import EngineSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +60,13 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Every threshold of the core, as its owners want it."""
+class DrainSettings:
+    """``grace_s``: how long open calls may go on once the sidecar is told to stop.
 
-    health: HealthSettings
-    output: OutputSettings
-    probes: ProbeSettings
-    spend: SpendSettings
-    routing: RoutingSettings
-    retries: AttemptSettings
+    Below the 30 s after which a pod is killed, with time left to write the last errors.
+    """
+
+    grace_s: float = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +81,8 @@ class Config:
     listen: Listen
     catalogue: Catalogue
     targets: Mapping[ProviderName, Target]
-    settings: Settings
+    settings: EngineSettings
     admission: AdmissionSettings
+    drain: DrainSettings
     warnings: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()

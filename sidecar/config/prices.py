@@ -78,8 +78,8 @@ _known: dict[Wanted, Listed | None] = {}
 def look_up(wanted: Sequence[Wanted]) -> Mapping[Wanted, Listed]:
     """Return what is listed of (base URL, provider's model name) pairs; the rest is absent.
 
-    Hosts inside are not asked for. What was found is remembered, so that a reload costs nothing. A list that cannot be read is as
-    good as empty.
+    Hosts inside are not asked for. What was found is remembered, so that a reload costs nothing.
+    A list that cannot be read is as good as empty.
     """
     missing = [
         pair

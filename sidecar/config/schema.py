@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, field
 
 from sidecar.config.groups import Amount, Duration, Given, section_mark
+from sidecar.config.model import DrainSettings
 from sidecar.config.texts import NAME_PATTERN
 from sidecar.core.account import AccountSettings
 from sidecar.core.attempts import AttemptSettings
@@ -62,6 +63,7 @@ SpendGiven = Annotated[Given, section_mark(SpendSettings)]
 RoutingGiven = Annotated[Given, section_mark(RoutingSettings)]
 RetriesGiven = Annotated[Given, section_mark(AttemptSettings)]
 AdmissionGiven = Annotated[Given, section_mark(AdmissionSettings)]
+DrainGiven = Annotated[Given, section_mark(DrainSettings)]
 
 
 SECTIONS: tuple[type, ...] = (
@@ -81,6 +83,7 @@ SECTIONS: tuple[type, ...] = (
     RoutingWeights,
     AttemptSettings,
     AdmissionSettings,
+    DrainSettings,
 )
 
 
@@ -103,6 +106,9 @@ class SecretEntry(Entry, frozen=True):
     file: Text | None = None
 
 
+Secret = Annotated[SecretEntry, Meta(extra={"is_secret": True})]
+
+
 class LimitsEntry(Entry, frozen=True):
     """What the account is allowed a minute: requests and tokens."""
 
@@ -115,7 +121,7 @@ class ProviderEntry(Entry, frozen=True):
 
     kind: Text
     base_url: Url | None = None
-    api_key: SecretEntry | None = None
+    api_key: Secret | None = None
     limits: LimitsEntry = LimitsEntry()
     capacity: Literal["shared", "dedicated"] = "shared"
     verify_tls: bool = True
@@ -187,6 +193,7 @@ class DefaultsEntry(Entry, frozen=True):
     routing: RoutingGiven = field(default_factory=dict)
     retries: RetriesGiven = field(default_factory=dict)
     admission: AdmissionGiven = field(default_factory=dict)
+    drain: DrainGiven = field(default_factory=dict)
 
 
 class File(Entry, frozen=True):
@@ -198,5 +205,5 @@ class File(Entry, frozen=True):
     aliases: dict[Text, Text] = field(default_factory=dict)
     listen: ListenEntry = ListenEntry()
     allow_remote: bool = False
-    token: SecretEntry | None = None
+    token: Secret | None = None
     defaults: DefaultsEntry = DefaultsEntry()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.config.groups import build
-from sidecar.config.model import Settings
 from sidecar.core.account import AccountSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
@@ -23,12 +22,9 @@ from sidecar.core.routing import RoutingSettings
 from sidecar.core.spend import SpendSettings
 from sidecar.core.throttle import ThrottleSettings
 from sidecar.domain import ProviderName
-from sidecar.engine.endpoint_health import (
-    HOST_SUCCESSES_TO_CLOSE,
-    EndpointSettings,
-    HealthSettings,
-)
+from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings
 from sidecar.engine.pacer import PacerSettings
+from sidecar.engine.settings import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +33,10 @@ if TYPE_CHECKING:
     from sidecar.domain import EndpointId
 
 
-def build_settings(file: File, ids: Mapping[str, EndpointId]) -> Settings:
+def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
     """Return the settings of ``file``; ``ids`` leads from the name of a model to its endpoint."""
     defaults = file.defaults
-    host_given: dict[str, object] = {"trial_successes": HOST_SUCCESSES_TO_CLOSE}
+    host_given: dict[str, object] = {"trial_successes": HealthSettings().host.trial_successes}
     health = HealthSettings(
         endpoint=_endpoint(defaults),
         by_endpoint={ids[name]: _endpoint(defaults, model) for name, model in file.models.items()},
@@ -53,13 +49,13 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> Settings:
             if provider.limits.rpm is not None
         },
     )
-    return Settings(
+    return EngineSettings(
         health=health,
         output=build(OutputSettings, defaults.output),
         probes=build(ProbeSettings, defaults.probes),
         spend=build(SpendSettings, defaults.spend),
         routing=build(RoutingSettings, defaults.routing),
-        retries=build(AttemptSettings, _attempts_most(file), defaults.retries),
+        attempts=build(AttemptSettings, _attempts_most(file), defaults.retries),
     )
 
 

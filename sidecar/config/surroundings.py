@@ -6,6 +6,7 @@ message ever holds a key.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
     from sidecar.config.problems import Problems
 
 KEY_BYTES_MAX = 64 * 1024
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
+"""What surely is the name of a variable; anything else might be a key in the wrong place."""
 
 
-def check_surroundings(fitted: Mapped, env: Mapping[str, str], problems: Problems) -> None:
-    """Note what is missing around ``fitted``."""
+def check_surroundings(
+    raw: Mapped, fitted: Mapped, env: Mapping[str, str], problems: Problems
+) -> None:
+    """Note what is missing around ``fitted``; what only looks missing there is in ``raw``."""
+    written = dict(entries(raw, "providers"))
     for path, provider in entries(fitted, "providers"):
-        _check_kind(path, provider, problems)
+        _check_kind(path, {**written[path], **provider}, problems)
         if provider.get("api_key") is not None:
             _check_secret(member(path, "api_key"), mapped(provider, "api_key"), env, problems)
     if fitted.get("token") is not None:
@@ -63,7 +69,8 @@ def _check_secret(path: str, secret: Mapped, env: Mapping[str, str], problems: P
         value = env.get(name)
         if not (value or "").strip():
             state = "not set" if value is None else "empty"
-            message = f"environment variable {shown(name)[1:-1]} is {state}"
+            safe = name if _VARIABLE.fullmatch(name) else "of this name (not shown)"
+            message = f"environment variable {safe} is {state}"
             problems.add(member(path, "env"), f"{message}; set it or name another")
     elif isinstance(file, str):
         wrong = _file_problem(Path(file))

@@ -50,14 +50,15 @@ def read_address(value: object) -> str:
 
 def read_url(value: object) -> str:
     """Return a base URL without a slash at its end."""
-    wrong = f'expected a URL such as "https://api.example.com/v1", got {shown(value)}'
-    url = _split_url(value) if isinstance(value, str) else None
-    if url is None or url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError(f"{wrong}; it starts with http:// or https:// and names a host")
-    if url.username or url.password:
+    safe = value.partition("?")[0] if isinstance(value, str) else value
+    if isinstance(safe, str) and "@" in safe:
         raise ValueError(
             "expected a URL without credentials; give the key as `api_key: {env: NAME}`"
         )
+    wrong = f'expected a URL such as "https://api.example.com/v1", got {shown(safe)}'
+    url = _split_url(value) if isinstance(value, str) else None
+    if url is None or url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"{wrong}; it starts with http:// or https:// and names a host")
     if url.query or url.fragment:
         raise ValueError(f"{wrong}; remove what follows ? or #")
     return str(value).rstrip("/")

@@ -51,7 +51,7 @@ class Walk:
     def _misfit(self, info: inspect.Type, value: object, path: str) -> Fit:
         """Note that ``value`` is of another kind than ``info`` asks for."""
         hint = ""
-        if expected(info) == "text" and isinstance(value, bool | int | float):
+        if isinstance(info, inspect.StrType) and isinstance(value, bool | int | float):
             hint = "; put it in quotes"
         self._problems.add(path, f"expected {expected(info)}, got {shown(value)}{hint}")
         return NOTHING
@@ -61,6 +61,10 @@ class Walk:
         extra = info.extra or {}
         if "settings" in extra:
             return self.fit(inspect.type_info(struct_of(extra["settings"])), value, path)
+        if extra.get("is_secret") and not isinstance(value, dict):
+            message = "expected {env: NAME} or {file: PATH}, got a value that is not shown"
+            self._problems.add(path, f"{message}; name where the key is")
+            return NOTHING
         if "as" not in extra:
             return self.fit(info.type, value, path)
         try:
