@@ -60,6 +60,7 @@ class CallRun:
         self._refused: dict[EndpointId, Gate] = {}
         self._views: tuple[EndpointView, ...] = ()
         self._failed: Failed | None = None
+        self._has_waited = False
 
     async def run(self) -> PlainAnswer | Relay:
         """Return the answer.
@@ -90,7 +91,7 @@ class CallRun:
 
     def _next_step(self) -> Start | WaitUntil | Fail:
         engine = self._engine
-        step = next_step(
+        return next_step(
             records=self.records,
             choose=self._choose,
             route=self.call.route,
@@ -99,12 +100,8 @@ class CallRun:
             rng=engine.rng,
             may_retry=engine.health.may_retry,
             settings=engine.settings.attempts,
+            has_waited=self._has_waited,
         )
-        is_full = any(view.gate is Gate.CONCURRENCY for view in self._views)
-        if isinstance(step, Fail) and step.reason is FailReason.NOTHING_ELIGIBLE and is_full:
-            # Not shut, only full: an attempt that ends makes room.
-            return WaitUntil(at=self.call.deadline_at, reason="room")
-        return step
 
     def _choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
         """Rank the endpoints; only where none is left may the call be a breaker's trial."""
@@ -168,6 +165,7 @@ class CallRun:
         finally:
             self._engine.timers.discard(timer)
         self._refused.clear()
+        self._has_waited = True
 
     async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
         """Make one attempt; None means that the call has to go on."""
