@@ -75,7 +75,8 @@ class SimulatedServer:
         self._faults_changed = asyncio.Event()
         # writer -> whether it waits for its next request; insertion-ordered
         self._connections: dict[asyncio.StreamWriter, bool] = {}
-        self._all_gone = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
         self._stack = contextlib.AsyncExitStack()
 
     @property
@@ -114,14 +115,17 @@ class SimulatedServer:
         await self._stack.aclose()
         for writer in tuple(self._connections):
             writer.transport.abort()
-        while self._connections:
-            self._all_gone.clear()
-            await self._all_gone.wait()
+        await self.all_gone()
 
-    def set_faults(self, faults: Sequence[Fault]) -> None:
-        """Replace all faults, their windows on the provider's clock."""
+    async def set_faults(self, faults: Sequence[Fault]) -> None:
+        """Replace all faults, windows on the provider's clock; in force on return."""
         self.provider.faults = tuple(faults)
         self._faults_changed.set()
+        await self._turn_door()
+
+    async def all_gone(self) -> None:
+        """Return when no connection is open."""
+        await self._is_empty.wait()
 
     # --- the door --------------------------------------------------------------------------
 
@@ -130,6 +134,12 @@ class SimulatedServer:
             if fault.kind in DOOR_STATES and fault.is_active(self.now_s):
                 return DOOR_STATES[fault.kind]
         return DoorState.OPEN
+
+    async def _turn_door(self) -> None:
+        state = self._door_state()
+        await self._door.turn(state)
+        if state is not DoorState.OPEN:
+            self._cut_idle()
 
     def _next_turn_s(self) -> float | None:
         """Return the seconds until a window of a connect fault begins or ends."""
@@ -145,10 +155,7 @@ class SimulatedServer:
     async def _keep_door(self) -> None:
         while True:
             self._faults_changed.clear()
-            state = self._door_state()
-            await self._door.turn(state)
-            if state is not DoorState.OPEN:
-                self._cut_idle()
+            await self._turn_door()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._next_turn_s()):
                     await self._faults_changed.wait()
@@ -163,6 +170,7 @@ class SimulatedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = True
+        self._is_empty.clear()
         is_reused = False
         try:
             while (request := await read_request(reader)) is not None:
@@ -177,7 +185,7 @@ class SimulatedServer:
             writer.close()
             self._connections.pop(writer)
             if not self._connections:
-                self._all_gone.set()
+                self._is_empty.set()
 
     async def _answer(
         self,
@@ -259,8 +267,7 @@ class SimulatedServer:
             except msgspec.DecodeError as error:
                 status, body = 400, msgspec.json.encode({"error": str(error)})
             else:
-                self.set_faults([fault.delayed(self.now_s) for fault in faults])
-                await self._door.turn(self._door_state())
+                await self.set_faults([fault.delayed(self.now_s) for fault in faults])
                 status, body = 200, b"{}"
         elif (request.method, request.path) == ("GET", "/_sim/log"):
             said = {

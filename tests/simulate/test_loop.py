@@ -1,4 +1,4 @@
-"""Simulated time: asyncio's own primitives follow the jumping clock, and a stuck program says so."""
+"""Simulated time: asyncio's primitives follow the jumping clock; a stuck program says so."""
 
 from __future__ import annotations
 
