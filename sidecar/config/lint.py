@@ -72,7 +72,7 @@ def advise(config: Config, notes: Problems) -> None:
 
 
 def _advise_on_vendors(path: str, endpoints: list[Endpoint], notes: Problems) -> None:
-    """A second model at the same host or account shares its outages and its limits."""
+    """A second model at the same host, so at the same account too, shares its outages."""
     if len({endpoint.host for endpoint in endpoints}) == 1:
         message = f"every model of this route is at {endpoints[0].host}: its outage is yours"
         notes.add(path, f"{message}; add a model at another vendor")

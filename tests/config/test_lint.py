@@ -20,8 +20,8 @@ ADVICE: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
             " outage is yours; add a model at another vendor"
         ),
     ),
-    "one account": (
-        (("[[big], [small]]", "[[big]]"), ("127.0.0.2:4192", "127.0.0.1:4191")),
+    "two providers at one host": (
+        (("127.0.0.2:4192", "127.0.0.1:4191"),),
         (
             "c.yaml:8: $.routes.reason: every model of this route is at http://127.0.0.1:4191: its"
             " outage is yours; add a model at another vendor"
