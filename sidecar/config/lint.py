@@ -76,10 +76,6 @@ def _advise_on_vendors(path: str, endpoints: list[Endpoint], notes: Problems) ->
     if len({endpoint.host for endpoint in endpoints}) == 1:
         message = f"every model of this route is at {endpoints[0].host}: its outage is yours"
         notes.add(path, f"{message}; add a model at another vendor")
-    elif (
-        len({endpoint.provider for endpoint in endpoints}) == 1
-    ):  # pragma: no cover - one host each
-        notes.add(path, "every model of this route shares one account; add another provider")
 
 
 def _advise_on_context(path: str, route: Route, config: Config, notes: Problems) -> None:
