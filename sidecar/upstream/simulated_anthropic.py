@@ -158,24 +158,24 @@ class AnthropicDialect:
         chunk_tokens: int,
     ) -> StreamParts:
         """Return the events of a message."""
-        opening = _event("message_start", message=_message(reply, output_tokens=1))
+        opening = _event("message_start", {"message": _message(reply, output_tokens=1)})
         closing = b""
         if reply.pieces:
             start = {"type": "text", "text": ""}
-            opening += _event("content_block_start", index=0, content_block=start)
-            closing = _event("content_block_stop", index=0)
+            opening += _event("content_block_start", {"index": 0, "content_block": start})
+            closing = _event("content_block_stop", {"index": 0})
         content: list[tuple[bytes, int]] = []
         for at in range(0, len(reply.pieces), chunk_tokens):
             some = reply.pieces[at : at + chunk_tokens]
             delta = {"type": "text_delta", "text": "".join(some)}
-            content.append((_event("content_block_delta", index=0, delta=delta), len(some)))
+            content.append((_event("content_block_delta", {"index": 0, "delta": delta}), len(some)))
         content += _tool_events(reply)
         end = {
             "stop_reason": _STOP_REASON[reply.finish],
             "stop_sequence": reply.stop_sequence,
         }
         usage = {"input_tokens": reply.prompt_tokens, "output_tokens": reply.output_tokens}
-        closing += _event("message_delta", delta=end, usage=usage) + _event("message_stop")
+        closing += _event("message_delta", {"delta": end, "usage": usage}) + _event("message_stop")
         return StreamParts(
             opening=opening + _event("ping"), content=tuple(content), closing=closing
         )
@@ -187,7 +187,7 @@ class AnthropicDialect:
     def broken(self, reply: Reply) -> bytes:  # noqa: ARG002 - cut before the text
         """Return a delta cut off inside its JSON."""
         delta = {"type": "text_delta", "text": "lost"}
-        return _event("content_block_delta", index=0, delta=delta)[:-12] + b"\n\n"
+        return _event("content_block_delta", {"index": 0, "delta": delta})[:-12] + b"\n\n"
 
     def error(self, error: ErrorAnswer, request_id: str) -> bytes:
         """Return ``{"type": "error", "error": {"type", "message"}, "request_id"}``."""
@@ -195,7 +195,7 @@ class AnthropicDialect:
 
     def error_event(self, error: ErrorAnswer, request_id: str) -> bytes:
         """Return ``event: error``."""
-        return _event("error", error=_error(error), request_id=request_id)
+        return _event("error", {"error": _error(error), "request_id": request_id})
 
     def models(self, names: tuple[str, ...], created_at_s: int) -> bytes:
         """Return a page of models."""
@@ -287,17 +287,17 @@ def _tool_events(reply: Reply) -> list[tuple[bytes, int]]:
     first = 1 if reply.pieces else 0
     for index, call in enumerate(reply.calls, first):
         block = {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": {}}
-        events.append((_event("content_block_start", index=index, content_block=block), 0))
+        events.append((_event("content_block_start", {"index": index, "content_block": block}), 0))
         for fragment in ("", *call.fragments()):
             delta = {"type": "input_json_delta", "partial_json": fragment}
-            event = _event("content_block_delta", index=index, delta=delta)
+            event = _event("content_block_delta", {"index": index, "delta": delta})
             events.append((event, 1 if fragment else 0))
-        events.append((_event("content_block_stop", index=index), 0))
+        events.append((_event("content_block_stop", {"index": index}), 0))
     return events
 
 
-def _event(kind: str, **fields: object) -> bytes:
-    payload = _encode({"type": kind, **fields})
+def _event(kind: str, fields: Mapping[str, object] | None = None) -> bytes:
+    payload = _encode({"type": kind, **(fields or {})})
     return b"event: " + kind.encode() + b"\ndata: " + payload + b"\n\n"
 
 
