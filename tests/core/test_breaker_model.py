@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sidecar.events import BreakerChanged
 
 LEASE_S = 10.0
-N = 10
 FAILS = st.sampled_from([None, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 1.0])
 GAPS = st.sampled_from([0.0, 0.1, 1.0, 5.0, 10.0, 70.0, 400.0])
 PICK = st.integers(0, 1000)
@@ -26,7 +25,8 @@ PICK = st.integers(0, 1000)
 class Model:
     """What the breaker should be, said as plainly as possible."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.state = BreakerState.CLOSED
         self.generation = 0
         self.reopens_at = 0.0
@@ -68,10 +68,12 @@ class Model:
             run = [*run, (at, fail)] if fail > 0.0 else []
         weight = sum(fail for _, fail in run) + self.overdue
         is_spread = self.overdue > 0 or (bool(run) and run[-1][0] - run[0][0] >= 0.5)
-        window = [fail for at, fail in self.outcomes[-N:] if now - at <= 600.0]
+        window = [fail for at, fail in self.outcomes[-self.size :] if now - at <= 600.0]
         count = len(window) + self.overdue
         bad = sum(window) + self.overdue
-        return (weight >= 5.0 and is_spread) or (count >= 5 and bad >= max(4, ceil(count / 2)))
+        return (weight >= max(5, ceil(self.size / 10)) and is_spread) or (
+            count >= 5 and bad >= max(4, ceil(count / 2))
+        )
 
     def outcome(self, serial: int, fail: float, now: float) -> None:
         """Take an outcome of the current generation."""
@@ -104,14 +106,14 @@ class Model:
 class BreakerMachine(RuleBasedStateMachine):
     """Drives both and compares them after every step."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(size=st.sampled_from([10, 60]))
+    def start(self, size: int) -> None:
         """Begin closed at time 0.0."""
         self.now = 0.0
-        self.model = Model()
+        self.model = Model(size)
         self.permits: list[Permit] = []
         self.changes: list[BreakerChanged] = []
-        config = BreakerSettings(ring_max=N, open_jitter=0.0)
+        config = BreakerSettings(ring_min=size, ring_max=size, open_jitter=0.0)
         self.breaker = Breaker("a/m", config, random.Random(0), self.changes.append)
 
     def _pick(self, number: int) -> Permit:
@@ -212,14 +214,36 @@ class BreakerMachine(RuleBasedStateMachine):
             if count > 0 and self.model.is_bad(self.now):
                 self.model.open(self.now)
 
-    @rule(fail=st.sampled_from([0.5, 1.0]), count=st.integers(3, 7))
-    def outage(self, fail: float, count: int) -> None:
+    @rule(
+        fail=st.sampled_from([0.5, 1.0]),
+        count=st.integers(3, 12),
+        gap_s=st.sampled_from([0.0, 0.25]),
+    )
+    def outage(self, fail: float, count: int, gap_s: float) -> None:
         """Fail several calls in a row, so that open states are common."""
         for _ in range(count):
             self.admit()
             if self.permits:
                 self.settle(len(self.permits) - 1, fail, pushback=False)
-            self.now += 0.2
+            self.now += gap_s
+
+    @rule(is_streamed=st.booleans(), fail=st.sampled_from([0.0, 0.0, 0.0, None, 1.0]))
+    def trial(self, fail: float | None, *, is_streamed: bool) -> None:
+        """Run the trial that is due, if one is."""
+        self.wait_until_due()
+        if self.model.state in (BreakerState.OPEN, BreakerState.HALF_OPEN):
+            count = len(self.permits)
+            self.admit()
+            if len(self.permits) > count:
+                if is_streamed:
+                    self.first_content(count)
+                self.settle(count, fail, pushback=False)
+
+    @rule(count=st.integers(5, 30))
+    def calm(self, count: int) -> None:
+        """Let several calls succeed."""
+        for _ in range(count):
+            self.observe(0.0)
 
     @rule(choice=st.integers(0, 9))
     def operate(self, choice: int) -> None:
