@@ -27,6 +27,8 @@ from sidecar.server import rescue
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp import StreamReader
+
     from sidecar.server.exchange import Handler
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ SERVER_NAME = "sidecar"
 """Sent as ``Server``: aiohttp's and Python's versions are nobody's business."""
 BACKLOG = 1024
 MALFORMED_MESSAGE_CHARS_MAX = 200
+CUT_S = 0.05
+"""aiohttp waits this long, twice, before it cancels a handler; it takes zero for "for ever"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +118,12 @@ class Front:
                 assert isinstance(connection, _Connection)
                 connection.close_when_idle()
 
-    async def close(self, grace_s: float = 0.0) -> None:
-        """Stop accepting, wait ``grace_s`` for the calls under way, cut the rest."""
+    async def close(self) -> None:
+        """Stop accepting and cut what is left; who wants calls to end first waits before this."""
         self.stop_accepting()
         async with asyncio.TaskGroup() as group:
             for server in self._servers:
-                group.create_task(server.shutdown(grace_s))
+                group.create_task(server.shutdown(CUT_S))
 
 
 class _Server(web.Server):
@@ -200,21 +204,17 @@ class _AiohttpExchange:
         if (request.content_length or 0) > bytes_max:
             raise BodyTooLargeError(too_large)
         await self._say_continue()
-        parts: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(self._settings.body_s):
-                while part := await request.content.readany():
-                    size += len(part)
-                    if size > bytes_max:
-                        raise BodyTooLargeError(too_large)
-                    parts.append(part)
+                body = await _collect(request.content, bytes_max)
         except TimeoutError as error:
             message = f"the body did not arrive within {self._settings.body_s:g} s"
             raise BadRequestError(message) from error
         except web.RequestPayloadError as error:
             raise BadRequestError("the body's framing or encoding is broken") from error
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if body is None:
+            raise BodyTooLargeError(too_large)
+        return body
 
     async def _say_continue(self) -> None:
         """Let a caller go on that asked first, as curl does for large bodies (RFC 9110, 10.1.1)."""
@@ -259,6 +259,18 @@ class _AiohttpExchange:
         """Return what aiohttp wants back from its handler."""
         assert self._response is not None, "the handler did not answer"
         return self._response
+
+
+async def _collect(content: StreamReader, bytes_max: int) -> bytes | None:
+    """Return all of ``content``, None as soon as it is more than ``bytes_max``."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await content.readany():
+        size += len(part)
+        if size > bytes_max:
+            return None
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _whole(status: int, headers: Mapping[str, str], body: bytes) -> web.Response:

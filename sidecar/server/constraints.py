@@ -37,6 +37,7 @@ FIELDS = (
     "cache",
     "hedge",
 )
+_HEADERS = tuple((field, HEADER_PREFIX + field.replace("_", "-")) for field in FIELDS)
 SERVED = ("within", "budget")
 _HARD_QUALITY = "quality!"
 _ON_BREAK = ("error", "continue", "restart")
@@ -112,8 +113,7 @@ def _members(raw: bytes) -> dict[str, object]:
 def _collect(headers: Mapping[str, str], members: Mapping[str, object]) -> dict[str, _Wish]:
     """Return what was asked for by field, a header before the body's member of the same meaning."""
     wishes: dict[str, _Wish] = {}
-    for field in FIELDS:
-        header = HEADER_PREFIX + field.replace("_", "-")
+    for field, header in _HEADERS:
         text = headers.get(header)
         if text is not None:
             wishes[field] = _Wish(header, text.strip())

@@ -74,6 +74,8 @@ def listed(items: Sequence[str]) -> str:
 
 def clean(value: str) -> str:
     """Return ``value`` as any header may carry it: printable ASCII, bounded; else ``?``."""
+    if len(value) <= HEADER_CHARS_MAX and value.isascii() and value.isprintable():
+        return value
     kept = "".join(char if char.isprintable() else "?" for char in value[:HEADER_CHARS_MAX])
     return kept.encode("ascii", "replace").decode("ascii")
 
