@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from sidecar import clock
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
-from sidecar.engine.settings import EngineSettings
 from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.log import LogObserver
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sidecar")
 
-DRAIN_GRACE_S = 25.0
 GOODBYE_S = 2.0
 """How long interrupted calls may take to write their error and be gone."""
 
@@ -62,7 +60,7 @@ class App:
         )
         self.engine = Engine(
             catalogue=config.catalogue,
-            settings=_settings(config),
+            settings=config.settings,
             upstream=self.upstream,
             observer=observer or LogObserver(),
             rng=self._rng,
@@ -93,7 +91,7 @@ class App:
     async def drain(self) -> None:
         """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
         self.admission.is_draining = True
-        grace_s = DRAIN_GRACE_S
+        grace_s = self.config.drain.grace_s
         log.info("draining calls=%d grace_s=%.1f", self.admission.calls, grace_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
@@ -225,14 +223,3 @@ def _target(target: Target) -> ProviderTarget:
 def _credential(reference: KeyReference) -> Credential:
     return Credential(env=reference.env, file=reference.file)
 
-
-def _settings(config: Config) -> EngineSettings:
-    own = config.settings
-    return EngineSettings(
-        health=own.health,
-        attempts=own.retries,
-        routing=own.routing,
-        probes=own.probes,
-        spend=own.spend,
-        output=own.output,
-    )

@@ -170,7 +170,6 @@ class Endpoint:
     format: WireFormat
     host: HostName
     capacity: Capacity = Capacity.SHARED
-    concurrency_max: int = 64
     quality: Quality = field(default_factory=Quality)
     price: Price | None = None
     timers: Timers = field(default_factory=Timers)

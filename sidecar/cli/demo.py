@@ -156,7 +156,7 @@ class _Demo:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
             for server in self._servers.values():
-                server.set_faults(())
+                await server.set_faults(())
             load.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await load
@@ -173,8 +173,8 @@ class _Demo:
                 current = stage_at(elapsed_s, duration_s)
                 if current is not stage:
                     stage = current
-                    self._servers["alpha"].set_faults(stage.alpha)
-                    self._servers["beta"].set_faults(stage.beta)
+                    await self._servers["alpha"].set_faults(stage.alpha)
+                    await self._servers["beta"].set_faults(stage.beta)
                 moment = self._moment(elapsed_s, duration_s, stage.name, now)
                 if live is not None:
                     live.update(screen(moment), refresh=True)

@@ -12,8 +12,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from sidecar.app import App, serve
-from sidecar.config.from_env import from_env
+from sidecar.config.from_env import describe, from_env
 from sidecar.config.load import load
 
 if TYPE_CHECKING:
@@ -35,13 +37,36 @@ def run(args: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
-    config = load(args.config, os.environ) if args.config else _built()
+    config = _built() if args.config is None else load(args.config, os.environ)
     for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        _say(f"warning: {warning}")
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(App(config), _announce))
     except OSError as error:
-        print(f"sidecar: cannot listen: {error}", file=sys.stderr)
+        _say(f"cannot listen: {error}")
         return EXIT_ADDRESS_TAKEN
     return 0
+
+
+def _built() -> Config:
+    """Return a configuration made from the keys in the environment, and say what it holds."""
+    config = from_env(os.environ)
+    _say("no --config: built one from the provider keys in the environment")
+    for line in describe(config):
+        _say(line)
+    return config
+
+
+def _announce(app: App) -> None:
+    for name, address in (
+        ("data", app.config.listen.data),
+        ("admin", app.config.listen.admin),
+        ("health", app.config.listen.health),
+    ):
+        _say(f"{name:6} http://{address.host}:{app.ports[name]}")
+    _say(f"callers may name: {', '.join(app.engine.catalogue.names())}")
+
+
+def _say(text: str) -> None:
+    print(f"sidecar: {text}", file=sys.stderr, flush=True)

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from sidecar.config.prices import Listed, Wanted
     from sidecar.config.schema import ModelEntry, ProviderEntry, RouteEntry, SecretEntry
     from sidecar.config.yaml_tree import Tree
-    from sidecar.engine.endpoint_health import HealthSettings
 
 PORTS = {"http": 80, "https": 443}
 
@@ -96,7 +95,7 @@ def _build(file: File, tree: Tree) -> Config:
         source=tree.source,
         listen=parts.listen(),
         catalogue=Catalogue(
-            endpoints=parts.endpoints(settings.health),
+            endpoints=parts.endpoints(),
             routes=parts.routes(),
             aliases=parts.aliases(),
         ),
@@ -124,13 +123,13 @@ class _Parts:
             name: EndpointId(f"{entry.provider}/{name}") for name, entry in file.models.items()
         }
 
-    def endpoints(self, health: HealthSettings) -> dict[EndpointId, Endpoint]:
+    def endpoints(self) -> dict[EndpointId, Endpoint]:
         """Return the endpoints, prices and context sizes from the list where not given."""
         models = self._file.models
         listed = look_up(
             [self._wanted(m) for m in models.values() if m.price is None or m.context is None]
         )
-        made = (self._endpoint(name, model, listed, health) for name, model in models.items())
+        made = (self._endpoint(name, model, listed) for name, model in models.items())
         return {endpoint.id: endpoint for endpoint in made}
 
     def _wanted(self, model: ModelEntry) -> Wanted:
@@ -142,7 +141,6 @@ class _Parts:
         name: str,
         model: ModelEntry,
         listed: Mapping[Wanted, Listed],
-        health: HealthSettings,
     ) -> Endpoint:
         """Return one endpoint."""
         target = self.targets[ProviderName(model.provider)]
@@ -156,7 +154,6 @@ class _Parts:
             format=kind.format,
             host=_host(target.base_url),
             capacity=target.capacity,
-            concurrency_max=int(health.by_endpoint[self.ids[name]].limit.limit_max),
             quality=_quality(model.quality),
             price=_price(model, known),
             timers=build(Timers, self._file.defaults.timers, model.timers),

@@ -44,9 +44,11 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
         account=build(AccountSettings, defaults.account),
         retry_tokens=build(RetryTokenSettings, defaults.retry_tokens),
         pacers={
-            ProviderName(name): PacerSettings(requests_per_minute=provider.limits.rpm)
+            ProviderName(name): PacerSettings(
+                requests_per_minute=provider.limits.rpm, tokens_per_minute=provider.limits.tpm
+            )
             for name, provider in file.providers.items()
-            if provider.limits.rpm is not None
+            if provider.limits.rpm is not None or provider.limits.tpm is not None
         },
     )
     return EngineSettings(

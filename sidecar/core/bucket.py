@@ -87,6 +87,10 @@ class TokenBucket:
         self._refill(now)
         return self._level
 
+    def refill_s(self, tokens: float) -> float:
+        """Return how long ``tokens`` take to flow back, seconds."""
+        return _amount(tokens) / self._refill_per_s
+
     def _refill(self, now: float) -> None:
         elapsed_s = now - self._refilled_at
         if elapsed_s > 0.0:

@@ -4,6 +4,11 @@ TCP's rule, in the shape of Netflix's concurrency-limits. At the rates of langua
 gradient converges, so only explicit signs move the limit: a success while the limit is nearly used
 raises it, an overload, a 429 or a hang cuts it. One cut an epoch: calls that were admitted before
 the last cut saw the old limit and say nothing of the new one.
+
+Departure from RESILIENCE 3.7, which starts every endpoint at 8 of 64: a sidecar of a busy pod has a
+thousand streams open at a healthy provider, and a limit without a reason sheds calls. So there is
+none but ``limit_max`` before the first sign of overload, and the first cut counts from what was
+really in use.
 """
 
 from __future__ import annotations
@@ -15,14 +20,15 @@ from dataclasses import dataclass
 class LimitSettings:
     """Where the limit starts and how it moves.
 
-    ``limit_start`` lets a small load through untouched. ``limit_max`` is the endpoint's own
-    ``concurrency_max``. ``busy_share``: a limit that is hardly used proves nothing by a success.
-    ``cut_factor``: 0.7 halves in two cuts.
+    ``limit_max`` bounds the calls under way whatever happens; a server of one's own wants what it
+    was sized for. ``cut_least`` is the use that the first cut counts from at the least: one
+    overload in an idle minute must not leave room for a single call. ``busy_share``: a limit that
+    is hardly used proves nothing by a success. ``cut_factor``: 0.7 halves in two cuts.
     """
 
-    limit_start: float = 8.0
     limit_min: float = 1.0
-    limit_max: float = 64.0
+    limit_max: float = 1024.0
+    cut_least: float = 8.0
     busy_share: float = 0.8
     cut_factor: float = 0.7
 
@@ -32,7 +38,7 @@ class ConcurrencyLimit:
 
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
-        self.value = min(settings.limit_start, settings.limit_max)
+        self.value = settings.limit_max
         self.inflight = 0
         self._cut_at: float | None = None
 
@@ -58,8 +64,14 @@ class ConcurrencyLimit:
             self.value = min(settings.limit_max, self.value + 1.0 / self.value)
 
     def cut(self, admitted_at: float, now: float) -> None:
-        """Note that a call admitted at ``admitted_at`` met a sign of overload."""
+        """Note, after its ``release``, that a call admitted at ``admitted_at`` met an overload.
+
+        Worked example: unlimited with 100 under way is cut to 70, with 3 under way to 5.6.
+        """
         if self._cut_at is not None and admitted_at <= self._cut_at:
             return
+        settings = self._settings
+        is_first = self._cut_at is None
+        used = max(settings.cut_least, self.inflight + 1.0) if is_first else self.value
         self._cut_at = now
-        self.value = max(self._settings.limit_min, self.value * self._settings.cut_factor)
+        self.value = max(settings.limit_min, min(self.value, used) * settings.cut_factor)

@@ -105,6 +105,7 @@ class AttemptPlan:
     request: PreparedBody
     limits_from: Callable[..., AttemptLimits]
     pacer: Pacer | None
+    tokens_reserved: float
     is_empty_answer_fine: bool
     needs_fresh_connection: bool = False
 
@@ -151,6 +152,9 @@ class Settlement:
             cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
         )
         self._health.settle(ticket, outcome)
+        if self.plan.pacer is not None and ticket.sent_at is not None:
+            used = 0 if usage is None else usage.input_tokens + usage.output_tokens
+            self.plan.pacer.used(self.plan.tokens_reserved, used)
         self._observer.on_event(
             AttemptFinished(at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome)
         )
@@ -203,7 +207,7 @@ class Attempt:
         plan = self._plan
         if plan.pacer is not None:
             async with self._timer.until(plan.call.deadline_at):
-                await plan.pacer.acquire()
+                await plan.pacer.acquire(plan.tokens_reserved)
         sent_at = loop_now()
         self._settlement.sent(sent_at)
         limits = self._limits = plan.limits_from(now=sent_at)

@@ -27,7 +27,7 @@ from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
 from sidecar.engine.timer import Timer
 from sidecar.engine.views import view
-from sidecar.errors import CallError
+from sidecar.errors import CallError, UpstreamInterruptedError, WireError
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
@@ -199,8 +199,8 @@ class CallRun:
         engine, call, endpoint = self._engine, self.call, start.view.endpoint
         facts = call.facts
         now = loop_now()
-        output_s = engine.output_model(call.route.name).predict(facts.max_tokens, now)
-        output_s *= start.view.itl_s
+        output_tokens = engine.output_model(call.route.name).predict(facts.max_tokens, now)
+        output_s = output_tokens * start.view.itl_s
         ticket = engine.health.admit(
             endpoint,
             now,
@@ -228,6 +228,7 @@ class CallRun:
             request=body,
             limits_from=limits_from,
             pacer=engine.health.pacers.get(endpoint.provider),
+            tokens_reserved=facts.prompt_tokens + output_tokens,
             is_empty_answer_fine=_follows_tool_result(call.body),
             needs_fresh_connection=start.needs_fresh_connection,
         )
@@ -248,10 +249,18 @@ class CallRun:
         endpoint = plan.ticket.endpoint
         body = result.body
         if plan.request.is_translated:
-            body = codec(self.call.format).render_response(result.completion)
+            body = self._rendered(result)
         self.report.dropped = plan.request.dropped
         disclosure = self.report.answered(endpoint, result.outcome)
         return PlainAnswer(status=200, body=body, disclosure=disclosure)
+
+    def _rendered(self, result: Answered) -> bytes:
+        try:
+            return codec(self.call.format).render_response(result.completion)
+        except WireError as error:
+            # A tool call cut off by its token limit has no form where arguments must be an object.
+            message = f"the answer cannot be said in the caller's format: {error.message}"
+            raise UpstreamInterruptedError(message, attempts=tuple(self.report.outcomes)) from error
 
     def _relay(self, result: Committed, settlement: Settlement, timer: Timer) -> Relay:
         plan = settlement.plan

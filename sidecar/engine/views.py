@@ -36,7 +36,7 @@ def view(
     own = health.endpoints[endpoint.id]
     facts = call.facts
     pacer = health.pacers.get(endpoint.provider)
-    pacing_s = pacer.wait_s() if pacer is not None else 0.0
+    pacing_s = pacer.wait_s(now) if pacer is not None else 0.0
     output_tokens = output.predict(facts.max_tokens, now)
     ttft_s = own.latency.ttft_s(facts.prompt_tokens, now) + pacing_s
     itl_s = own.latency.itl_s(now)

@@ -34,7 +34,7 @@ _TEXT_CHARS_MAX: Final = 4_096
 _NESTING_MAX: Final = 3
 _MASK: Final = "***"
 _SECRETS: Final = (
-    re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|r8|key)[-_][\w*.\-]{4,}", re.IGNORECASE),
+    re.compile(r"\b(?:sk|gsk|xai|hf|r8)[-_][\w*.\-]{4,}", re.IGNORECASE),
     re.compile(r"\bAIza[\w\-]{10,}"),
     re.compile(r"\beyJ[\w\-]{8,}\.[\w\-.]{8,}"),
     re.compile(r"(?<=\bBearer )\S+", re.IGNORECASE),

@@ -93,7 +93,7 @@ class Credential:
                 raise ConfigError((f"api_key: {self._origin()} is not set",))
             return self._checked(raw)
         try:
-            raw = self._file.read_text(encoding="latin-1")
+            raw = self._file.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             problem = f"api_key: {self._origin()} cannot be read: {error.strerror}"
             raise ConfigError((problem,)) from error
@@ -103,8 +103,7 @@ class Credential:
         value = raw.strip()
         if not value:
             raise ConfigError((f"api_key: {self._origin()} is empty",))
-        is_plain = all(" " <= char != "\x7f" and ord(char) < 256 for char in value)  # noqa: PLR2004
-        if not is_plain:
+        if not all(char.isprintable() and char <= "\xff" for char in value):
             problem = f"api_key: {self._origin()} holds line breaks or non-Latin characters"
             raise ConfigError((problem,))
         return value

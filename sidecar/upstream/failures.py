@@ -10,6 +10,8 @@ which may be part of an answer.
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 import zlib
 
@@ -68,9 +70,12 @@ def _is_cut(cause: http_exceptions.BadHttpMessage) -> bool:
 
 
 def _described(error: BaseException) -> str:
-    root: BaseException | None = error
-    while root is not None:
-        if isinstance(root, OSError) and root.strerror:
-            return f"{type(error).__name__}: {root.strerror}"
-        root = root.__cause__
-    return type(error).__name__
+    root = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    said: str | None = None
+    if isinstance(root, ssl.SSLError):
+        said = root.reason
+    elif isinstance(root, socket.gaierror):
+        said = root.strerror
+    elif isinstance(root, OSError) and root.errno is not None and root.errno > 0:
+        said = os.strerror(root.errno)  # asyncio puts the address where the system's words belong
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,126 @@
+"""What a caller sees of one call, read off the bytes that it gets.
+
+By plain JSON and line by line, not by the parsers under test: a mistake there must not hide itself
+here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.domain import WireFormat
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sidecar.engine.answer import PlainAnswer
+    from sidecar.engine.relay import Relay
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """What one caller saw. ``code`` is the sidecar's error code, or the type of an in-stream error.
+
+    ``is_complete``: a whole plain answer, or a stream with the format's terminal marker.
+    """
+
+    route: str
+    started_at: float
+    ended_at: float = 0.0
+    first_at: float | None = None
+    status: int = 200
+    code: str | None = None
+    message: str = ""
+    text: str = ""
+    is_complete: bool = False
+    degraded: str | None = None
+    attempts: tuple[str, ...] = ()
+    endpoint: str | None = None
+    cost_usd: float | None = None
+    retry_after_s: float | None = None
+    raw: bytes = b""
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether the caller has a complete answer and no error."""
+        return self.is_complete and self.code is None and self.status == 200  # noqa: PLR2004
+
+    @property
+    def took_s(self) -> float:
+        """Return how long the call took."""
+        return self.ended_at - self.started_at
+
+    def speakers(self) -> tuple[str, ...]:
+        """Return the providers whose words are in the text, in order of appearance."""
+        names = [word.partition(":")[0] for word in self.text.split() if ":" in word]
+        return tuple(dict.fromkeys(names))
+
+
+def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # noqa: A002
+    seen.first_at = loop_now()
+    seen.status, seen.raw = answer.status, answer.body
+    _disclosed(seen, answer)
+    if answer.status != 200:  # noqa: PLR2004 - HTTP
+        return
+    if answer.content_type.startswith("text/event-stream"):
+        _read_events(seen, format)
+        return
+    body = json.loads(answer.body)
+    if format is WireFormat.OPENAI_CHAT:
+        choice = body["choices"][0]
+        seen.text = choice["message"].get("content") or ""
+        seen.is_complete = choice["finish_reason"] is not None
+    else:
+        seen.text = "".join(block.get("text", "") for block in body["content"])
+        seen.is_complete = body["stop_reason"] is not None
+
+
+async def read_stream(seen: Seen, answer: Relay, format: WireFormat) -> None:  # noqa: A002
+    _disclosed(seen, answer)
+    try:
+        async for chunk in _chunks(answer):
+            seen.first_at = seen.first_at or loop_now()
+            seen.raw += chunk
+    finally:
+        await answer.aclose()
+    _disclosed(seen, answer)
+    _read_events(seen, format)
+
+
+async def _chunks(answer: Relay) -> AsyncIterator[bytes]:
+    while chunk := await answer.read():
+        yield chunk
+
+
+def _read_events(seen: Seen, format: WireFormat) -> None:  # noqa: A002
+    for block in seen.raw.decode().replace("\r\n", "\n").split("\n\n"):
+        data = [line[5:].strip() for line in block.splitlines() if line.startswith("data:")]
+        if data:
+            _read_event(seen, "\n".join(data), format)
+
+
+def _read_event(seen: Seen, data: str, format: WireFormat) -> None:  # noqa: A002
+    if data == "[DONE]":
+        seen.is_complete = True
+        return
+    event = json.loads(data)
+    if "error" in event:
+        error = event["error"]
+        seen.code = error.get("code") or error.get("type")
+        seen.message = error.get("message", "")
+    elif format is WireFormat.OPENAI_CHAT:
+        for choice in event.get("choices", ()):
+            seen.text += choice["delta"].get("content") or ""
+    elif event["type"] == "content_block_delta":
+        seen.text += event["delta"].get("text", "")
+    elif event["type"] == "message_stop":
+        seen.is_complete = True
+
+
+def _disclosed(seen: Seen, answer: PlainAnswer | Relay) -> None:
+    disclosure = answer.disclosure
+    seen.degraded, seen.attempts = disclosure.degraded, disclosure.attempts
+    seen.endpoint, seen.cost_usd = disclosure.endpoint, disclosure.cost_usd
