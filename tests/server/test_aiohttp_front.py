@@ -252,8 +252,7 @@ async def test_a_slow_reader_stops_the_engine(
     chunk = b"data: " + b"x" * 65_000 + b"\n\n"
     world.engine.stream = stream = make_stream(chunk, is_endless=True)
     async with connected(port, receive_bytes=4096) as (reader, writer):
-        link = writer.transport
-        assert isinstance(link, asyncio.Transport)
+        link: Any = writer.transport  # event loops disagree on its type
         link.pause_reading()
         writer.write(request(CHAT, bodies[CHAT]))
         await stream.pulled.wait()
@@ -274,8 +273,7 @@ async def test_small_chunks_do_not_pile_up(
     """Writing stops at the first chunk that the socket's buffer has no room for."""
     world.engine.stream = stream = make_stream(b"x" * 1024, is_endless=True)
     async with connected(port, receive_bytes=4096) as (_, writer):
-        link = writer.transport
-        assert isinstance(link, asyncio.Transport)
+        link: Any = writer.transport  # event loops disagree on its type
         link.pause_reading()
         writer.write(request(CHAT, bodies[CHAT]))
         await stream.pulled.wait()
