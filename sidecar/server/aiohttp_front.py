@@ -1,15 +1,15 @@
 """Sockets: aiohttp's requests become exchanges, planes become listening ports.
 
 The only file of the caller side that knows aiohttp. It uses the low-level server with one handler a
-plane, since routing, middlewares and signals of ``web.Application`` cost a third of a call and
-decide nothing for us. ``handler_cancellation`` ends a handler the moment its caller hangs up, which
-is what stops a provider from working for nobody.
+plane, since routing, middlewares and signals of ``web.Application`` cost time and decide nothing
+for us. ``handler_cancellation`` ends a handler the moment its caller hangs up, which is what stops
+a provider from working for nobody.
 
 What is not HTTP never reaches a handler: aiohttp's parser refuses it and ``_Connection`` answers
 with a small 400 and a debug line, without the traceback that aiohttp would log for every port scan.
 
 Stopping has two halves, so that calls under way can end between them: ``stop_accepting`` closes the
-listeners and idle connections, ``close`` cuts what is left after the grace period.
+listeners and idle connections, ``close`` cuts what is left.
 """
 
 from __future__ import annotations
