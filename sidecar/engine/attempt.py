@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.cost import cost_usd
 from sidecar.core.outcome import Next, effects
-from sidecar.domain import Fault, Outcome, OutcomeClass
+from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.ports import OutboundRequest
-from sidecar.engine.stream import Tally, UpstreamStream
+from sidecar.engine.stream import UpstreamStream
+from sidecar.engine.tally import Tally, tally_of
 from sidecar.errors import (
     AttemptError,
     ConnectFailedError,
@@ -26,31 +26,18 @@ from sidecar.errors import (
     StaleConnectionError,
     WireError,
 )
-from sidecar.events import AttemptFinished
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import (
     Finish,
-    ReasoningPart,
-    RefusalPart,
-    TextDelta,
-    TextPart,
-    ToolCallPart,
-    ToolCallStart,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sidecar.core.timers import AttemptLimits
-    from sidecar.domain import Call, Usage
-    from sidecar.engine.endpoint_health import Ticket
-    from sidecar.engine.health import Health
-    from sidecar.engine.pacer import Pacer
+    from sidecar.domain import Outcome, Usage
     from sidecar.engine.ports import Upstream, UpstreamResponse
-    from sidecar.engine.prepare import PreparedBody
+    from sidecar.engine.settlement import AttemptPlan, Settlement
     from sidecar.engine.stream import Item
     from sidecar.engine.timer import Timer
-    from sidecar.events import Observer
     from sidecar.wire.neutral import Completion
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
@@ -90,75 +77,6 @@ class Failed:
 
 
 AttemptResult = Answered | Committed | Failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptPlan:
-    """Everything decided before an attempt is made.
-
-    ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
-    """
-
-    call: Call
-    ticket: Ticket
-    kind: str
-    request: PreparedBody
-    limits_from: Callable[..., AttemptLimits]
-    pacer: Pacer | None
-    tokens_reserved: float
-    is_empty_answer_fine: bool
-    needs_fresh_connection: bool = False
-
-
-class Settlement:
-    """Settles one ticket, once, and tells the observer; shared by attempt and relay."""
-
-    def __init__(self, health: Health, observer: Observer, plan: AttemptPlan) -> None:
-        self.plan = plan
-        self._health = health
-        self._observer = observer
-
-    @property
-    def is_done(self) -> bool:
-        """Return whether the verdict has been given."""
-        return self.plan.ticket.is_settled
-
-    def sent(self, now: float) -> None:
-        """Note that the request leaves."""
-        self._health.sent(self.plan.ticket, now)
-
-    def first_content(self, now: float, *, made_tokens: int = 0) -> None:
-        """Note the first content; of a plain answer with all the tokens it is made of."""
-        self._health.first_content(self.plan.ticket, now, made_tokens=made_tokens)
-
-    def chunk_gap(self, gap_s: float, now: float) -> None:
-        """Note the mean time between tokens."""
-        self._health.chunk_gap(self.plan.ticket, gap_s, now)
-
-    def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
-        """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
-        ticket = self.plan.ticket
-        now = loop_now()
-        outcome = Outcome(
-            cls=fault.cls,
-            endpoint=ticket.endpoint.id,
-            message=fault.message,
-            started_at=ticket.admitted_at,
-            ended_at=now,
-            first_content_at=ticket.first_content_at,
-            status=fault.status,
-            retry_after_s=fault.retry_after_s,
-            usage=usage,
-            cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
-        )
-        self._health.settle(ticket, outcome)
-        if self.plan.pacer is not None and ticket.sent_at is not None:
-            used = 0 if usage is None else usage.input_tokens + usage.output_tokens
-            self.plan.pacer.used(self.plan.tokens_reserved, used)
-        self._observer.on_event(
-            AttemptFinished(at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome)
-        )
-        return outcome
 
 
 class Attempt:
@@ -354,20 +272,6 @@ class Attempt:
         is_hang = is_silent and waited_s > ticket.hang_s
         cls = OutcomeClass.HANG if is_hang else OutcomeClass.CANCEL
         self._settle(cls, f"the caller left after {waited_s:.3g} s")
-
-
-def tally_of(completion: Completion) -> Tally:
-    """Return the tally of a whole answer."""
-    tally = Tally()
-    for part in completion.parts:
-        match part:
-            case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
-                if text:
-                    tally.note(TextDelta(text=text))
-            case ToolCallPart(id=call_id, name=name):
-                tally.note(ToolCallStart(index=0, id=call_id, name=name))
-    tally.finish = completion.finish
-    return tally
 
 
 def class_of(error: AttemptError) -> OutcomeClass:

@@ -20,11 +20,12 @@ from sidecar.core.routing import CallNeeds
 from sidecar.core.timers import attempt_limits
 from sidecar.domain import Gate, OutcomeClass
 from sidecar.engine.answer import PlainAnswer
-from sidecar.engine.attempt import Answered, Attempt, AttemptPlan, Committed, Settlement
+from sidecar.engine.attempt import Answered, Attempt, Committed
 from sidecar.engine.prepare import Preparation
 from sidecar.engine.refusal import passed_through, refusal
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
+from sidecar.engine.settlement import AttemptPlan, Settlement
 from sidecar.engine.timer import Timer
 from sidecar.engine.views import view
 from sidecar.errors import CallError, UpstreamInterruptedError, WireError
@@ -158,7 +159,7 @@ class CallRun:
         self._engine.timers.add(timer)
         try:
             async with timer.until(min(step.at, self.call.deadline_at)):
-                await self._engine.health.room(asyncio.get_running_loop())
+                await self._engine.health.room.wait()
         except TimeoutError:
             if timer.interruption is not None:
                 raise timer.interruption from None

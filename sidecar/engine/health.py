@@ -9,7 +9,6 @@ serves both.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from sidecar.core.account import Account
@@ -19,10 +18,10 @@ from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
 from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
+from sidecar.engine.room import Room
 from sidecar.events import AccountChanged
 
 if TYPE_CHECKING:
-    import asyncio
     import random
 
     from sidecar.catalogue import Catalogue
@@ -56,7 +55,7 @@ class Health:
         self.accounts: dict[ProviderName, Account] = {}
         self.pacers = {name: Pacer(pace) for name, pace in settings.pacers.items()}
         self._retry_tokens: dict[HostName, RetryTokens] = {}
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self.room = Room()
         for endpoint in catalogue.endpoints.values():
             own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
             self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
@@ -201,7 +200,7 @@ class Health:
         self._settle_limits(health, ticket, effect, now)
         self._settle_estimates(health, ticket, outcome, effect, is_current=is_current)
         self._settle_retry_tokens(ticket, effect)
-        self._wake_one()
+        self.room.made()
 
     def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
         now = outcome.ended_at
@@ -330,28 +329,6 @@ class Health:
             account.unblock(now)
             event = AccountChanged(at=now, provider=provider, reason="new credential", until=None)
             self._observer.on_event(event)
-
-    # --- waiting for room ----------------------------------------------------------------------
-
-    async def room(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Return when some attempt ended, first come first served: room under a limit may be
-        free.
-        """
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled():
-                self._wake_one()
-            raise
-
-    def _wake_one(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
 
 
 def _weighted(fail: float | None, weight: float) -> float | None:

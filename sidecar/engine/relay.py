@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
     from sidecar.domain import Outcome
     from sidecar.engine.answer import Disclosure
-    from sidecar.engine.attempt import Committed, Settlement
+    from sidecar.engine.attempt import Committed
     from sidecar.engine.ports import Upstream
+    from sidecar.engine.settlement import Settlement
     from sidecar.engine.stream import Item
     from sidecar.engine.timer import Timer
-    from sidecar.wire.neutral import StreamRenderer
+    from sidecar.wire.codec import StreamRenderer
 
 GOODBYE_S = 0.1
 """How long to wait for the provider's end of stream after its terminal marker, so that the

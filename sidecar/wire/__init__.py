@@ -1,1 +1,1 @@
-"""Bytes to values and back, pure: one file a format and direction, and a neutral form between formats."""
+"""Bytes to values and back, pure: one file a format and direction, a neutral form between."""

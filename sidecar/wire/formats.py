@@ -12,7 +12,7 @@ from sidecar.wire.openai_chat import OpenAIChatCodec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.wire.neutral import Codec
+    from sidecar.wire.codec import Codec
 
 CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     {

@@ -1,0 +1,95 @@
+"""What was decided before an attempt, and the verdict that ends it.
+
+A ticket is settled exactly once, by the attempt or by the relay that takes over a committed stream;
+both do it here, so that health, observer and pacer hear the same verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.cost import cost_usd
+from sidecar.domain import Outcome
+from sidecar.events import AttemptFinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.core.timers import AttemptLimits
+    from sidecar.domain import Call, Fault, Usage
+    from sidecar.engine.endpoint_health import Ticket
+    from sidecar.engine.health import Health
+    from sidecar.engine.pacer import Pacer
+    from sidecar.engine.prepare import PreparedBody
+    from sidecar.events import Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptPlan:
+    """Everything decided before an attempt is made.
+
+    ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
+    """
+
+    call: Call
+    ticket: Ticket
+    kind: str
+    request: PreparedBody
+    limits_from: Callable[..., AttemptLimits]
+    pacer: Pacer | None
+    tokens_reserved: float
+    is_empty_answer_fine: bool
+    needs_fresh_connection: bool = False
+
+
+class Settlement:
+    """Settles one ticket, once, and tells the observer; shared by attempt and relay."""
+
+    def __init__(self, health: Health, observer: Observer, plan: AttemptPlan) -> None:
+        self.plan = plan
+        self._health = health
+        self._observer = observer
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether the verdict has been given."""
+        return self.plan.ticket.is_settled
+
+    def sent(self, now: float) -> None:
+        """Note that the request leaves."""
+        self._health.sent(self.plan.ticket, now)
+
+    def first_content(self, now: float, *, made_tokens: int = 0) -> None:
+        """Note the first content; of a plain answer with all the tokens it is made of."""
+        self._health.first_content(self.plan.ticket, now, made_tokens=made_tokens)
+
+    def chunk_gap(self, gap_s: float, now: float) -> None:
+        """Note the mean time between tokens."""
+        self._health.chunk_gap(self.plan.ticket, gap_s, now)
+
+    def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
+        """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
+        ticket = self.plan.ticket
+        now = loop_now()
+        outcome = Outcome(
+            cls=fault.cls,
+            endpoint=ticket.endpoint.id,
+            message=fault.message,
+            started_at=ticket.admitted_at,
+            ended_at=now,
+            first_content_at=ticket.first_content_at,
+            status=fault.status,
+            retry_after_s=fault.retry_after_s,
+            usage=usage,
+            cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
+        )
+        self._health.settle(ticket, outcome)
+        if self.plan.pacer is not None and ticket.sent_at is not None:
+            used = 0 if usage is None else usage.input_tokens + usage.output_tokens
+            self.plan.pacer.used(self.plan.tokens_reserved, used)
+        self._observer.on_event(
+            AttemptFinished(at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome)
+        )
+        return outcome

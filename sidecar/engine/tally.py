@@ -1,0 +1,116 @@
+"""The running tally of an answer: what a verdict needs to know of it, and no more.
+
+The side parser of RESILIENCE 3.10: how much content came, whether a finish reason and a terminal
+marker were seen, the usage. Whole answers are tallied the same way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.domain import Usage
+from sidecar.wire.neutral import (
+    Ended,
+    ErrorSeen,
+    Finish,
+    Finished,
+    ReasoningDelta,
+    ReasoningPart,
+    RefusalDelta,
+    RefusalPart,
+    Started,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolCallStart,
+    UsageSeen,
+)
+
+if TYPE_CHECKING:
+    from sidecar.wire.neutral import Completion, Delta
+
+CHARS_PER_TOKEN = 3.6
+"""English text in the tokenizers of today; used only where a provider reports no usage."""
+DEGENERATE_RUN = 64
+"""So many times the same character and nothing else is a broken model, not an answer."""
+
+
+class Tally:
+    """What a stream has said so far."""
+
+    def __init__(self) -> None:
+        self.content_chars = 0
+        self.content_deltas = 0
+        self.finish: Finish | None = None
+        self.is_ended = False
+        self.error: ErrorSeen | None = None
+        self._usage: Usage | None = None
+        self._run_char: str | None = None
+        self._is_one_char = True
+
+    def note(self, delta: Delta) -> None:
+        """Count ``delta``."""
+        match delta:
+            case TextDelta(text=text) | RefusalDelta(text=text) | ReasoningDelta(text=text):
+                self._note_text(text)
+            case ToolCallDelta() | ToolCallStart():
+                self._note_tool_call(delta)
+            case Finished(finish=finish):
+                self.finish = finish
+            case UsageSeen(usage=usage):
+                self._usage = usage
+            case Started(usage=usage):
+                self._usage = usage or self._usage
+            case ErrorSeen():
+                self.error = delta
+            case Ended():
+                self.is_ended = True
+
+    def _note_tool_call(self, delta: ToolCallStart | ToolCallDelta) -> None:
+        self._is_one_char = False
+        self.content_deltas += 1
+        if isinstance(delta, ToolCallDelta):
+            self.content_chars += len(delta.arguments)
+
+    def _note_text(self, text: str) -> None:
+        self.content_deltas += 1
+        self.content_chars += len(text)
+        if self._is_one_char and text:
+            self._run_char = self._run_char or text[0]
+            self._is_one_char = text.count(self._run_char) == len(text)
+
+    def is_degenerate(self) -> bool:
+        """Return whether the content so far is one character over and over."""
+        return self._is_one_char and self.content_chars >= DEGENERATE_RUN
+
+    def usage(self, prompt_tokens: int) -> Usage:
+        """Return the reported usage where it is complete, else an estimate marked as such."""
+        estimated = max(self.content_deltas, round(self.content_chars / CHARS_PER_TOKEN))
+        reported = self._usage
+        if reported is None:
+            return Usage(input_tokens=prompt_tokens, output_tokens=estimated, is_estimated=True)
+        if self.finish is None and reported.output_tokens < estimated:
+            # A stream that broke reported its input and a first token or so of its output.
+            return Usage(
+                input_tokens=reported.input_tokens,
+                output_tokens=estimated,
+                cached_tokens=reported.cached_tokens,
+                cache_write_tokens=reported.cache_write_tokens,
+                is_estimated=True,
+            )
+        return reported
+
+
+def tally_of(completion: Completion) -> Tally:
+    """Return the tally of a whole answer."""
+    tally = Tally()
+    for part in completion.parts:
+        match part:
+            case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
+                if text:
+                    tally.note(TextDelta(text=text))
+            case ToolCallPart(id=call_id, name=name):
+                tally.note(ToolCallStart(index=0, id=call_id, name=name))
+    tally.finish = completion.finish
+    return tally
