@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class Seen:
 
     route: str
     started_at: float
+    deadline_at: float = math.inf
     ended_at: float = 0.0
     first_at: float | None = None
     status: int = 200
@@ -60,6 +62,7 @@ class Seen:
 
 
 def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # noqa: A002
+    """Read a whole answer into ``seen``."""
     seen.first_at = loop_now()
     seen.status, seen.raw = answer.status, answer.body
     _disclosed(seen, answer)
@@ -79,6 +82,7 @@ def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # 
 
 
 async def read_stream(seen: Seen, answer: Relay, format: WireFormat) -> None:  # noqa: A002
+    """Read a stream to its end into ``seen``."""
     _disclosed(seen, answer)
     try:
         async for chunk in _chunks(answer):

@@ -1,9 +1,10 @@
 """A small world in simulated time: simulated providers, the real engine, callers that look closely.
 
 Three providers as in most fleets: ``alpha`` (OpenAI format) and ``beta`` (Anthropic format) are of
-the same class, ``gamma`` (OpenAI format) is smaller and cheaper. The engine is the production one;
-only the ``Upstream`` is in memory. A caller's view is read off the bytes it gets, by plain JSON,
-not by the parsers under test.
+the same class, ``gamma`` (OpenAI format) is smaller and cheaper; ``alpha`` has a second, small
+model on the same host and account. The engine is the production one; only the ``Upstream`` is in
+memory. What happened is read from three places that must agree: the callers (``seen``), the
+providers' own logs (``requests``) and the engine's events (``changes``).
 """
 
 from __future__ import annotations
@@ -35,17 +36,21 @@ from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.engine import Engine
 from sidecar.engine.settings import EngineSettings
 from sidecar.errors import CallError
+from sidecar.events import BreakerChanged, ProbeFinished
+from sidecar.simulate.loop import simulate, throttle_on_loop_time
+from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.upstream.simulated import SimulatedModel, SimulatedProvider
 from sidecar.upstream.simulated_memory import MemoryUpstream
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Awaitable, Callable
 
-    from sidecar.engine.relay import Relay
     from sidecar.events import Event
+    from sidecar.upstream.simulated import LogEntry
 
 ALPHA = EndpointId("alpha/alpha-large")
+ALPHA_SMALL = EndpointId("alpha/alpha-small")
 BETA = EndpointId("beta/beta-large")
 GAMMA = EndpointId("gamma/gamma-small")
 LARGE = SimulatedModel(
@@ -55,6 +60,8 @@ SMALL = SimulatedModel(
     ttft_s=0.15, ttft_sigma=0.25, itl_s=0.005, output_tokens=40, input_usd=0.15, output_usd=0.6
 )
 QUESTION = "Say something."
+LATE_S = 0.05
+"""An answer later than this after its deadline breaks the promise (FAULTS 1, deadline honesty)."""
 
 
 @dataclass(slots=True)
@@ -81,9 +88,12 @@ class World:
     ) -> None:
         self.rng = random.Random(seed)
         self.recorder = Recorder()
-        self.alpha = _provider("alpha", WireFormat.OPENAI_CHAT, "alpha-large", LARGE, seed)
-        self.beta = _provider("beta", WireFormat.ANTHROPIC_MESSAGES, "beta-large", LARGE, seed + 1)
-        self.gamma = _provider("gamma", WireFormat.OPENAI_CHAT, "gamma-small", SMALL, seed + 2)
+        alpha = {"alpha-large": LARGE, "alpha-small": SMALL}
+        self.alpha = SimulatedProvider("alpha", WireFormat.OPENAI_CHAT, alpha, seed=seed)
+        beta = {"beta-large": LARGE}
+        self.beta = SimulatedProvider("beta", WireFormat.ANTHROPIC_MESSAGES, beta, seed=seed + 1)
+        gamma = {"gamma-small": SMALL}
+        self.gamma = SimulatedProvider("gamma", WireFormat.OPENAI_CHAT, gamma, seed=seed + 2)
         self.providers = {
             ProviderName(one.name): one for one in (self.alpha, self.beta, self.gamma)
         }
@@ -105,26 +115,35 @@ class World:
 
     # --- running -------------------------------------------------------------------------------
 
-    async def run(self, scenario: Callable[[World], object]) -> None:
-        """Run ``scenario`` (an async function of this world) beside the engine's background."""
-        background = asyncio.get_running_loop().create_task(self.engine.background())
+    async def run(self, scenario: Callable[[World], Awaitable[object]]) -> None:
+        """Run ``scenario`` beside the engine's background, then check the invariants."""
         try:
-            await scenario(self)  # type: ignore[misc]  # any awaitable will do
-        finally:
-            background.cancel()
-            with_errors = await asyncio.wait([background])
-            del with_errors
+            async with asyncio.TaskGroup() as group:
+                background = group.create_task(self.engine.background())
+                await scenario(self)
+                background.cancel()
+        except BaseExceptionGroup as several:
+            # One failure is shown as itself: a scenario's assertion, or what killed the background.
+            if len(several.exceptions) == 1:
+                raise several.exceptions[0] from None
+            raise
         self.check_invariants()
 
     def check_invariants(self) -> None:
-        """Demand that nothing leaked: no open answer, no permit, no timer."""
+        """Demand that nothing leaked, nothing was mixed, and nobody was answered late."""
         assert self.upstream.open_count == 0, "answers left open"
         assert len(self.engine.timers) == 0, "timers left behind"
         for name, own in self.engine.health.endpoints.items():
             assert not own.in_flight, f"{name}: tickets not settled"
             assert own.limit.inflight == 0, f"{name}: places not given back"
+        for provider in self.providers.values():
+            assert provider.in_flight == 0, f"{provider.name}: exchanges still open"
         for seen in self.seen:
             assert len(seen.speakers()) <= 1, f"bytes of two endpoints in one answer: {seen.text}"
+            assert seen.ended_at <= seen.deadline_at + LATE_S, f"answered too late: {seen}"
+            assert seen.is_complete or seen.code or seen.status != 200, f"a silent end: {seen}"  # noqa: PLR2004
+
+    # --- callers -------------------------------------------------------------------------------
 
     async def load(
         self,
@@ -133,25 +152,28 @@ class World:
         rate_per_s: float,
         route: str = "reason",
         stream_share: float = 0.5,
+        is_even: bool = False,
     ) -> list[Seen]:
-        """Call at random moments for ``duration_s``; return what those callers saw, in order."""
+        """Call for ``duration_s``, at random moments or evenly spaced; wait for every answer.
+
+        Returns what those callers saw, in the order of their ends.
+        """
         seen: list[Seen] = []
         until = loop_now() + duration_s
         async with asyncio.TaskGroup() as group:
             while True:
-                gap_s = self.rng.expovariate(rate_per_s)
+                gap_s = 1.0 / rate_per_s if is_even else self.rng.expovariate(rate_per_s)
                 if loop_now() + gap_s >= until:
                     break
                 await asyncio.sleep(gap_s)
                 is_stream = self.rng.random() < stream_share
                 group.create_task(self._collect(seen, route, is_stream=is_stream))
+            await asyncio.sleep(until - loop_now())
         return seen
 
     async def _collect(self, seen: list[Seen], route: str, *, is_stream: bool) -> None:
         one = await self.call(route, is_stream=is_stream)
         seen.append(one)
-
-    # --- one call ------------------------------------------------------------------------------
 
     async def call(
         self,
@@ -172,13 +194,13 @@ class World:
             constraints=constraints,
             extra=extra,
         )
-        seen = Seen(route=route, started_at=loop_now())
+        seen = Seen(route=route, started_at=loop_now(), deadline_at=call.deadline_at)
         try:
             answer = await self.engine.answer(call)
             if isinstance(answer, PlainAnswer):
-                _read_plain(seen, answer, format)
+                read_plain(seen, answer, format)
             else:
-                await _read_stream(seen, answer, format)
+                await read_stream(seen, answer, format)
         except CallError as error:
             seen.status, seen.code, seen.message = error.status, error.code, error.message
             seen.retry_after_s = error.retry_after_s
@@ -224,22 +246,78 @@ class World:
             constraints=wishes,
         )
 
+    # --- evidence ------------------------------------------------------------------------------
+
+    def changes(self, name: str, *, to: str | None = None) -> list[BreakerChanged]:
+        """Return the state changes of one breaker (an endpoint or a host), maybe only to ``to``."""
+        return [
+            event
+            for event in self.recorder.events
+            if isinstance(event, BreakerChanged) and event.name == name and to in (None, event.new)
+        ]
+
+    def probes(self, endpoint: EndpointId, *, kind: str | None = None) -> list[ProbeFinished]:
+        """Return the probes of one endpoint, maybe only those of ``kind`` (free or paid)."""
+        return [
+            event
+            for event in self.recorder.events
+            if isinstance(event, ProbeFinished)
+            and event.endpoint == endpoint
+            and kind in (None, event.kind)
+        ]
+
+
+def play(
+    scenario: Callable[[World], Awaitable[object]],
+    *,
+    seed: int = 1,
+    settings: EngineSettings | None = None,
+    routes: tuple[Route, ...] | None = None,
+) -> World:
+    """Run ``scenario`` in a new world, in simulated time; return the world for questions."""
+
+    async def main() -> World:
+        world = World(seed=seed, settings=settings, routes=routes)
+        await world.run(scenario)
+        return world
+
+    with throttle_on_loop_time():
+        return simulate(main())
+
+
+def requests(
+    provider: SimulatedProvider,
+    start_s: float = 0.0,
+    end_s: float = float("inf"),
+    *,
+    is_probe: bool | None = None,
+) -> list[LogEntry]:
+    """Return what ``provider`` logged in [start, end), maybe only probes or only callers' calls."""
+    return [
+        entry
+        for entry in provider.log
+        if start_s <= entry.at_s < end_s and is_probe in (None, entry.is_probe)
+    ]
+
 
 def default_endpoints() -> tuple[Endpoint, ...]:
-    """Return alpha and beta, of the same class, and gamma, smaller and cheaper."""
+    """Return alpha and beta, of the same class, alpha's small model, and gamma, the cheapest."""
+    openai, anthropic = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
     return (
-        _endpoint("alpha", "alpha-large", WireFormat.OPENAI_CHAT, LARGE, quality=0.9),
-        _endpoint("beta", "beta-large", WireFormat.ANTHROPIC_MESSAGES, LARGE, quality=0.9),
-        _endpoint("gamma", "gamma-small", WireFormat.OPENAI_CHAT, SMALL, quality=0.6),
+        _endpoint(ALPHA, openai, LARGE, quality=0.9),
+        _endpoint(BETA, anthropic, LARGE, quality=0.9),
+        _endpoint(GAMMA, openai, SMALL, quality=0.6),
+        _endpoint(ALPHA_SMALL, openai, SMALL, quality=0.6),
     )
 
 
 def default_routes() -> tuple[Route, ...]:
-    """Return a chain (``reason``), a shared first tier (``pair``), and single endpoints."""
+    """Return a chain (``reason``), shared first tiers (``pair``, ``quick``), and lone endpoints."""
     return (
         Route(name=RouteName("reason"), tiers=((ALPHA,), (BETA,), (GAMMA,)), within_s=30.0),
         Route(name=RouteName("pair"), tiers=((ALPHA, BETA), (GAMMA,)), within_s=30.0),
         Route(name=RouteName("strong"), tiers=((ALPHA,), (BETA,)), within_s=30.0),
+        Route(name=RouteName("quick"), tiers=((ALPHA_SMALL,), (GAMMA,)), within_s=30.0),
         Route(name=RouteName("alone"), tiers=((ALPHA,),), within_s=30.0, is_task=False),
         Route(
             name=RouteName("static"), tiers=((ALPHA,),), within_s=30.0, static='{"label":"unknown"}'
@@ -247,26 +325,16 @@ def default_routes() -> tuple[Route, ...]:
     )
 
 
-def _provider(
-    name: str,
-    format: WireFormat,  # noqa: A002 - the word of the domain
-    model: str,
-    behaviour: SimulatedModel,
-    seed: int,
-) -> SimulatedProvider:
-    return SimulatedProvider(name, format, {model: behaviour}, seed=seed)
-
-
 def _endpoint(
-    provider: str,
-    model: str,
+    name: EndpointId,
     format: WireFormat,  # noqa: A002 - the word of the domain
     behaviour: SimulatedModel,
     *,
     quality: float,
 ) -> Endpoint:
+    provider, _, model = name.partition("/")
     return Endpoint(
-        id=EndpointId(f"{provider}/{model}"),
+        id=name,
         provider=ProviderName(provider),
         model=ModelName(model),
         upstream_model=model,
