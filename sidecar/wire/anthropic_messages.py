@@ -20,12 +20,11 @@ from sidecar.wire.splice import replace_members
 
 if TYPE_CHECKING:
     from sidecar.domain import RequestFacts
+    from sidecar.wire.codec import StreamParser, StreamRenderer
     from sidecar.wire.neutral import (
         Completion,
         Conversation,
         Rendered,
-        StreamParser,
-        StreamRenderer,
     )
 
 

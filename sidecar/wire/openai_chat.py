@@ -17,12 +17,11 @@ from sidecar.wire.openai_stream_render import OpenAIStreamRenderer
 
 if TYPE_CHECKING:
     from sidecar.domain import RequestFacts
+    from sidecar.wire.codec import StreamParser, StreamRenderer
     from sidecar.wire.neutral import (
         Completion,
         Conversation,
         Rendered,
-        StreamParser,
-        StreamRenderer,
     )
 
 
