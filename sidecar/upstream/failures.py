@@ -58,13 +58,13 @@ def _is_garbage(error: BaseException) -> bool:
     """Say whether bytes arrived that no HTTP sender means, as opposed to too few of them."""
     if isinstance(error, aiohttp.ClientPayloadError):
         cause = error.__cause__
-        return isinstance(cause, http_exceptions.BadHttpMessage) and not _is_cut(cause)
+        return isinstance(cause, http_exceptions.HttpProcessingError) and not _is_cut(cause)
     return isinstance(error, (aiohttp.ClientResponseError, ValueError, zlib.error)) and not (
         isinstance(error, ssl.SSLError)
     )
 
 
-def _is_cut(cause: http_exceptions.BadHttpMessage) -> bool:
+def _is_cut(cause: http_exceptions.HttpProcessingError) -> bool:
     # the parser says a short chunked body with the type of a malformed one; only the words differ
     return isinstance(cause, _CUT) or "Not enough data" in cause.message
 

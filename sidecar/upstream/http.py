@@ -104,7 +104,7 @@ class HttpUpstream:
         self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=30))
 
     async def aclose(self) -> None:
-        """Close every connection; may repeat. Answers still being read must be closed before."""
+        """Close every connection, those still being read included; may repeat."""
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()

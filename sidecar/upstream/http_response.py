@@ -17,26 +17,37 @@ from sidecar.upstream.failures import TRANSLATED, translate
 from sidecar.upstream.inflate import Inflater
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
-    from aiohttp.client_proto import ResponseHandler
-
 _WITHHELD: Final = frozenset({"set-cookie", "content-encoding"})
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 
 class HttpResponse:
     """An answer under way, see ``engine.ports.UpstreamResponse``."""
 
-    __slots__ = ("_inflater", "_is_ended", "_protocol", "_response", "headers", "status")
+    __slots__ = (
+        "_inflater",
+        "_is_close_delimited",
+        "_is_ended",
+        "_protocol",
+        "_response",
+        "headers",
+        "status",
+    )
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self._is_ended = False
-        self._protocol = _close_delimited(response)
         self.status = response.status
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         self._inflater = None if encoding in {"identity", ""} else Inflater(encoding)
         self.headers: Mapping[str, str] = _plain_headers(response)
+        self._is_close_delimited = not _FRAMING & self.headers.keys()
+        connection = response.connection  # None once the whole body has come
+        self._protocol = None if connection is None else connection.protocol
+        self._watch()
 
     async def read(self) -> bytes:
         """Return the next bytes, ``b""`` at a proper end; raises as the port says."""
@@ -56,6 +67,7 @@ class HttpResponse:
         connection = self._response.connection
         if connection is not None and connection.transport is not None and not self._is_ended:
             connection.transport.abort()
+        self._unwatch()
         self._response.close()
 
     async def _read_wire(self) -> bytes:
@@ -72,11 +84,44 @@ class HttpResponse:
 
     def _check_end(self) -> None:
         """Tell a reset from an end, where the connection's end alone frames the body."""
-        if self._protocol is None:
+        if self._protocol is None or not self._is_close_delimited:
             return
         error = self._protocol.exception()
         if error is not None and not isinstance(error, aiohttp.ServerDisconnectedError):
             raise ConnectionBrokenError("the connection was reset within the body") from error
+
+    def _watch(self) -> None:
+        """Wake the reader when the connection is gone: after garbage aiohttp would not."""
+        if self._protocol is None:
+            return
+        closed = self._protocol.closed
+        if closed is None:
+            self._wake()
+            return
+        closed.remove_done_callback(_take_exception)  # one a connection, not one a request
+        closed.add_done_callback(_take_exception)
+        closed.add_done_callback(self._on_closed)
+
+    def _unwatch(self) -> None:
+        closed = None if self._protocol is None else self._protocol.closed
+        if closed is not None:
+            closed.remove_done_callback(self._on_closed)
+
+    def _on_closed(self, _: asyncio.Future[None]) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        content = self._response.content
+        if self._protocol is None or content.is_eof() or content.exception() is not None:
+            return
+        broken = aiohttp.ClientPayloadError("the connection is gone")
+        content.set_exception(broken, self._protocol.exception() or broken)
+
+
+def _take_exception(closed: asyncio.Future[None]) -> None:
+    """Keep asyncio from reporting a lost idle connection as a forgotten error."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _plain_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
@@ -86,11 +131,3 @@ def _plain_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
         if lowered not in _WITHHELD:
             headers[lowered] = f"{headers[lowered]}, {value}" if lowered in headers else value
     return headers
-
-
-def _close_delimited(response: aiohttp.ClientResponse) -> ResponseHandler | None:
-    """Return the protocol whose end is the body's only frame, None if the body has a better one."""
-    framing = response.headers
-    if "content-length" in framing or "transfer-encoding" in framing:
-        return None
-    return None if response.connection is None else response.connection.protocol
