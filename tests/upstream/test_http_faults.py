@@ -359,5 +359,5 @@ async def test_lost_idle_connection_is_not_reported(
         may_reset.set()
         await asyncio.wait([lost])
         del response, lost
-        gc.collect()
+    gc.collect()
     assert reported == []
