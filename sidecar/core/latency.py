@@ -32,7 +32,9 @@ class LatencySettings:
       prompt sizes must spread this far for one sample to weigh as much as the fallback.
     * ``ratio_min`` 0.2, ``ratio_max`` 8: one sample moves ``g`` no further.
     * ``level_up_s`` 5, ``level_up_min`` 0.3, ``level_down_s`` 30: believe slowness at once,
-      recovery gradually.
+      recovery gradually. The least weight of a sample upwards holds for samples at least
+      ``level_sparse_s`` 1 apart: at twelve a second, ordinary scatter alone would hold ``g`` at the
+      worst of it, and a busy endpoint would look slower than an idle one.
     * ``level_idle_s`` 300: ``g`` fades at the pace at which reliability forgets.
     * ``gap_prior_s`` 0.02, ``gap_decay_s`` 60: seconds between tokens.
     * ``window_max`` 100: samples kept for quantiles; ``quantile`` 0.99.
@@ -56,6 +58,7 @@ class LatencySettings:
     ratio_max: float = 8.0
     level_up_s: float = 5.0
     level_up_min: float = 0.3
+    level_sparse_s: float = 1.0
     level_down_s: float = 30.0
     level_idle_s: float = 300.0
     gap_prior_s: float = 0.02
@@ -191,7 +194,8 @@ class LatencyModel:
         if elapsed_s is None:
             share = 1.0
         elif target > current:
-            share = max(settings.level_up_min, 1.0 - exp(-elapsed_s / settings.level_up_s))
+            sparse = settings.level_up_min * min(1.0, elapsed_s / settings.level_sparse_s)
+            share = max(sparse, 1.0 - exp(-elapsed_s / settings.level_up_s))
         else:
             share = 1.0 - exp(-elapsed_s / settings.level_down_s)
         self._level = current + min(1.0, share * weight) * (target - current)

@@ -177,6 +177,8 @@ class SimulatedServer:
                 self._connections[writer] = False
                 if not await self._answer(request, reader, writer, is_reused=is_reused):
                     break
+                if self._door.state is not DoorState.OPEN and not request.is_administrative:
+                    break  # its host is gone: what was kept alive dies with it
                 is_reused = True
                 self._connections[writer] = not request.is_administrative
         except (ConnectionError, asyncio.IncompleteReadError, ValueError):
