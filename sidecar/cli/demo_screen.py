@@ -14,6 +14,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sidecar.cli.demo_script import STAGES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +45,8 @@ def screen(moment: Moment) -> Group:
         ("sidecar demo  ", "bold"),
         f"{moment.elapsed_s:5.1f} of {moment.duration_s:g} s   ",
         (moment.stage, "bold cyan"),
+        "\n",
+        *_script(moment.stage),
     )
     table = Table(expand=True, title="endpoints, as the sidecar sees them", title_justify="left")
     table.add_column("endpoint")
@@ -97,6 +101,14 @@ def summary(result: Mapping[str, object], callers: Callers, *, console: Console)
     console.print(f"probes: {result['probes']}")
     if callers.failures:
         console.print(f"errors by reason: {callers.failures}")
+
+
+def _script(current: str) -> list[tuple[str, str]]:
+    """Return the play's stages in order, the current one marked."""
+    return [
+        (f" {stage.name.partition(':')[0]} ", "reverse" if stage.name == current else "dim")
+        for stage in STAGES
+    ]
 
 
 def _cells(row: Mapping[str, object], share: float) -> tuple[Text, ...]:

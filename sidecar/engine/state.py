@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.core.score import score
+from sidecar.domain import Gate
 
 if TYPE_CHECKING:
     from sidecar.domain import EndpointId
@@ -58,7 +59,7 @@ def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]
         reliability=own.reliability.value(now),
         level=own.latency.level(now),
         headroom=1.0 - own.limit.inflight / own.limit.value,
-        is_blocked=gate is not None,
+        is_blocked=gate not in (None, Gate.CONCURRENCY),  # being full is what headroom says
         samples=own.latency.samples,
         age_s=age_s,
     )
