@@ -12,9 +12,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from sidecar.domain import Usage, WireFormat
+from sidecar.wire.codec import Codec
 from sidecar.wire.formats import CODECS, codec
 from sidecar.wire.neutral import (
-    Codec,
     Completion,
     Conversation,
     Delta,
