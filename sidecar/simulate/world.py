@@ -4,7 +4,7 @@ Three providers as in most fleets: ``alpha`` (OpenAI format) and ``beta`` (Anthr
 the same class, ``gamma`` (OpenAI format) is smaller and cheaper; ``alpha`` has a second, small
 model on the same host and account. The engine is the production one; only the ``Upstream`` is in
 memory. What happened is read from three places that must agree: the callers (``seen``), the
-providers' own logs (``requests``) and the engine's events (``changes``).
+providers' own logs and the engine's events (``evidence.py``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.engine import Engine
 from sidecar.engine.settings import EngineSettings
 from sidecar.errors import CallError
-from sidecar.events import BreakerChanged, ProbeFinished
 from sidecar.simulate.loop import simulate, throttle_on_loop_time
 from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.upstream.simulated import SimulatedModel, SimulatedProvider
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sidecar.events import Event
-    from sidecar.upstream.simulated import LogEntry
 
 ALPHA = EndpointId("alpha/alpha-large")
 ALPHA_SMALL = EndpointId("alpha/alpha-small")
@@ -246,26 +244,6 @@ class World:
             constraints=wishes,
         )
 
-    # --- evidence ------------------------------------------------------------------------------
-
-    def changes(self, name: str, *, to: str | None = None) -> list[BreakerChanged]:
-        """Return the state changes of one breaker (an endpoint or a host), maybe only to ``to``."""
-        return [
-            event
-            for event in self.recorder.events
-            if isinstance(event, BreakerChanged) and event.name == name and to in (None, event.new)
-        ]
-
-    def probes(self, endpoint: EndpointId, *, kind: str | None = None) -> list[ProbeFinished]:
-        """Return the probes of one endpoint, maybe only those of ``kind`` (free or paid)."""
-        return [
-            event
-            for event in self.recorder.events
-            if isinstance(event, ProbeFinished)
-            and event.endpoint == endpoint
-            and kind in (None, event.kind)
-        ]
-
 
 def play(
     scenario: Callable[[World], Awaitable[object]],
@@ -283,21 +261,6 @@ def play(
 
     with throttle_on_loop_time():
         return simulate(main())
-
-
-def requests(
-    provider: SimulatedProvider,
-    start_s: float = 0.0,
-    end_s: float = float("inf"),
-    *,
-    is_probe: bool | None = None,
-) -> list[LogEntry]:
-    """Return what ``provider`` logged in [start, end), maybe only probes or only callers' calls."""
-    return [
-        entry
-        for entry in provider.log
-        if start_s <= entry.at_s < end_s and is_probe in (None, entry.is_probe)
-    ]
 
 
 def default_endpoints() -> tuple[Endpoint, ...]:
