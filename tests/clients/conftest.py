@@ -61,9 +61,10 @@ class RecordingProvider(SimulatedProvider):
         self.requests.append(request)
         return super().plan(request)
 
-    def body(self) -> Any:
+    def body(self) -> dict[str, Any]:
         """Return the body of the last completion asked for, decoded."""
-        return json.loads(self.posts()[-1].body)
+        body: dict[str, Any] = json.loads(self.posts()[-1].body)
+        return body
 
     def posts(self) -> list[SimulatedRequest]:
         """Return the requests that are no probes."""

@@ -15,6 +15,7 @@ from sidecar.upstream.simulated_answer import words
 if TYPE_CHECKING:
     from tests.clients.conftest import World
 
+Json = Any  # what the SDKs' types are too narrow for
 BOTH = pytest.mark.parametrize("model", ["beta-model", "alpha-model"])
 HELLO: Any = [{"role": "user", "content": "hello"}]
 PIXEL = (
@@ -44,7 +45,7 @@ def said(model: str, count: int = 12) -> str:
     return "".join(words(model.removesuffix("-model"), count))
 
 
-def text_of(message: Any) -> str:
+def text_of(message: Json) -> str:
     """Return the text of a message."""
     return "".join(block.text for block in message.content if block.type == "text")
 
@@ -201,7 +202,7 @@ async def test_parallel_tool_results(
     ("choice", "name"), [({"type": "any"}, "weather"), ({"type": "tool", "name": "tides"}, "tides")]
 )
 async def test_forced_tool(
-    for_anthropic: anthropic.AsyncAnthropic, model: str, choice: Any, name: str
+    for_anthropic: anthropic.AsyncAnthropic, model: str, choice: Json, name: str
 ) -> None:
     """A forced tool is called though nobody mentioned it."""
     answer = await for_anthropic.messages.create(

@@ -19,6 +19,7 @@ from sidecar.upstream.simulated_answer import words
 if TYPE_CHECKING:
     from tests.clients.conftest import World
 
+Json = Any  # what the SDKs' types are too narrow for
 BOTH = pytest.mark.parametrize("model", ["alpha-model", "beta-model"])
 HELLO: Any = [{"role": "user", "content": "hello"}]
 PIXEL = (
@@ -49,7 +50,7 @@ def said(model: str, count: int = 12) -> str:
     return "".join(words(model.removesuffix("-model"), count))
 
 
-async def gather(stream: Any) -> list[Any]:
+async def gather(stream: Json) -> list[Any]:
     """Return every chunk of a stream."""
     return [chunk async for chunk in stream]
 
@@ -151,7 +152,7 @@ async def test_conversation(for_openai: openai.AsyncOpenAI, world: World, model:
     assert [_flat(turn["content"]) for turn in body["messages"]] == ["one", "two", "three"]
 
 
-def _flat(content: Any) -> str:
+def _flat(content: Json) -> str:
     """Return Anthropic content as text."""
     return content if isinstance(content, str) else "".join(block["text"] for block in content)
 
@@ -219,7 +220,7 @@ async def test_parallel_tool_results(
     [("required", "weather"), ({"type": "function", "function": {"name": "tides"}}, "tides")],
 )
 async def test_forced_tool(
-    for_openai: openai.AsyncOpenAI, model: str, choice: Any, name: str
+    for_openai: openai.AsyncOpenAI, model: str, choice: Json, name: str
 ) -> None:
     """A forced tool is called though nobody mentioned it."""
     answer = await for_openai.chat.completions.create(
