@@ -8,7 +8,8 @@ otherwise.
 
 The deadline is an instant from here on: arrival plus the route's limit, or the caller's own
 ``within``, longer or shorter. An SDK that announces its read timeout is believed for plain calls,
-where it bounds the whole answer; in a stream it bounds a gap.
+where it bounds the whole answer; in a stream it bounds a gap. It began to wait before the call
+arrived and tries again when it gives up, so our answer comes a little earlier.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ WITHIN_S_MAX = 600.0
 """The official SDKs' own default timeout: nobody listens any longer."""
 FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 _PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
+_PATIENCE_SHARE = 0.95
 _CALL_ID_BITS = 96
 
 
@@ -124,12 +126,14 @@ def _limit_s(
 
 
 def _patience_s(text: str | None) -> float:
-    """Return the seconds an SDK says it waits, infinite where it says none (``NOT_GIVEN``)."""
+    """Return for how much of its wait an SDK is kept waiting, seconds; infinite where it names none
+    (``NOT_GIVEN``).
+    """
     try:
         patience_s = float(text or "")
     except ValueError:
         return math.inf
-    return patience_s if patience_s > 0 else math.inf
+    return patience_s * _PATIENCE_SHARE if patience_s > 0 else math.inf
 
 
 def _with_defaults(constraints: Constraints, route: Route) -> Constraints:

@@ -97,8 +97,8 @@ def test_within_replaces_the_routes_limit(intake: Intake, within: str, deadline_
 @pytest.mark.parametrize(
     ("patience", "deadline_at"),
     [
-        ("5", 105.0),
-        ("2.5", 102.5),
+        ("5", 104.75),
+        ("2.5", 102.375),
         ("600", 160.0),
         ("NOT_GIVEN", 160.0),
         ("0", 160.0),
