@@ -28,7 +28,7 @@ from sidecar.engine.report import Report
 from sidecar.engine.settlement import AttemptPlan, Settlement
 from sidecar.engine.timer import Timer
 from sidecar.engine.views import view
-from sidecar.errors import CallError, UpstreamInterruptedError, WireError
+from sidecar.errors import BadRequestError, CallError, UpstreamInterruptedError, WireError
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
@@ -171,8 +171,14 @@ class CallRun:
     async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
         """Make one attempt; None means that the call has to go on."""
         engine, endpoint = self._engine, start.view.endpoint
-        body = self._preparation.body_for(endpoint, max_tokens=self._affordable_tokens(endpoint))
-        plan = self._plan(start, body)
+        try:
+            clamp = self._affordable_tokens(endpoint)
+            plan = self._plan(start, self._preparation.body_for(endpoint, max_tokens=clamp))
+        except BadRequestError:
+            if not self.records:
+                raise
+            # Another endpoint understood the body as it is; this one cannot be asked.
+            plan = Gate.UNSUPPORTED
         if isinstance(plan, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
             self._refused[endpoint.id] = plan

@@ -208,14 +208,20 @@ class Health:
         self.hosts[endpoint.host].settle(
             ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now
         )
-        is_unavailable = outcome.status in (503, 529)
-        return self.endpoints[endpoint.id].breaker.settle(
+        breaker = self.endpoints[endpoint.id].breaker
+        fail = _weighted(effect.endpoint_fail, ticket.weight)
+        is_probe_evidence = ticket.weight < 1.0 and not ticket.permit.is_trial and fail
+        if is_probe_evidence and fail is not None:
+            # Half a failure, but as suspicious as a whole one: it must raise suspicion, not end it.
+            is_current = breaker.settle(ticket.permit, fail=None, now=now)
+            breaker.observe(fail=fail, now=now, retry_after_s=outcome.retry_after_s)
+            return is_current
+        states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
+        return breaker.settle(
             ticket.permit,
-            fail=_weighted(effect.endpoint_fail, ticket.weight),
+            fail=fail,
             now=now,
-            retry_after_s=outcome.retry_after_s
-            if is_unavailable or outcome.cls is OutcomeClass.RATE
-            else None,
+            retry_after_s=outcome.retry_after_s if states_when else None,
             pushback=outcome.cls is OutcomeClass.RATE,
         )
 
@@ -306,11 +312,12 @@ class Health:
             overdue = 0
             for ticket in health.in_flight.values():
                 if ticket.first_content_at is None and ticket.sent_at is not None:
+                    is_current = ticket.permit.generation == health.breaker.generation
                     waited_s = now - ticket.sent_at
                     silence_s = waited_s - ticket.silent_s
                     if silence_s > 0:
                         health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
-                    overdue += waited_s > ticket.hang_s
+                    overdue += is_current and waited_s > ticket.hang_s
             health.breaker.overdue(overdue, now)
 
     def isolate(self, endpoint_id: EndpointId, now: float) -> None:
