@@ -83,7 +83,7 @@ def modules_imported(source: str) -> set[str]:
 
 
 def entry_points() -> set[str]:
-    """Return the modules that are started, not imported; the scenario tests start the simulation."""
+    """Return the modules that are started, not imported; scenario tests start the simulation."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     simulation = {module_of(name) for name in NAMES if name.startswith("simulate/")}
     return {"sidecar.__main__", *simulation, *re.findall(r'"(sidecar[\w.]*):\w+"', project)}
