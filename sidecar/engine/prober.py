@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
+from sidecar.core.breaker import BreakerState
 from sidecar.core.cost import cost_usd, predicted_cost_usd
 from sidecar.core.probing import ProbeKind, ProbeView, draw_jitter, probe_need
 from sidecar.core.spend import SpendGate
-from sidecar.domain import Gate
+from sidecar.domain import Gate, OutcomeClass
 from sidecar.engine.probe import free_probe, paid_probe
 from sidecar.events import ProbeFinished
 
@@ -106,17 +107,18 @@ class Prober:
         if not is_suspect:
             record.suspect_probe_count = 0
             record.suspect_ok_count = 0
-        host_reopens_at = host.reopens_at(now)
-        reopens_at = own.breaker.reopens_at(now)
-        state = own.breaker.state(now)
-        if host_reopens_at is not None:
-            # Nothing passes a shut host: its own recovery, by free probes, comes first.
-            state, reopens_at = host.state(now), max(host_reopens_at, reopens_at or 0.0)
+        state, cause = own.breaker.state(now), own.last_cause
+        reopens_at, free_probe_ok = own.breaker.reopens_at(now), record.free_probe_ok
+        if host.state(now) is not BreakerState.CLOSED:
+            # Nothing passes a host in doubt: its recovery comes first, and whether it can be
+            # reached is seen for free, whatever made it doubtful. What models do is theirs to show.
+            state, cause = BreakerState.OPEN, OutcomeClass.CONNECT.value
+            reopens_at, free_probe_ok = host.reopens_at(now), False
         account_gate = engine.health.accounts[own.endpoint.provider].gate(now)
         return ProbeView(
             endpoint=endpoint_id,
             state=state,
-            cause=own.last_cause,
+            cause=cause,
             reopens_at=reopens_at,
             is_suspect=is_suspect,
             rate_per_s=own.rate_per_s(now),
@@ -128,7 +130,7 @@ class Prober:
             is_probe_in_flight=record.is_in_flight,
             is_account_blocked=account_gate is not None or engine.health.is_gone(endpoint_id, now),
             is_wanted=self._wanted_until.get(endpoint_id, now) > now,
-            free_probe_ok=record.free_probe_ok,
+            free_probe_ok=free_probe_ok,
             has_free_probe=engine.upstream.free_probe_path(endpoint_id) is not None,
             jitter=record.jitter,
         )

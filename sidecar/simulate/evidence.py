@@ -84,9 +84,11 @@ def answered_by(seen: Iterable[Seen]) -> Counter[str | None]:
 def unrest(world: World, provider: SimulatedProvider, name: str, end_s: float) -> list[str]:
     """Return what disturbed the rest of a sick provider until ``end_s``, each as a sentence.
 
-    While the breaker ``name`` is open nobody may ask, and when it is due one may, until it opens
-    again.
+    While the breaker ``name`` is open nobody may ask what it guards, the model of an endpoint or
+    anything of a host; when it is due one may, until it opens again.
     """
+    model = None if "://" in name else name.partition("/")[2]
+    asked = [entry for entry in provider.log if model in (None, entry.model)]
     opens = [event for event in changes(world, name, to="open") if event.at < end_s]
     found = []
     for number, event in enumerate(opens):
@@ -94,14 +96,14 @@ def unrest(world: World, provider: SimulatedProvider, name: str, end_s: float) -
         next_at = opens[number + 1].at if number + 1 < len(opens) else end_s
         early = [
             entry.at_s
-            for entry in requests(provider, event.at, min(event.reopens_at, end_s))
-            if entry.at_s > event.at
+            for entry in asked
+            if event.at < entry.at_s < min(event.reopens_at, end_s)
         ]
         # A trial that fails at once opens the breaker in the instant in which it was sent.
         trials = [
             entry.at_s
-            for entry in requests(provider, event.reopens_at)
-            if entry.at_s <= next_at and entry.at_s < end_s
+            for entry in asked
+            if event.reopens_at <= entry.at_s <= next_at and entry.at_s < end_s
         ]
         if early:
             found.append(f"open since {event.at:.2f} until {event.reopens_at:.2f}, asked {early}")

@@ -169,6 +169,18 @@ class World:
             await asyncio.sleep(until - loop_now())
         return seen
 
+    async def warm_up(self) -> SimulatedProvider:
+        """Let alpha and beta be known, then give the two of ``pair`` a little traffic.
+
+        Returns the provider that came to be preferred: among equals that is chance.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.load(40.0, rate_per_s=1.0, route="alone", is_even=True))
+            group.create_task(self.load(40.0, rate_per_s=1.0, route="alone-beta", is_even=True))
+        seen = await self.load(20.0, rate_per_s=1.0, route="pair", is_even=True)
+        by_alpha = sum(one.endpoint == ALPHA for one in seen)
+        return self.alpha if by_alpha > len(seen) / 2 else self.beta
+
     async def _collect(self, seen: list[Seen], route: str, *, is_stream: bool) -> None:
         one = await self.call(route, is_stream=is_stream)
         seen.append(one)
@@ -282,6 +294,7 @@ def default_routes() -> tuple[Route, ...]:
         Route(name=RouteName("strong"), tiers=((ALPHA,), (BETA,)), within_s=30.0),
         Route(name=RouteName("quick"), tiers=((ALPHA_SMALL,), (GAMMA,)), within_s=30.0),
         Route(name=RouteName("alone"), tiers=((ALPHA,),), within_s=30.0, is_task=False),
+        Route(name=RouteName("alone-beta"), tiers=((BETA,),), within_s=30.0, is_task=False),
         Route(
             name=RouteName("static"), tiers=((ALPHA,),), within_s=30.0, static='{"label":"unknown"}'
         ),

@@ -1,0 +1,102 @@
+"""Rows 13 and 14 of the fault catalogue: a provider that accepts and then says nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from sidecar.clock import now
+from sidecar.domain import Constraints
+from sidecar.simulate.evidence import (
+    answered_by,
+    changes,
+    opened_at,
+    outcomes,
+    probes,
+    requests,
+    started,
+    unrest,
+)
+from sidecar.simulate.world import ALPHA, ALPHA_SMALL, BETA, World, play
+from sidecar.upstream.simulated import Fault, FaultKind, SimulatedProvider
+
+START_S, END_S = 40.0, 130.0
+HANG_S = 8.0
+"""What a fast endpoint's silence is worth after thirty samples: the floor of the hang budget."""
+SILENT_KINDS = (FaultKind.HANG, FaultKind.SILENT_STREAM)
+
+
+@pytest.mark.parametrize("kind", SILENT_KINDS)
+def test_silence_is_an_outage_before_the_calls_end(kind: FaultKind) -> None:
+    """Rows 13 and 14: overdue calls open the breaker; pings are no content; callers fail over."""
+
+    async def scenario(world: World) -> None:
+        world.alpha.faults = (Fault(kind=kind, start_s=START_S, end_s=END_S),)
+        await world.load(END_S + 80, rate_per_s=1.0, is_even=True)
+
+    world = play(scenario)
+
+    assert all(one.is_good for one in world.seen)
+    tripped_at = opened_at(world, ALPHA)
+    assert tripped_at - START_S <= HANG_S + 5.0, "five overdue calls at one a second"
+    waiting = started(world.seen, START_S, tripped_at)
+    assert answered_by(waiting) == {BETA: len(waiting)}, "not one was committed to silence"
+    assert all(one.took_s <= HANG_S + 4.0 for one in waiting)
+    after = started(world.seen, tripped_at + 0.001, END_S)
+    assert all(one.took_s < 2.0 for one in after)
+    hung = [one for one in outcomes(world, ALPHA) if one.cls.value == "HANG"]
+    assert len(hung) == len(requests(world.alpha, START_S, END_S, is_probe=False)) >= 5
+    assert sum(one.ended_at > tripped_at for one in hung) >= 3, "it opened while they waited"
+    assert requests(world.alpha, tripped_at + 0.001, END_S, is_probe=False) == []
+
+
+@pytest.mark.parametrize("kind", SILENT_KINDS)
+def test_silent_host_is_tried_without_waste(kind: FaultKind) -> None:
+    """Row 13: its rest is kept; a host in doubt is cleared for free, by no model nobody uses."""
+
+    async def scenario(world: World) -> None:
+        world.alpha.faults = (Fault(kind=kind, start_s=START_S, end_s=END_S),)
+        await world.load(END_S + 80, rate_per_s=1.0, is_even=True)
+
+    world = play(scenario)
+
+    assert unrest(world, world.alpha, ALPHA, END_S) == []
+    assert probes(world, ALPHA_SMALL, kind="paid") == []
+    longest_s = max((event.reopens_at or 0) - event.at for event in changes(world, ALPHA))
+    assert changes(world, ALPHA, to="closed")[0].at <= END_S + longest_s + 30
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_silence_of_the_only_endpoint_ends_at_the_deadline(is_stream: bool) -> None:
+    """Row 13: with nobody else to ask the caller hears 504 at its deadline, not later."""
+
+    async def scenario(world: World) -> None:
+        world.alpha.faults = (Fault(kind=FaultKind.HANG, start_s=START_S),)
+        await world.load(START_S, rate_per_s=1.0, route="alone", is_even=True)
+        wishes = Constraints(within_s=6.0)
+        await world.call("alone", is_stream=is_stream, constraints=wishes)
+
+    world = play(scenario)
+
+    last = world.seen[-1]
+    assert (last.status, last.code) == (504, "deadline_exceeded")
+    assert last.attempts == (f"{ALPHA}:CALLER_SHORT",)
+    assert last.took_s == pytest.approx(6.0, abs=0.05)
+    assert changes(world, ALPHA) == [], "six seconds are the caller's haste, not yet a hang"
+
+
+def test_silence_shows_among_equals_within_the_first_calls() -> None:
+    """Row 14: an endpoint whose calls still wait loses the traffic to its equal at once."""
+    sick: list[SimulatedProvider] = []
+    since: list[float] = []
+
+    async def scenario(world: World) -> None:
+        sick.append(await world.warm_up())
+        since.append(now())
+        sick[0].faults = (Fault(kind=FaultKind.SILENT_STREAM),)
+        await world.load(40, rate_per_s=1.0, route="pair", is_even=True)
+
+    world = play(scenario)
+
+    assert all(one.is_good for one in world.seen)
+    assert len(requests(sick[0], since[0], is_probe=False)) <= 5
+    assert requests(sick[0], since[0] + 8.0, is_probe=False) == []
