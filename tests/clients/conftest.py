@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,9 @@ async def start_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(text: str, observer: Seen | None = None) -> App:
-            app = App(load_text(text.encode(), _ENV, source="test"), observer=observer, seed=1)
+            app = App(
+                load_text(text.encode(), os.environ, source="test"), observer=observer, seed=1
+            )
             await app.start()
             stack.push_async_callback(app.stop)
             return app
@@ -124,16 +127,13 @@ async def start_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
         yield start
 
 
-_ENV = {"ALPHA_KEY": "alpha-key", "BETA_KEY": "beta-key"}
-
-
 @pytest.fixture
 async def world(
     start_app: Callable[..., Awaitable[App]], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """The sidecar of ``CONFIG`` and its providers, all running."""
-    for name, value in _ENV.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ALPHA_KEY", "alpha-key")
+    monkeypatch.setenv("BETA_KEY", "beta-key")
     alpha = recording("alpha", WireFormat.OPENAI_CHAT)
     beta = recording("beta", WireFormat.ANTHROPIC_MESSAGES)
     async with SimulatedServer(alpha) as a, SimulatedServer(beta) as b:
