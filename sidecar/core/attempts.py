@@ -157,7 +157,7 @@ class _Question:
         """The first attempt; it waits for an account that named its time, or for room."""
         choice = self.choose({})
         if choice.ranked:
-            return self._start(choice.ranked, "first")
+            return self._start(choice.ranked, "first", is_fresh=not has_waited)
         if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
         opens_at = choice.rate_opens_at
@@ -282,9 +282,12 @@ class _Question:
         doubled_s = self.settings.backoff_base_s * 2.0 ** max(0, self._counted() - 1)
         return min(self.settings.backoff_max_s, doubled_s)
 
-    def _start(self, ranked: tuple[EndpointView, ...], kind: str) -> Start | Fail:
+    def _start(
+        self, ranked: tuple[EndpointView, ...], kind: str, *, is_fresh: bool = False
+    ) -> Start | Fail:
         useful_s = min(self.settings.min_useful_s, min(view.ttft_s for view in ranked) / 2.0)
-        if self.deadline_at - self.now < useful_s:
+        # A call that just arrived was refused by the router if all are known to be too slow.
+        if not is_fresh and self.deadline_at - self.now < useful_s:
             return Fail(reason=FailReason.DEADLINE)
         can_follow = len(ranked) > 1 and self._counted() + 1 < self._attempts_max()
         return Start(

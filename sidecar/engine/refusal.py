@@ -95,7 +95,7 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
     if budget_usd is not None and not costs:
         needs.append("no budget, since none of its models has a known price")
     elif budget_usd is not None and min(costs) > budget_usd:
-        needs.append(f"a budget of at least {min(costs):.6f} USD (asked: {budget_usd:.6f})")
+        needs.append(f"a budget of at least {min(costs):.4g} USD (asked: {budget_usd:.4g})")
     within_s = call.deadline_at - call.arrived_at
     fastest_s = min(view.total_s for view in fit)
     if fastest_s > within_s or not needs:

@@ -18,7 +18,11 @@ from sidecar.domain import Gate
 if TYPE_CHECKING:
     from sidecar.core.output import OutputModel
     from sidecar.domain import Call, Endpoint
+    from sidecar.engine.endpoint_health import EndpointHealth
     from sidecar.engine.health import Health
+
+SAMPLES_MIN = 3
+"""Fewer measurements than this are no ground to call a deadline infeasible."""
 
 
 def view(
@@ -52,7 +56,7 @@ def view(
         ttft_s=ttft_s,
         itl_s=itl_s,
         total_s=ttft_s + output_tokens * itl_s,
-        typical_ttft_s=own.latency.typical_ttft_s(facts.prompt_tokens),
+        typical_ttft_s=_known_ttft_s(own, facts.prompt_tokens),
         reliability=own.reliability.value(now),
         availability=own.availability.value(now),
         penalty_s=own.penalty.value_s(now),
@@ -69,3 +73,9 @@ def _is_trial(endpoint: Endpoint, health: Health, now: float) -> bool:
     """Return whether a call to ``endpoint`` now would be a trial of its breaker or its host's."""
     breakers = (health.endpoints[endpoint.id].breaker, health.hosts[endpoint.host])
     return any(breaker.state(now) is not BreakerState.CLOSED for breaker in breakers)
+
+
+def _known_ttft_s(own: EndpointHealth, prompt_tokens: int) -> float:
+    """Return the usual time to first content, 0 while it is a guess: no call is refused on a guess."""
+    is_known = own.latency.samples >= SAMPLES_MIN
+    return own.latency.typical_ttft_s(prompt_tokens) if is_known else 0.0
