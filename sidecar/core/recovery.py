@@ -1,7 +1,8 @@
 """How a breaker comes back: how long it stays open, and how slowly traffic returns after it closed.
 
-The open period doubles with each failed trial and is forgotten slowly, so that an endpoint that
-flaps is left alone for longer each time. Chance spreads the return of many sidecars. After closing,
+The open period doubles with each failed trial, and with each relapse soon after a trial succeeded,
+and is forgotten slowly: an endpoint that flaps, or that answers probes and breaks off real answers,
+is left alone for longer each time. Chance spreads the return of many sidecars. After closing,
 the share of traffic ramps up: what just recovered topples under a rush, and providers answer steep
 ramps with 429.
 """
@@ -20,7 +21,8 @@ class RecoverySettings:
     """How long a breaker stays open, and what it takes to be trusted again.
 
     Open for ``open_base_s`` · 2^k, at most ``open_backoff_max_s``, times 1 ± ``open_jitter``; k
-    counts failed trials and falls by one each ``backoff_decay_s`` closed. A pushback lengthens it;
+    counts failed trials and relapses within ``backoff_decay_s`` of closing, and falls by one each
+    ``backoff_decay_s`` closed. A pushback lengthens it;
     the result lies within ``open_min_s`` and ``open_max_s``: no header may shut an endpoint for
     longer. ``trial_successes``: one lucky answer is not a recovery. Traffic ramps from
     ``slow_start_min`` over ``slow_start_s`` or ``slow_start_successes``.
@@ -70,7 +72,9 @@ class Recovery:
         settings = self._settings
         if self._closed_at is not None:
             forgotten = int((now - self._closed_at) // settings.backoff_decay_s)
-            self._failed_trials = max(0, self._failed_trials - forgotten)
+            # What opens again so soon had not recovered: its trials deceived, which counts as much.
+            change = -forgotten if forgotten > 0 else 1
+            self._failed_trials = max(0, self._failed_trials + change)
             self._closed_at = None
         doubled = settings.open_base_s * 2.0 ** min(self._failed_trials, _DOUBLINGS_MAX)
         jitter = self._rng.uniform(1.0 - settings.open_jitter, 1.0 + settings.open_jitter)

@@ -81,11 +81,14 @@ def answered_by(seen: Iterable[Seen]) -> Counter[str | None]:
     return Counter(one.endpoint for one in seen)
 
 
-def unrest(world: World, provider: SimulatedProvider, name: str, end_s: float) -> list[str]:
+def unrest(
+    world: World, provider: SimulatedProvider, name: str, end_s: float, *, trials_max: int = 1
+) -> list[str]:
     """Return what disturbed the rest of a sick provider until ``end_s``, each as a sentence.
 
     While the breaker ``name`` is open nobody may ask what it guards, the model of an endpoint or
-    anything of a host; when it is due one may, until it opens again.
+    anything of a host; when it is due one may, until it opens again (``trials_max`` where a trial
+    may succeed and the next one fail).
     """
     model = None if "://" in name else name.partition("/")[2]
     asked = [entry for entry in provider.log if model in (None, entry.model)]
@@ -95,9 +98,7 @@ def unrest(world: World, provider: SimulatedProvider, name: str, end_s: float) -
         assert event.reopens_at is not None, "an open breaker says when it may be tried"
         next_at = opens[number + 1].at if number + 1 < len(opens) else end_s
         early = [
-            entry.at_s
-            for entry in asked
-            if event.at < entry.at_s < min(event.reopens_at, end_s)
+            entry.at_s for entry in asked if event.at < entry.at_s < min(event.reopens_at, end_s)
         ]
         # A trial that fails at once opens the breaker in the instant in which it was sent.
         trials = [
@@ -107,6 +108,6 @@ def unrest(world: World, provider: SimulatedProvider, name: str, end_s: float) -
         ]
         if early:
             found.append(f"open since {event.at:.2f} until {event.reopens_at:.2f}, asked {early}")
-        if len(trials) > 1:
+        if len(trials) > trials_max:
             found.append(f"due at {event.reopens_at:.2f}, tried at {trials}")
     return found

@@ -52,10 +52,10 @@ ALPHA_SMALL = EndpointId("alpha/alpha-small")
 BETA = EndpointId("beta/beta-large")
 GAMMA = EndpointId("gamma/gamma-small")
 LARGE = SimulatedModel(
-    ttft_s=0.4, ttft_sigma=0.25, itl_s=0.01, output_tokens=40, input_usd=3.0, output_usd=15.0
+    ttft_s=0.4, ttft_sigma=0.25, itl_s=0.02, output_tokens=20, input_usd=3.0, output_usd=15.0
 )
 SMALL = SimulatedModel(
-    ttft_s=0.15, ttft_sigma=0.25, itl_s=0.005, output_tokens=40, input_usd=0.15, output_usd=0.6
+    ttft_s=0.15, ttft_sigma=0.25, itl_s=0.01, output_tokens=20, input_usd=0.15, output_usd=0.6
 )
 QUESTION = "Say something."
 LATE_S = 0.05

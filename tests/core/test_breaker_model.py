@@ -47,13 +47,18 @@ class Model:
 
     def open(self, now: float, open_s: float | None = None) -> None:
         """Open, by default for 5 s doubled by each failed trial that is not forgotten yet."""
-        if self.closed_at is not None:
-            forgotten = int((now - self.closed_at) // 60.0)
-            self.failed_trials = max(0, self.failed_trials - forgotten)
-            self.closed_at = None
+        self.failed_trials = self.failed_trials_at(now)
+        self.closed_at = None
         wanted = min(120.0, 5.0 * 2.0**self.failed_trials) if open_s is None else open_s
         self.reopens_at = now + wanted
         self.move(BreakerState.OPEN)
+
+    def failed_trials_at(self, now: float) -> int:
+        """Return k for an opening now: one less a minute closed, one more within the first."""
+        if self.closed_at is None:
+            return self.failed_trials
+        minutes = int((now - self.closed_at) // 60.0)
+        return max(0, self.failed_trials - minutes) if minutes else self.failed_trials + 1
 
     def close(self, now: float) -> None:
         """Close with a clean ring."""
@@ -185,9 +190,7 @@ class BreakerMachine(RuleBasedStateMachine):
         model.outcome(permit.serial, fail, self.now)
 
     def _period(self) -> float:
-        model = self.model
-        closed_s = 0.0 if model.closed_at is None else self.now - model.closed_at
-        return float(min(120.0, 5.0 * 2.0 ** max(0, model.failed_trials - int(closed_s // 60.0))))
+        return float(min(120.0, 5.0 * 2.0 ** self.model.failed_trials_at(self.now)))
 
     @precondition(lambda self: self.permits)
     @rule(number=PICK)

@@ -37,6 +37,18 @@ def test_failed_trials_are_forgotten_while_closed() -> None:
     assert own.opened(10_000.0, None) == 5.0
 
 
+def test_relapse_counts_as_a_failed_trial() -> None:
+    """What opens again within a minute of closing had not recovered."""
+    own = recovery()
+    assert own.opened(0.0, None) == 5.0
+    own.closed(6.0)
+    assert own.opened(65.0, None) == 10.0
+    own.closed(80.0)
+    assert own.opened(139.0, None) == 20.0
+    own.closed(160.0)
+    assert own.opened(221.0, None) == 10.0
+
+
 def test_pushback_is_a_floor_with_a_ceiling() -> None:
     """A pushback lengthens the period, never shortens it, and never beyond five minutes."""
     own = recovery()

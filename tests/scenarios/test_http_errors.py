@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_retry_after_of_an_unavailable_provider_is_kept() -> None:
     assert all(40.0 <= (event.reopens_at or 0.0) - event.at <= 50.0 for event in opens)
     after_trip = [entry.at_s for entry in refused if entry.at_s > opens[0].at]
     assert len(after_trip) >= 1
-    for earlier, later in zip([opens[0].at, *after_trip], after_trip, strict=False):
+    for earlier, later in pairwise([opens[0].at, *after_trip]):
         assert later - earlier >= 40.0
     assert answered_by(started(world.seen, END_S + 55))[ALPHA] > 0
 
@@ -103,9 +104,7 @@ def test_partial_overload_moves_traffic_and_opens_nothing(route: str) -> None:
             cuts.append(limit.value)
 
     async def scenario(world: World) -> None:
-        world.alpha.faults = (
-            Fault(kind=FaultKind.STATUS, status=529, share=0.2, start_s=START_S),
-        )
+        world.alpha.faults = (Fault(kind=FaultKind.STATUS, status=529, share=0.2, start_s=START_S),)
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(watch(world))
             await world.load(END_S, rate_per_s=2.0, route=route, is_even=True)

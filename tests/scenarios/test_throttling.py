@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sidecar.simulate.evidence import (
@@ -41,7 +43,7 @@ def test_rate_limit_rests_the_account_for_as_long_as_it_says() -> None:
     assert all(one.is_good for one in world.seen)
     asked_at = [entry.at_s for entry in requests(world.alpha, START_S) if entry.status == 429]
     assert 4 <= len(asked_at) <= 5
-    for earlier, later in zip(asked_at, asked_at[1:], strict=False):
+    for earlier, later in pairwise(asked_at):
         assert later - earlier >= 12.0
     quick = [one for one in world.seen if one.route == "quick"]
     assert answered_by(quick) == {GAMMA: len(quick)}, "the account's other model rests too"
