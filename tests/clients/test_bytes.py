@@ -67,11 +67,12 @@ MESSAGES_STREAM = (
     b'"usage":{"output_tokens":2}}\n\n'
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 )
+Case = tuple[str, str, str, bytes]
 CASES = [
-    pytest.param("openai", "/v1/chat/completions", CHAT_BODY, CHAT_ANSWER, id="chat"),
-    pytest.param("openai", "/v1/chat/completions", CHAT_BODY, CHAT_STREAM, id="chat-stream"),
-    pytest.param("anthropic", "/v1/messages", MESSAGES_BODY, MESSAGES_ANSWER, id="messages"),
-    pytest.param("anthropic", "/v1/messages", MESSAGES_BODY, MESSAGES_STREAM, id="messages-stream"),
+    pytest.param(("openai", "/v1/chat/completions", CHAT_BODY, CHAT_ANSWER), id="chat"),
+    pytest.param(("openai", "/v1/chat/completions", CHAT_BODY, CHAT_STREAM), id="chat-stream"),
+    pytest.param(("anthropic", "/v1/messages", MESSAGES_BODY, MESSAGES_ANSWER), id="messages"),
+    pytest.param(("anthropic", "/v1/messages", MESSAGES_BODY, MESSAGES_STREAM), id="mess-stream"),
 ]
 
 
@@ -113,21 +114,19 @@ async def recorder() -> AsyncIterator[Recorder]:
     server.close()
 
 
-@pytest.mark.parametrize(("kind", "path", "body", "answer"), CASES)
+@pytest.mark.parametrize("case", CASES)
 async def test_only_the_model_changes(
     recorder: Recorder,
     start_app: Callable[[str], Awaitable[App]],
     http: aiohttp.ClientSession,
-    kind: str,
-    path: str,
-    body: str,
-    answer: bytes,
+    case: Case,
 ) -> None:
     """The provider gets the caller's bytes with its model renamed, the caller gets the answer's.
 
     Spaces, number spellings, escapes, unknown members and unknown events survive; a stream ends
     with one more line, our comment.
     """
+    kind, path, body, answer = case
     base = f"http://127.0.0.1:{recorder.port}" + ("/v1" if kind == "openai" else "")
     app = await start_app(CONFIG.format(kind=kind, url=base))
     recorder.answer = answer
