@@ -1,0 +1,44 @@
+"""The peer: a bare proxy on aiohttp and uvloop, with none of the sidecar's functions.
+
+What is left of the sidecar's cost when every feature is taken away and the same libraries stay.
+Arguments: the provider's port. Prints its own port when it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import aiohttp
+import uvloop
+from aiohttp import web
+
+
+async def main() -> None:
+    """Proxy until killed."""
+    upstream = f"http://127.0.0.1:{sys.argv[1]}"
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            body = await request.read()
+            headers = {"content-type": "application/json"}
+            async with session.post(upstream + request.path, data=body, headers=headers) as answer:
+                kind = answer.headers["content-type"]
+                if kind == "application/json":
+                    return web.Response(body=await answer.read(), content_type=kind)
+                response = web.StreamResponse(headers={"content-type": kind})
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
+                return response
+
+        server = web.Server(handle, access_log=None)
+        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+        print(listener.sockets[0].getsockname()[1], flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
