@@ -7,10 +7,10 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 COPY config/demo.yaml config/demo.yaml
-# No compiler: every dependency has wheels, and one that had none should fail here and not at run time.
-RUN ["python3", "-m", "venv", "/opt/sidecar"]
-RUN ["/opt/sidecar/bin/pip", "install", "--no-cache-dir", "--only-binary", ":all:", "."]
-RUN ["/opt/sidecar/bin/pip", "uninstall", "--yes", "pip"]
+# No compiler: every dependency has wheels, and one that had none should fail here, not at run time.
+RUN python3 -m venv /opt/sidecar \
+    && /opt/sidecar/bin/pip install --no-cache-dir --only-binary :all: . \
+    && /opt/sidecar/bin/pip uninstall --yes pip
 
 FROM ${BASE}
 COPY --from=build /opt/sidecar /opt/sidecar
