@@ -113,7 +113,8 @@ def _read_event(seen: Seen, data: str, format: WireFormat) -> None:  # noqa: A00
     event = json.loads(data)
     if "error" in event:
         error = event["error"]
-        seen.code = error.get("code") or error.get("type")
+        ours = error.get("sidecar", {})
+        seen.code = ours.get("code") or error.get("code") or error.get("type")
         seen.message = error.get("message", "")
     elif format is WireFormat.OPENAI_CHAT:
         for choice in event.get("choices", ()):
