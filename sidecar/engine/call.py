@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.answer import Disclosure
     from sidecar.engine.attempt import Failed
-    from sidecar.engine.engine import Engine
+    from sidecar.engine.parts import Parts
     from sidecar.engine.prepare import PreparedBody
 
 SILENT_FACTOR = 3.0
@@ -52,11 +52,11 @@ INPUT_MARGIN = 1.1
 class CallRun:
     """Runs one call. ``records`` are its attempts so far, in order."""
 
-    def __init__(self, engine: Engine, call: Call) -> None:
+    def __init__(self, parts: Parts, call: Call) -> None:
         self.call = call
         self.records: list[AttemptRecord] = []
-        self.report = Report(engine, call)
-        self._engine = engine
+        self.report = Report(parts, call)
+        self._parts = parts
         self._preparation = Preparation(call)
         self._refused: dict[EndpointId, Gate] = {}
         self._views: tuple[EndpointView, ...] = ()
@@ -91,16 +91,16 @@ class CallRun:
     # --- deciding ------------------------------------------------------------------------------
 
     def _next_step(self) -> Start | WaitUntil | Fail:
-        engine = self._engine
+        parts = self._parts
         return next_step(
             records=self.records,
             choose=self._choose,
             route=self.call.route,
             deadline_at=self.call.deadline_at,
             now=loop_now(),
-            rng=engine.rng,
-            may_retry=engine.health.may_retry,
-            settings=engine.settings.attempts,
+            rng=parts.rng,
+            may_retry=parts.health.may_retry,
+            settings=parts.settings.attempts,
             has_waited=self._has_waited,
         )
 
@@ -114,13 +114,11 @@ class CallRun:
         return choice
 
     def _rank(self, excluded: Mapping[EndpointId, Gate], *, may_try: bool) -> Choice:
-        engine, call = self._engine, self.call
+        parts, call = self._parts, self.call
         now = loop_now()
-        output = engine.output_model(call.route.name)
+        output = parts.output_model(call.route.name)
         self._views = tuple(
-            view(
-                engine.catalogue.endpoints[name], call, engine.health, output, now, may_try=may_try
-            )
+            view(parts.catalogue.endpoints[name], call, parts.health, output, now, may_try=may_try)
             for name in call.route.endpoints()
         )
         needs = CallNeeds(
@@ -133,7 +131,7 @@ class CallRun:
             prompt_tokens=call.facts.prompt_tokens,
             excluded=excluded,
         )
-        return engine.router.choose(self._views, needs, now, engine.rng)
+        return parts.router.choose(self._views, needs, now, parts.rng)
 
     def _budget_left(self) -> float | None:
         budget = self.call.constraints.budget_usd
@@ -156,21 +154,21 @@ class CallRun:
     async def _wait(self, step: WaitUntil) -> None:
         """Wait for a time, or for room under a concurrency limit if that comes first."""
         timer = Timer()
-        self._engine.timers.add(timer)
+        self._parts.timers.add(timer)
         try:
             async with timer.until(min(step.at, self.call.deadline_at)):
-                await self._engine.health.room.wait()
+                await self._parts.health.room.wait()
         except TimeoutError:
             if timer.interruption is not None:
                 raise timer.interruption from None
         finally:
-            self._engine.timers.discard(timer)
+            self._parts.timers.discard(timer)
         self._refused.clear()
         self._has_waited = True
 
     async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
         """Make one attempt; None means that the call has to go on."""
-        engine, endpoint = self._engine, start.view.endpoint
+        parts, endpoint = self._parts, start.view.endpoint
         try:
             clamp = self._affordable_tokens(endpoint)
             plan = self._plan(start, self._preparation.body_for(endpoint, max_tokens=clamp))
@@ -183,12 +181,12 @@ class CallRun:
             # The gate shut between the choice and now, or the overload throttle drew this call.
             self._refused[endpoint.id] = plan
             return None
-        settlement = Settlement(engine.health, engine.observer, plan)
+        settlement = Settlement(parts.health, parts.observer, plan)
         timer = Timer()
-        engine.timers.add(timer)
+        parts.timers.add(timer)
         answer: PlainAnswer | Relay | None = None
         try:
-            result = await Attempt(plan, settlement, engine.upstream, timer).run()
+            result = await Attempt(plan, settlement, parts.upstream, timer).run()
             match result:
                 case Answered():
                     answer = self._answer(result, plan)
@@ -199,16 +197,16 @@ class CallRun:
                     self._record(plan, result.outcome)
         finally:
             if not isinstance(answer, Relay):
-                engine.timers.discard(timer)
+                parts.timers.discard(timer)
         return answer
 
     def _plan(self, start: Start, body: PreparedBody) -> AttemptPlan | Gate:
-        engine, call, endpoint = self._engine, self.call, start.view.endpoint
+        parts, call, endpoint = self._parts, self.call, start.view.endpoint
         facts = call.facts
         now = loop_now()
-        output_tokens = engine.output_model(call.route.name).predict(facts.max_tokens, now)
+        output_tokens = parts.output_model(call.route.name).predict(facts.max_tokens, now)
         output_s = output_tokens * start.view.itl_s
-        ticket = engine.health.admit(
+        ticket = parts.health.admit(
             endpoint,
             now,
             prompt_tokens=facts.prompt_tokens,
@@ -221,12 +219,12 @@ class CallRun:
             attempt_limits,
             deadline_at=call.deadline_at,
             timers=endpoint.timers,
-            hang_s=engine.health.hang_s(endpoint, facts.prompt_tokens, now),
+            hang_s=parts.health.hang_s(endpoint, facts.prompt_tokens, now),
             ttft_s=start.view.ttft_s,
             output_s=output_s,
             is_stream=facts.is_stream,
             next_total_s=None if following is None else following.total_s,
-            stall_s=engine.health.endpoints[endpoint.id].latency.stall_s(now),
+            stall_s=parts.health.endpoints[endpoint.id].latency.stall_s(now),
         )
         return AttemptPlan(
             call=call,
@@ -234,7 +232,7 @@ class CallRun:
             kind=start.kind,
             request=body,
             limits_from=limits_from,
-            pacer=engine.health.pacers.get(endpoint.provider),
+            pacer=parts.health.pacers.get(endpoint.provider),
             tokens_reserved=facts.prompt_tokens + output_tokens,
             is_empty_answer_fine=_follows_tool_result(call.body),
             needs_fresh_connection=start.needs_fresh_connection,
@@ -275,14 +273,14 @@ class CallRun:
         self.report.dropped = plan.request.dropped
 
         def on_end(outcome: Outcome) -> Disclosure:
-            self._engine.timers.discard(timer)
+            self._parts.timers.discard(timer)
             self._record(plan, outcome)
             return self.report.answered(endpoint, outcome)
 
         return Relay(
             committed=result,
             settlement=settlement,
-            upstream=self._engine.upstream,
+            upstream=self._parts.upstream,
             timer=timer,
             disclosure=self.report.committed(endpoint),
             on_end=on_end,

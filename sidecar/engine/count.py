@@ -21,7 +21,7 @@ from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint
-    from sidecar.engine.engine import Engine
+    from sidecar.engine.parts import Parts
 
 PATH = "/v1/messages/count_tokens"
 COUNT_S_MAX = 5.0
@@ -33,13 +33,13 @@ class _Count(msgspec.Struct):
     input_tokens: int
 
 
-async def count_tokens(engine: Engine, call: Call) -> CountAnswer:
+async def count_tokens(parts: Parts, call: Call) -> CountAnswer:
     """Return the input tokens of ``call``; never raises for a provider's fault."""
     for endpoint_id in call.route.endpoints():
-        endpoint = engine.catalogue.endpoints[endpoint_id]
+        endpoint = parts.catalogue.endpoints[endpoint_id]
         is_able = endpoint.format is WireFormat.ANTHROPIC_MESSAGES is call.format
-        if is_able and engine.health.gate(endpoint, loop_now()) is None:
-            tokens = await _ask(engine, call, endpoint)
+        if is_able and parts.health.gate(endpoint, loop_now()) is None:
+            tokens = await _ask(parts, call, endpoint)
             if tokens is not None:
                 return CountAnswer(
                     input_tokens=tokens, is_estimate=False, disclosure=_disclosure(call, endpoint)
@@ -49,7 +49,7 @@ async def count_tokens(engine: Engine, call: Call) -> CountAnswer:
     )
 
 
-async def _ask(engine: Engine, call: Call, endpoint: Endpoint) -> int | None:
+async def _ask(parts: Parts, call: Call, endpoint: Endpoint) -> int | None:
     body = codec(call.format).rewrite_request(call.body, model=endpoint.upstream_model)
     request = OutboundRequest(
         endpoint=endpoint.id, path=PATH, body=body, headers=(JSON_HEADER, *call.forward_headers)
@@ -57,7 +57,7 @@ async def _ask(engine: Engine, call: Call, endpoint: Endpoint) -> int | None:
     limit_at = min(call.deadline_at, loop_now() + COUNT_S_MAX)
     try:
         async with asyncio.timeout_at(limit_at):
-            response = await engine.upstream.open(request, connect_s=endpoint.timers.connect_s)
+            response = await parts.upstream.open(request, connect_s=endpoint.timers.connect_s)
             try:
                 answer = b""
                 while (chunk := await response.read()) and len(answer) < COUNT_BYTES_MAX:

@@ -11,19 +11,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.output import OutputModel
-from sidecar.core.routing import Router
 from sidecar.engine.call import CallRun
 from sidecar.engine.count import count_tokens
-from sidecar.engine.health import Health
+from sidecar.engine.parts import Parts
 from sidecar.engine.prober import Prober
-from sidecar.engine.timer import Timers
 
 if TYPE_CHECKING:
     import random
 
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import Call, RouteName
+    from sidecar.domain import Call
     from sidecar.engine.answer import CountAnswer, PlainAnswer
     from sidecar.engine.ports import Upstream
     from sidecar.engine.relay import Relay
@@ -37,10 +34,8 @@ CREDENTIALS_S = 2.0
 """How often a new credential is looked for: a rotated key lifts its block within 5 s."""
 
 
-class Engine:
-    """Answers calls. Run ``background`` beside it for overdue evidence, probes and credential
-    changes.
-    """
+class Engine(Parts):
+    """Answers calls. Run ``background`` beside it for overdue calls, probes and new credentials."""
 
     def __init__(
         self,
@@ -51,16 +46,10 @@ class Engine:
         observer: Observer,
         rng: random.Random,
     ) -> None:
-        self.catalogue = catalogue
-        self.settings = settings
-        self.upstream = upstream
-        self.observer = observer
-        self.rng = rng
-        self.health = Health(catalogue, settings.health, rng, observer)
-        self.router = Router(settings.routing)
+        super().__init__(
+            catalogue=catalogue, settings=settings, upstream=upstream, observer=observer, rng=rng
+        )
         self.prober = Prober(self)
-        self.timers = Timers()
-        self._outputs: dict[RouteName, OutputModel] = {}
 
     async def answer(self, call: Call) -> PlainAnswer | Relay:
         """Return the answer to ``call``, whole or as a committed stream.
@@ -74,13 +63,6 @@ class Engine:
     async def count_tokens(self, call: Call) -> CountAnswer:
         """Return the input tokens of ``call``: as its provider counts them, else an estimate."""
         return await count_tokens(self, call)
-
-    def output_model(self, route: RouteName) -> OutputModel:
-        """Return the answer-length model of ``route``; routes are bounded by the configuration."""
-        model = self._outputs.get(route)
-        if model is None:
-            model = self._outputs[route] = OutputModel(self.settings.output)
-        return model
 
     def interrupt(self, reason: CallError) -> None:
         """End all work in progress because of ``reason``: streams with an error event, calls with

@@ -24,7 +24,7 @@ from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
 
 if TYPE_CHECKING:
     from sidecar.domain import Endpoint
-    from sidecar.engine.engine import Engine
+    from sidecar.engine.parts import Parts
     from sidecar.engine.ports import UpstreamResponse
 
 FREE_PROBE_S = 5.0
@@ -41,25 +41,25 @@ QUESTION = Conversation(
 )
 
 
-async def free_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
+async def free_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
     """List the provider's models; return the outcome, or the gate that refused."""
-    path = engine.upstream.free_probe_path(endpoint.id)
+    path = parts.upstream.free_probe_path(endpoint.id)
     assert path is not None, "the scheduler asks for free probes only where there is one"
     started_at = loop_now()
-    host = engine.health.hosts[endpoint.host]
+    host = parts.health.hosts[endpoint.host]
     permit = host.admit(started_at, lease_s=2 * FREE_PROBE_S)
     if permit is None:
         return Gate.HOST_OPEN
     fault = Fault(cls=OutcomeClass.CANCEL, message="the probe was cancelled")
     try:
-        fault = await _list(engine, endpoint, path)
+        fault = await _list(parts, endpoint, path)
     finally:
         now = loop_now()
         is_reached = fault.cls not in (OutcomeClass.CONNECT, OutcomeClass.HANG)
         fail = 0.0 if is_reached else PROBE_WEIGHT
         host.settle(permit, fail=None if fault.cls is OutcomeClass.CANCEL else fail, now=now)
     if not is_reached:
-        engine.health.endpoints[endpoint.id].breaker.observe(fail=PROBE_WEIGHT, now=now)
+        parts.health.endpoints[endpoint.id].breaker.observe(fail=PROBE_WEIGHT, now=now)
     return Outcome(
         cls=fault.cls,
         endpoint=endpoint.id,
@@ -70,13 +70,13 @@ async def free_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
     )
 
 
-async def _list(engine: Engine, endpoint: Endpoint, path: str) -> Fault:
+async def _list(parts: Parts, endpoint: Endpoint, path: str) -> Fault:
     request = OutboundRequest(
         endpoint=endpoint.id, path=path, body=None, method="GET", headers=(ACCEPT_JSON,)
     )
     try:
         async with asyncio.timeout(FREE_PROBE_S):
-            response = await engine.upstream.open(request, connect_s=endpoint.timers.connect_s)
+            response = await parts.upstream.open(request, connect_s=endpoint.timers.connect_s)
             try:
                 body = await _read(response, LIST_BYTES_MAX)
             finally:
@@ -87,12 +87,12 @@ async def _list(engine: Engine, endpoint: Endpoint, path: str) -> Fault:
         return Fault(cls=class_of(error), message=str(error))
     if response.status == HTTP_OK:
         return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK)
-    return engine.upstream.classify(endpoint.id, response.status, response.headers, body)
+    return parts.upstream.classify(endpoint.id, response.status, response.headers, body)
 
 
-async def paid_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
+async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
     """Ask for a few tokens and stop at the first; return the outcome, or the gate that refused."""
-    health = engine.health
+    health = parts.health
     ticket = health.admit(endpoint, loop_now(), prompt_tokens=PROMPT_TOKENS, is_probe=True)
     if isinstance(ticket, Gate):
         return ticket
@@ -100,7 +100,7 @@ async def paid_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
     usage: Usage | None = None
     try:
         health.sent(ticket, loop_now())
-        fault, usage = await _ask(engine, endpoint, ticket.hang_s)
+        fault, usage = await _ask(parts, endpoint, ticket.hang_s)
         if fault.cls is OutcomeClass.OK:
             health.first_content(ticket, loop_now())
     finally:
@@ -119,7 +119,7 @@ async def paid_probe(engine: Engine, endpoint: Endpoint) -> Outcome | Gate:
     return outcome
 
 
-async def _ask(engine: Engine, endpoint: Endpoint, hang_s: float) -> tuple[Fault, Usage | None]:
+async def _ask(parts: Parts, endpoint: Endpoint, hang_s: float) -> tuple[Fault, Usage | None]:
     target = codec(endpoint.format)
     tokens = OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else OUTPUT_TOKENS
     conversation = Conversation(system=(), turns=QUESTION.turns, max_tokens=tokens)
@@ -137,9 +137,9 @@ async def _ask(engine: Engine, endpoint: Endpoint, hang_s: float) -> tuple[Fault
     )
     try:
         async with asyncio.timeout(hang_s):
-            response = await engine.upstream.open(request, connect_s=endpoint.timers.connect_s)
+            response = await parts.upstream.open(request, connect_s=endpoint.timers.connect_s)
             try:
-                return await _first_content(engine, endpoint, response)
+                return await _first_content(parts, endpoint, response)
             finally:
                 response.close()
     except TimeoutError:
@@ -149,17 +149,17 @@ async def _ask(engine: Engine, endpoint: Endpoint, hang_s: float) -> tuple[Fault
 
 
 async def _first_content(
-    engine: Engine, endpoint: Endpoint, response: UpstreamResponse
+    parts: Parts, endpoint: Endpoint, response: UpstreamResponse
 ) -> tuple[Fault, Usage | None]:
     if response.status != HTTP_OK:
         body = await _read(response, ERROR_BYTES_MAX)
-        return engine.upstream.classify(endpoint.id, response.status, response.headers, body), None
+        return parts.upstream.classify(endpoint.id, response.status, response.headers, body), None
     stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
     while True:
         items = await stream.read()
         if stream.tally.error is not None:
             data = stream.tally.error.data
-            return engine.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
+            return parts.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
         # What was written when the connection is cut is billed; all of it is the safe guess.
         usage = Usage(input_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, is_estimated=True)
         if any(item.has_content() for item in items):

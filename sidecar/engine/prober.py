@@ -25,7 +25,7 @@ from sidecar.events import ProbeFinished
 if TYPE_CHECKING:
     from sidecar.core.probing import ProbeNeed
     from sidecar.domain import Endpoint, EndpointId, Route
-    from sidecar.engine.engine import Engine
+    from sidecar.engine.parts import Parts
 
 LOOK_S = 0.25
 """How often the scheduler is asked."""
@@ -54,16 +54,16 @@ class _Record:
 class Prober:
     """Owns the probe budget and, for each endpoint, what its probes have shown so far."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._settings = engine.settings.probes
-        self.spend = SpendGate(engine.settings.spend)
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings.probes
+        self.spend = SpendGate(parts.settings.spend)
         self.spent_usd = 0.0
         self.probes_count = 0
         self._wanted_until: dict[EndpointId, float] = {}
         self._records = {
-            name: _Record(jitter=draw_jitter(self._settings, engine.rng))
-            for name in engine.catalogue.endpoints
+            name: _Record(jitter=draw_jitter(self._settings, parts.rng))
+            for name in parts.catalogue.endpoints
         }
 
     def wanted(self, route: Route, now: float) -> None:
@@ -84,8 +84,8 @@ class Prober:
         due = []
         for endpoint_id in self._records:
             need = probe_need(self._view(endpoint_id, now), self._settings, now)
-            endpoint = self._engine.catalogue.endpoints[endpoint_id]
-            own = self._engine.health.endpoints[endpoint_id]
+            endpoint = self._parts.catalogue.endpoints[endpoint_id]
+            own = self._parts.health.endpoints[endpoint_id]
             price_usd = _price_usd(endpoint)
             is_affordable = need is None or (
                 need.kind is ProbeKind.FREE or self.spend.may_spend(price_usd, need.why, now)
@@ -97,9 +97,9 @@ class Prober:
         return due
 
     def _view(self, endpoint_id: EndpointId, now: float) -> ProbeView:
-        engine, record = self._engine, self._records[endpoint_id]
-        own = engine.health.endpoints[endpoint_id]
-        host = engine.health.hosts[own.endpoint.host]
+        parts, record = self._parts, self._records[endpoint_id]
+        own = parts.health.endpoints[endpoint_id]
+        host = parts.health.hosts[own.endpoint.host]
         if record.state_generation != own.breaker.generation:
             record.state_generation = own.breaker.generation
             record.free_probe_ok = False
@@ -114,7 +114,7 @@ class Prober:
             # reached is seen for free, whatever made it doubtful. What models do is theirs to show.
             state, cause = BreakerState.OPEN, OutcomeClass.CONNECT.value
             reopens_at, free_probe_ok = host.reopens_at(now), False
-        account_gate = engine.health.accounts[own.endpoint.provider].gate(now)
+        account_gate = parts.health.accounts[own.endpoint.provider].gate(now)
         return ProbeView(
             endpoint=endpoint_id,
             state=state,
@@ -128,23 +128,23 @@ class Prober:
             suspect_probe_count=record.suspect_probe_count,
             suspect_ok_count=record.suspect_ok_count,
             is_probe_in_flight=record.is_in_flight,
-            is_account_blocked=account_gate is not None or engine.health.is_gone(endpoint_id, now),
+            is_account_blocked=account_gate is not None or parts.health.is_gone(endpoint_id, now),
             is_wanted=self._wanted_until.get(endpoint_id, now) > now,
             free_probe_ok=free_probe_ok,
-            has_free_probe=engine.upstream.free_probe_path(endpoint_id) is not None,
+            has_free_probe=parts.upstream.free_probe_path(endpoint_id) is not None,
             jitter=record.jitter,
         )
 
     async def _probe(self, endpoint_id: EndpointId, need: ProbeNeed) -> None:
-        engine, record = self._engine, self._records[endpoint_id]
-        endpoint = engine.catalogue.endpoints[endpoint_id]
+        parts, record = self._parts, self._records[endpoint_id]
+        endpoint = parts.catalogue.endpoints[endpoint_id]
         try:
             probe = free_probe if need.kind is ProbeKind.FREE else paid_probe
-            outcome = await probe(engine, endpoint)
+            outcome = await probe(parts, endpoint)
         finally:
             record.is_in_flight = False
             record.last_probe_at = loop_now()
-            record.jitter = draw_jitter(self._settings, engine.rng)
+            record.jitter = draw_jitter(self._settings, parts.rng)
         if isinstance(outcome, Gate):
             return
         paid_usd = cost_usd(endpoint.price, outcome.usage) if outcome.usage is not None else None
@@ -152,7 +152,7 @@ class Prober:
         self.spent_usd += paid_usd or 0.0
         self.probes_count += 1
         self._remember(record, need, is_ok=outcome.cls.value == "OK")
-        engine.observer.on_event(
+        parts.observer.on_event(
             ProbeFinished(
                 at=outcome.ended_at,
                 endpoint=endpoint_id,

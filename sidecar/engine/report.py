@@ -18,7 +18,7 @@ from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelt
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
-    from sidecar.engine.engine import Engine
+    from sidecar.engine.parts import Parts
     from sidecar.errors import CallError
 
 COMMITTED = "COMMITTED"
@@ -28,11 +28,11 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 class Report:
     """Gathers what one call went through. ``outcomes`` are its settled attempts, in order."""
 
-    def __init__(self, engine: Engine, call: Call) -> None:
+    def __init__(self, parts: Parts, call: Call) -> None:
         self.outcomes: list[Outcome] = []
         self.rejected: tuple[tuple[EndpointId, Gate], ...] = ()
         self.dropped: tuple[str, ...] = ()
-        self._engine = engine
+        self._parts = parts
         self._call = call
         self._is_ended = False
 
@@ -51,7 +51,7 @@ class Report:
         """Return the final figures, and tell the observer that the call is over."""
         is_ok = outcome.cls is OutcomeClass.OK
         if is_ok and outcome.usage is not None:
-            model = self._engine.output_model(self._call.route.name)
+            model = self._parts.output_model(self._call.route.name)
             model.observe(outcome.usage.output_tokens, outcome.ended_at)
         result = ("degraded" if self._degraded(endpoint) else "ok") if is_ok else _broken(outcome)
         self.ended(result, endpoint.id)
@@ -106,7 +106,7 @@ class Report:
         """Return ``level;reason;endpoint`` for an answer worse than the route's best tier, else
         None.
         """
-        route, endpoints = self._call.route, self._engine.catalogue.endpoints
+        route, endpoints = self._call.route, self._parts.catalogue.endpoints
         best = route.tiers[0]
         if endpoint.id in best:
             return None
@@ -130,7 +130,7 @@ class Report:
             return
         self._is_ended = True
         now = loop_now()
-        self._engine.observer.on_event(
+        self._parts.observer.on_event(
             CallFinished(
                 at=now,
                 call_id=self._call.id,

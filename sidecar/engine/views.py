@@ -76,6 +76,6 @@ def _is_trial(endpoint: Endpoint, health: Health, now: float) -> bool:
 
 
 def _known_ttft_s(own: EndpointHealth, prompt_tokens: int) -> float:
-    """Return the usual time to first content, 0 while it is a guess: no call is refused on a guess."""
+    """Return the usual first-content time, 0 while it is a guess that must refuse no call."""
     is_known = own.latency.samples >= SAMPLES_MIN
     return own.latency.typical_ttft_s(prompt_tokens) if is_known else 0.0

@@ -1,0 +1,52 @@
+"""What the calls, probes and reports of one engine share; owned together, handed on as one.
+
+Below ``engine.py``, which adds the loops and the way in, so that what it starts need not know it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.core.output import OutputModel
+from sidecar.core.routing import Router
+from sidecar.engine.health import Health
+from sidecar.engine.timer import Timers
+
+if TYPE_CHECKING:
+    import random
+
+    from sidecar.catalogue import Catalogue
+    from sidecar.domain import RouteName
+    from sidecar.engine.ports import Upstream
+    from sidecar.engine.settings import EngineSettings
+    from sidecar.events import Observer
+
+
+class Parts:
+    """Owns the health registry, the router, the timers of all work, one output model a route."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        settings: EngineSettings,
+        upstream: Upstream,
+        observer: Observer,
+        rng: random.Random,
+    ) -> None:
+        self.catalogue = catalogue
+        self.settings = settings
+        self.upstream = upstream
+        self.observer = observer
+        self.rng = rng
+        self.health = Health(catalogue, settings.health, rng, observer)
+        self.router = Router(settings.routing)
+        self.timers = Timers()
+        self._outputs: dict[RouteName, OutputModel] = {}
+
+    def output_model(self, route: RouteName) -> OutputModel:
+        """Return the answer-length model of ``route``; routes are bounded by the configuration."""
+        model = self._outputs.get(route)
+        if model is None:
+            model = self._outputs[route] = OutputModel(self.settings.output)
+        return model
