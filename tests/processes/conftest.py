@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-POLLS, POLL_S = 1500, 0.02
+POLLS, POLL_S = 6000, 0.005
 MODELS = {
     "sim": "itl_s=0",
     "slow": "itl_s=0.05,output_tokens=30",
@@ -74,7 +74,7 @@ class Provider:
         self._administration = http.client.HTTPConnection("127.0.0.1", ready["port"], timeout=10)
         self._seen = 0
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
         self._administration.request(method, path, None if body is None else json.dumps(body))
         answer = self._administration.getresponse()
         said = json.loads(answer.read())
@@ -196,6 +196,20 @@ class Sidecar:
         return self.process.returncode
 
 
+def spawn(config: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the sidecar with what it says in ``log``; a warning of Python's is an error there."""
+    command = [sys.executable, "-m", "sidecar.cli.main", "run", "--config", str(config)]
+    env = {**os.environ, "PYTHONWARNINGS": "error"}
+    with log.open("wb") as sink:
+        return subprocess.Popen(command, stderr=sink, cwd=ROOT, env=env)
+
+
+@pytest.fixture(name="until")
+def poll() -> Callable[[Callable[[], Awaitable[bool]], str], Awaitable[None]]:
+    """Return ``until``."""
+    return until
+
+
 @pytest.fixture
 async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
     """A plain HTTP client."""
@@ -213,13 +227,7 @@ async def start(
         async def start_one(config: str) -> Sidecar:
             file, log = tmp_path / "sidecar.yaml", tmp_path / "log.txt"
             file.write_text(config)
-            with log.open("wb") as sink:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "sidecar.cli.main", "run", "--config", str(file)],
-                    stderr=sink,
-                    cwd=ROOT,
-                    env={**os.environ, "PYTHONWARNINGS": "error"},
-                )
+            process = spawn(file, log)
             stack.callback(process.communicate)
             stack.callback(process.send_signal, signal.SIGKILL)
             sidecar = Sidecar(process, log, http_session)
@@ -248,3 +256,11 @@ async def sidecar(
 ) -> Sidecar:
     """A sidecar between both providers."""
     return await start(config())
+
+
+@pytest.fixture
+def doomed() -> Iterator[Provider]:
+    """A provider that its test may kill."""
+    provider = Provider("doomed", "openai-chat")
+    yield provider
+    provider.stop()

@@ -90,14 +90,17 @@ async def test_status_500(sidecar: Sidecar, alpha: Provider) -> None:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_hang(sidecar: Sidecar, alpha: Provider, is_stream: bool) -> None:
-    """A provider that accepts and says nothing is left within its limit, and cut off."""
+    """A provider that accepts and says nothing is left within its limit, and cut off.
+
+    A plain answer is waited for longer, by the time that its tokens may take.
+    """
     alpha.break_by({"kind": "hang"})
-    answer = await sidecar.chat(stream=is_stream)
+    answer = await sidecar.chat(stream=is_stream, max_tokens=20)
     assert answer.attempts[0] == "alpha/alpha-sim:HANG"
     assert (streamed(answer) if is_stream else said(answer)) == TEXT["beta"]
     (entry,) = alpha.completions()
     assert entry["ended"] == "cancelled"
-    assert entry["ended_at_s"] - entry["at_s"] < 0.6 * 4
+    assert entry["ended_at_s"] - entry["at_s"] < (0.6 if is_stream else 1.8) * 4
 
 
 @pytest.mark.parametrize(
@@ -138,7 +141,6 @@ async def test_sliced_stream(sidecar: Sidecar, alpha: Provider, beta: Provider, 
 
 async def test_stale_connections(sidecar: Sidecar, alpha: Provider) -> None:
     """A storm of dead kept-alive connections is survived in silence; nobody is blamed."""
-    alpha.break_by({"kind": "slow_first", "factor": 1})
     warm = await asyncio.gather(*(sidecar.chat() for _ in range(6)))  # noqa: TID251 - callers
     assert [said(answer) for answer in warm] == [TEXT["alpha"]] * 6
     alpha.break_by({"kind": "stale"})
