@@ -1,6 +1,6 @@
-"""Makes ``docs/transcripts.md``: ``python docs/make_transcripts.py``.
-
 # ruff: noqa: INP001 - a script, run by its path
+
+"""Makes ``docs/transcripts.md``: ``python docs/make_transcripts.py``.
 
 Starts two simulated providers and ``sidecar run`` on the ports that the transcripts show, runs each
 program and command below in a process of its own, and writes down what it printed, as it is; only
