@@ -65,7 +65,7 @@ def test_chain_fails_over_each_time_within_its_amplification() -> None:
 
 
 def test_flapping_endpoint_is_left_alone_for_longer_each_time() -> None:
-    """Row 18: five seconds bad, five good, for over three minutes: few changes, traffic elsewhere."""
+    """Row 18: five seconds bad, five good, over three minutes: few changes, traffic elsewhere."""
     start_s, end_s = 40.0, 240.0
 
     async def scenario(world: World) -> None:
