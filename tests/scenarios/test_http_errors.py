@@ -116,7 +116,7 @@ def test_partial_overload_moves_traffic_and_opens_nothing(route: str) -> None:
     overloaded = [one for one in outcomes(world, ALPHA) if one.cls.value == "OVERLOAD"]
     assert overloaded
     assert changes(world, ALPHA) == changes(world, ALPHA_HOST) == []
-    assert min(cuts) <= 0.7 * max(cuts), "the limit was cut"
+    assert min(cuts) <= 5.6 < max(cuts), "few calls under way: cut to seven tenths of eight"
     for one in started(world.seen, START_S):
         asked = [attempt.partition(":")[0] for attempt in one.attempts]
         assert len(set(asked)) == len(asked), "nobody is asked twice in one call"
