@@ -100,3 +100,20 @@ def test_silence_shows_among_equals_within_the_first_calls() -> None:
     assert all(one.is_good for one in world.seen)
     assert len(requests(sick[0], since[0], is_probe=False)) <= 5
     assert requests(sick[0], since[0] + 8.0, is_probe=False) == []
+
+
+def test_silence_from_the_start_leaves_room_for_the_next_endpoint() -> None:
+    """Row 13: before anything is known of an endpoint its silence may use up the deadline, nearly.
+
+    What is left must do for an answer slower than usual: no caller sees an error while another
+    endpoint is healthy.
+    """
+
+    async def scenario(world: World) -> None:
+        world.alpha.faults = (Fault(kind=FaultKind.HANG),)
+        await world.load(150, rate_per_s=1.0, is_even=True)
+
+    world = play(scenario)
+
+    assert all(one.is_good for one in world.seen)
+    assert answered_by(world.seen) == {BETA: len(world.seen)}
