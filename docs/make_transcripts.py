@@ -31,7 +31,6 @@ models:
 routes:
   reason: {tiers: [[large], [rival]], within: 20s}
 """  # noqa: E501 - as a reader would write it
-TOOL = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
 FAULT = "curl -s http://127.0.0.1:{port}/_sim/faults -d '{fault}'"
 
 
@@ -87,13 +86,20 @@ SCENES = (
     Scene(
         title="Anthropic's SDK, answered by an OpenAI provider",
         text="The tool, its call, its result and the answer are translated both ways.",
-        code=f"""
+        code="""
             import anthropic
 
             client = anthropic.Anthropic(base_url="http://127.0.0.1:4180", api_key="unused")
-            weather = {{"name": "weather", "input_schema": {TOOL}}}
-            ask = {{"model": "large", "max_tokens": 100, "tools": [weather]}}
-            turns = [{{"role": "user", "content": "Please use a tool."}}]
+            weather = {
+                "name": "weather",
+                "input_schema": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string"}},
+                    "required": ["city"],
+                },
+            }
+            ask = {"model": "large", "max_tokens": 100, "tools": [weather]}
+            turns = [{"role": "user", "content": "Please use a tool."}]
 
             raw = client.messages.with_raw_response.create(messages=turns, **ask)
             print("answered by", raw.headers["x-sidecar-model"])
@@ -101,10 +107,10 @@ SCENES = (
             call = message.content[0]
             print(message.stop_reason, call.name, call.input)
 
-            result = {{"type": "tool_result", "tool_use_id": call.id, "content": "rain"}}
+            result = {"type": "tool_result", "tool_use_id": call.id, "content": "rain"}
             turns += [
-                {{"role": "assistant", "content": message.content}},
-                {{"role": "user", "content": [result]}},
+                {"role": "assistant", "content": message.content},
+                {"role": "user", "content": [result]},
             ]
             message = client.messages.create(messages=turns, **ask)
             print(message.stop_reason, message.content[0].text)
