@@ -82,8 +82,8 @@ class Recovery:
         return self.bounded(max(wanted, pushback_s or 0.0))
 
     def bounded(self, open_s: float) -> float:
-        """Return ``open_s`` within what is allowed."""
-        return min(max(open_s, self._settings.open_min_s), self._settings.open_max_s)
+        """Return ``open_s`` within what is allowed, the least of it for not-a-number."""
+        return min(max(self._settings.open_min_s, open_s), self._settings.open_max_s)
 
     def slow_start(self, now: float) -> float:
         """Return the share of its weight that a closed breaker deserves, ``slow_start_min``..1.0.
