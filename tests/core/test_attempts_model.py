@@ -50,6 +50,7 @@ PASSING = (Gate.BREAKER_OPEN, Gate.HOST_OPEN, Gate.ACCOUNT_RATE, Gate.CONCURRENC
 
 OTHER_ACCOUNT = (OutcomeClass.RATE, OutcomeClass.QUOTA, OutcomeClass.AUTH)
 CALLERS = (OutcomeClass.CALLER,)
+OFTEN = (OutcomeClass.S5, OutcomeClass.STALE_CONN, OutcomeClass.CONNECT, OutcomeClass.RATE) * 3
 OVER = (OutcomeClass.OK, OutcomeClass.CANCEL, OutcomeClass.LOCAL)
 HOPELESS = (OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE)
 
@@ -84,11 +85,12 @@ class World:
     blows: tuple[Blow, ...]
     attempts_max: int
     within_s: float
+    tokens: float
 
 
 BLOWS = st.builds(
     Blow,
-    st.sampled_from([*OutcomeClass, OutcomeClass.S5, OutcomeClass.S5, OutcomeClass.STALE_CONN]),
+    st.sampled_from([*OutcomeClass, *OFTEN]),
     st.sampled_from([0.0, 0.05, 1.0, 8.0]),
     st.sampled_from([None, None, 0.0, 0.5, 3.0, 50.0]),
 )
@@ -116,6 +118,7 @@ def worlds(draw: st.DrawFn) -> World:
         blows=blows,
         attempts_max=draw(st.integers(1, 5)),
         within_s=draw(st.sampled_from([0.2, 2.0, 10.0, 60.0])),
+        tokens=draw(st.sampled_from([6.0, 7.0, 10.0])),
     )
 
 
@@ -159,7 +162,11 @@ class Run:
     records: list[AttemptRecord] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     asked: int = 0
-    tokens: RetryTokens = field(default_factory=lambda: RetryTokens(RetryTokenSettings()))
+    tokens: RetryTokens = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fill the one bucket of tokens."""
+        self.tokens = RetryTokens(RetryTokenSettings(tokens_max=self.world.tokens))
 
     def gate(self, place: Place) -> Gate | None:
         """Return the gate that is shut now."""
@@ -338,7 +345,7 @@ def check_fail(run: Run, fail: Fail) -> None:
             pass
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=900, deadline=None, derandomize=True)
 @given(worlds())
 def test_call_runs_as_a_plain_loop_would(world: World) -> None:
     """Each start, wait and end is what the rules say; the call always ends, within its bounds."""
