@@ -85,3 +85,11 @@ def test_slow_start_ramps_by_time_or_successes() -> None:
     assert own.slow_start(103.0) == pytest.approx(0.2)
     assert own.slow_start(115.0) == pytest.approx(0.5)
     assert own.slow_start(200.0) == 1.0
+
+
+@pytest.mark.parametrize("odd_s", [float("nan"), float("inf"), -1.0])
+def test_odd_pushback_never_shuts_for_ever(odd_s: float) -> None:
+    """Whatever number a pushback is, the period is one that ends."""
+    own = recovery()
+    assert 1.0 <= own.bounded(odd_s) <= 300.0
+    assert 5.0 <= own.opened(0.0, odd_s) <= 300.0
