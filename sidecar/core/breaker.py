@@ -184,7 +184,7 @@ class Breaker:
         return True
 
     def observe(self, *, fail: float, now: float, retry_after_s: float | None = None) -> None:
-        """Count evidence without a permit, as a probe's, while CLOSED; ``fail`` is weighted."""
+        """Count evidence without a permit while CLOSED; ``fail`` is weighted."""
         if self.state(now) is not BreakerState.CLOSED:
             return
         if fail > 0.0:
@@ -202,6 +202,10 @@ class Breaker:
             self._storage.pushback_s = None
             self._machine.open()
             self._announce(BreakerState.CLOSED, Cause.OVERDUE, now)
+
+    def hurry(self, now: float) -> None:
+        """Make an open breaker's trial due: a call past it got an answer."""
+        self._storage.reopens_at = now if self.reopens_at(now) is not None else None
 
     def isolate(self, now: float) -> None:
         """Refuse everything until ``restore``."""

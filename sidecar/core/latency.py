@@ -177,6 +177,10 @@ class LatencyModel:
         gap_s = self._gaps.quantile() if self._gap_at is not None else settings.gap_prior_s
         return min(settings.stall_max_s, max(settings.stall_min_s, settings.stall_factor * gap_s))
 
+    def ratio_quantile(self, share: float) -> float:
+        """Return the quantile of measured over predicted first content, at least 1."""
+        return max(1.0, self._ratios.at(share)) if self.samples else 1.0
+
     def is_sluggish(self, now: float) -> bool:
         """Return whether most recent answers began far later than usual (soft ejection)."""
         settings = self._settings
@@ -256,6 +260,10 @@ class _Window:
     def quantile(self) -> float:
         """Return the smallest value that at least ``share`` of the window does not exceed."""
         if self._known is None:
-            ordered = sorted(self._values)
-            self._known = ordered[max(0, ceil(self._share * len(ordered)) - 1)]
+            self._known = self.at(self._share)
         return self._known
+
+    def at(self, share: float) -> float:
+        """Return another quantile; sorted out anew each time."""
+        ordered = sorted(self._values)
+        return ordered[max(0, ceil(share * len(ordered)) - 1)]

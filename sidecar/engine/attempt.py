@@ -10,12 +10,12 @@ committed stream.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.outcome import Next, effects
-from sidecar.domain import Fault, OutcomeClass
+from sidecar.domain import Fault, OutcomeClass, Usage
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream
 from sidecar.engine.tally import Tally, tally_of
@@ -33,12 +33,12 @@ from sidecar.wire.neutral import (
 
 if TYPE_CHECKING:
     from sidecar.core.timers import AttemptLimits
-    from sidecar.domain import Outcome, Usage
+    from sidecar.domain import Outcome
     from sidecar.engine.ports import Upstream, UpstreamResponse
     from sidecar.engine.settlement import AttemptPlan, Settlement
     from sidecar.engine.stream import Item
     from sidecar.engine.timer import Timer
-    from sidecar.wire.neutral import Completion
+    from sidecar.wire.neutral import Completion, ErrorSeen
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
@@ -46,6 +46,7 @@ PRELUDE_BYTES_MAX = 1024 * 1024
 ERROR_BODY_S = 5.0
 """How long the body of an error may take: its status already says that it is one."""
 HTTP_OK = 200
+BILLED_IN_SILENCE = (OutcomeClass.CANCEL, OutcomeClass.CALLER_SHORT, OutcomeClass.HANG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +145,12 @@ class Attempt:
             if response.status != HTTP_OK:
                 return await self._refused(response)
             if plan.call.facts.is_stream:
-                return await self._commit(response)
-            body = await _read_all(response, ANSWER_BYTES_MAX)
-        return self._judge(body)
+                committed = await self._commit(response)
+            else:
+                return self._judge(await _read_all(response, ANSWER_BYTES_MAX))
+        if plan.is_whole and isinstance(committed, Committed):
+            return await self._complete(committed)
+        return committed
 
     async def _refused(self, response: UpstreamResponse) -> Failed:
         try:
@@ -181,8 +185,7 @@ class Attempt:
             error = stream.tally.error
             has_content = any(item.has_content() for item in items)
             if error is not None and not has_content:
-                fault = self._upstream.classify(endpoint.id, HTTP_OK, response.headers, error.data)
-                return Failed(outcome=self._settlement.settle(fault))
+                return self._error_inside(error, response)
             if has_content or (stream.is_eof or stream.tally.is_ended):
                 break
             prelude_bytes += sum(len(item.raw) for item in items)
@@ -199,6 +202,31 @@ class Attempt:
         return Committed(
             stream=stream, items=tuple(prelude), first_content_at=at, limits=self._limits
         )
+
+    async def _complete(self, committed: Committed) -> Committed | Failed:
+        """Read a stream to its end before anybody sees it: a break can then be tried again."""
+        stream, limits = committed.stream, committed.limits
+        items = list(committed.items)
+        answer_bytes = sum(len(item.raw) for item in items)
+        while not (stream.is_eof or stream.tally.is_ended):
+            async with self._timer.until(min(loop_now() + limits.stall_s, limits.end_at)):
+                more = await stream.read()
+            items.extend(more)
+            if stream.tally.error is not None:
+                return self._error_inside(stream.tally.error, stream.response)
+            answer_bytes += sum(len(item.raw) for item in more)
+            if answer_bytes > ANSWER_BYTES_MAX:
+                raise ProtocolBrokenError(f"the answer exceeds {ANSWER_BYTES_MAX} bytes")
+        if stream.tally.is_degenerate():
+            message = "one character over and over"
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message))
+        return replace(committed, items=tuple(items))
+
+    def _error_inside(self, error: ErrorSeen, response: UpstreamResponse) -> Failed:
+        """Judge an error event inside a 200."""
+        endpoint = self._plan.ticket.endpoint.id
+        fault = self._upstream.classify(endpoint, HTTP_OK, response.headers, error.data)
+        return Failed(outcome=self._settlement.settle(fault, self._billed(fault.cls)))
 
     # --- whole answers -------------------------------------------------------------------------
 
@@ -244,15 +272,30 @@ class Attempt:
     # --- verdicts ------------------------------------------------------------------------------
 
     def _settle(self, cls: OutcomeClass, message: str, usage: Usage | None = None) -> Outcome:
-        from_tally = usage or self._billed()
         fault = Fault(cls=cls, message=message)
-        return self._settlement.settle(fault, from_tally)
+        return self._settlement.settle(fault, usage or self._billed(cls))
 
-    def _billed(self) -> Usage | None:
-        """Estimate what the provider bills for an attempt that ended without its usage."""
-        if self._response is None or self._response.status != HTTP_OK:
+    def _billed(self, cls: OutcomeClass) -> Usage | None:
+        """Estimate what the provider bills for an attempt that ended without its usage.
+
+        After a head with 200 it worked. Before a head, who is cut off has been read and, if the
+        answer was to come whole, has written as long as we waited: losers are often billed in full.
+        """
+        plan = self._plan
+        if self._response is not None:
+            is_working = self._response.status == HTTP_OK
+            return self._tally.usage(plan.call.facts.prompt_tokens) if is_working else None
+        if plan.ticket.sent_at is None or cls not in BILLED_IN_SILENCE:
             return None
-        return self._tally.usage(self._plan.call.facts.prompt_tokens)
+        is_writing = cls is not OutcomeClass.HANG and not plan.call.facts.is_stream
+        waited_s = loop_now() - plan.ticket.sent_at
+        planned = max(0.0, plan.tokens_reserved - plan.call.facts.prompt_tokens)
+        written = min(planned, waited_s / plan.itl_s) if is_writing and plan.itl_s > 0 else 0.0
+        return Usage(
+            input_tokens=plan.call.facts.prompt_tokens,
+            output_tokens=round(written),
+            is_estimated=True,
+        )
 
     def _timed_out(self) -> Outcome:
         waited_s = loop_now() - (self._plan.ticket.sent_at or self._plan.ticket.admitted_at)

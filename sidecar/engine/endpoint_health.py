@@ -66,12 +66,13 @@ class Ticket:
     """Leave to make one attempt; settled exactly once, by ``Health.settle``.
 
     ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this
-    request, of which ``silent_s`` is the time a plain answer may take to be written.
+    request, of which ``silent_s`` is the time a plain answer may take to be written. A panic trial
+    has no permits: it goes past shut breakers and can at most make their own trial due.
     """
 
     endpoint: Endpoint
-    permit: Permit
-    host_permit: Permit
+    permit: Permit | None
+    host_permit: Permit | None
     admitted_at: float
     prompt_tokens: int
     hang_s: float

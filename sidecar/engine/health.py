@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import random
 
     from sidecar.catalogue import Catalogue
+    from sidecar.core.breaker import Permit
     from sidecar.core.outcome import Effects
     from sidecar.domain import Endpoint, EndpointId, HostName, Outcome, ProviderName
     from sidecar.engine.endpoint_health import HealthSettings
@@ -36,6 +37,8 @@ STALE_RELIABILITY_WEIGHT = 0.25
 3.4).
 """
 TRIAL_LEASE_SLACK_S = 2.0
+CENSORED = (OutcomeClass.HANG, OutcomeClass.CALLER_SHORT, OutcomeClass.CANCEL)
+"""Waiting that was cut short says that the first content takes at least as long."""
 
 
 class Health:
@@ -112,32 +115,26 @@ class Health:
         prompt_tokens: int,
         silent_s: float = 0.0,
         is_probe: bool = False,
+        is_panic: bool = False,
     ) -> Ticket | Gate:
         """Take a ticket for one attempt, or say which gate refuses.
 
         ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its
-        first token.
+        first token. ``is_panic``: go past shut breakers, whose ration the caller keeps.
         """
-        refusal = self.gate(endpoint, now)
-        if refusal is not None:
-            return refusal
         health = self.endpoints[endpoint.id]
-        if not is_probe and not health.throttle.admits(now):
-            return Gate.THROTTLED
         hang_s = self.hang_s(endpoint, prompt_tokens, now) + silent_s
-        lease_s = hang_s + TRIAL_LEASE_SLACK_S
-        host_permit = self.hosts[endpoint.host].admit(now, lease_s=lease_s)
-        if host_permit is None:
-            return Gate.HOST_OPEN
-        permit = health.breaker.admit(now, lease_s=lease_s)
-        if permit is None:
-            self.hosts[endpoint.host].settle(host_permit, fail=None, now=now)
-            return Gate.BREAKER_OPEN
-        assert health.limit.try_acquire(now), "the concurrency gate was open a moment ago"
+        permits: tuple[Permit, Permit] | Gate | None = None
+        if not is_panic:
+            permits = self._permits(endpoint, now, hang_s, is_probe=is_probe)
+        if isinstance(permits, Gate):
+            return permits
+        if not health.limit.try_acquire(now):
+            return Gate.CONCURRENCY
         ticket = Ticket(
             endpoint=endpoint,
-            permit=permit,
-            host_permit=host_permit,
+            permit=None if permits is None else permits[0],
+            host_permit=None if permits is None else permits[1],
             admitted_at=now,
             prompt_tokens=prompt_tokens,
             hang_s=hang_s,
@@ -148,6 +145,23 @@ class Health:
         if not is_probe:
             health.note_start(now)
         return ticket
+
+    def _permits(
+        self, endpoint: Endpoint, now: float, hang_s: float, *, is_probe: bool
+    ) -> tuple[Permit, Permit] | Gate:
+        """Take the permits of the endpoint's and its host's breaker, both or none."""
+        refusal = self.gate(endpoint, now)
+        if refusal is not None:
+            return refusal
+        health = self.endpoints[endpoint.id]
+        if not is_probe and not health.throttle.admits(now):
+            return Gate.THROTTLED
+        lease_s = hang_s + TRIAL_LEASE_SLACK_S
+        host_permit = self.hosts[endpoint.host].admit(now, lease_s=lease_s)
+        permit = health.breaker.admit(now, lease_s=lease_s)
+        assert host_permit is not None, "the host's gate was open a moment ago"
+        assert permit is not None, "the breaker's gate was open a moment ago"
+        return permit, host_permit
 
     def hang_s(self, endpoint: Endpoint, prompt_tokens: int, now: float) -> float:
         """Return how long silence is tolerated before it is a hang: as configured, else as
@@ -169,7 +183,8 @@ class Health:
         """
         ticket.first_content_at = now
         health = self.endpoints[ticket.endpoint.id]
-        health.breaker.first_content(ticket.permit, now)
+        if ticket.permit is not None:
+            health.breaker.first_content(ticket.permit, now)
         health.last_sample_at = now
         if ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
@@ -204,14 +219,17 @@ class Health:
 
     def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
         now = outcome.ended_at
-        endpoint = ticket.endpoint
-        self.hosts[endpoint.host].settle(
-            ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now
-        )
-        breaker = self.endpoints[endpoint.id].breaker
+        host = self.hosts[ticket.endpoint.host]
+        breaker = self.endpoints[ticket.endpoint.id].breaker
+        if ticket.permit is None or ticket.host_permit is None:
+            if effect.endpoint_fail == 0.0:
+                # The way is open again: let the breakers find out for themselves, now.
+                host.hurry(now)
+                breaker.hurry(now)
+            return False
+        host.settle(ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now)
         fail = _weighted(effect.endpoint_fail, ticket.weight)
-        is_probe_evidence = ticket.weight < 1.0 and not ticket.permit.is_trial and fail
-        if is_probe_evidence and fail is not None:
+        if fail and ticket.weight < 1.0 and not ticket.permit.is_trial:
             # Half a failure, but as suspicious as a whole one: it must raise suspicion, not end it.
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
             breaker.observe(fail=fail, now=now, retry_after_s=outcome.retry_after_s)
@@ -285,7 +303,7 @@ class Health:
             # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
             health.availability.record(ok=False, weight=weight, now=now)
             health.penalty.inject(outcome.retry_after_s or 0.0, now)
-        is_censored = outcome.cls in (OutcomeClass.HANG, OutcomeClass.CALLER_SHORT)
+        is_censored = outcome.cls in CENSORED
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
             silence_s = now - ticket.sent_at - ticket.silent_s
             if silence_s > 0:
@@ -312,7 +330,10 @@ class Health:
             overdue = 0
             for ticket in health.in_flight.values():
                 if ticket.first_content_at is None and ticket.sent_at is not None:
-                    is_current = ticket.permit.generation == health.breaker.generation
+                    permit = ticket.permit
+                    is_current = permit is not None and (
+                        permit.generation == health.breaker.generation
+                    )
                     waited_s = now - ticket.sent_at
                     silence_s = waited_s - ticket.silent_s
                     if silence_s > 0:

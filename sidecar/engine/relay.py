@@ -61,7 +61,7 @@ class Relay:
         self._pending: tuple[Item, ...] = committed.items
         self._settlement = settlement
         self._upstream = upstream
-        self._timer = timer
+        self.timer = timer
         self._on_end = on_end
         plan = settlement.plan
         self._call = plan.call
@@ -115,7 +115,7 @@ class Relay:
 
     def interrupt(self, reason: CallError) -> None:
         """End the stream with an error event, because the sidecar stops."""
-        self._timer.interrupt(reason)
+        self.timer.interrupt(reason)
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Relay:
         """Read on; only this waiting counts towards the stall limit."""
         began_at = loop_now()
         limit_at = min(began_at + self._limits.stall_s - self._waited_s, self._limits.end_at)
-        async with self._timer.until(limit_at):
+        async with self.timer.until(limit_at):
             items = await self._stream.read()
         now = loop_now()
         if any(item.has_content() for item in items):
@@ -139,7 +139,7 @@ class Relay:
         if self._stream.is_eof or not self._settlement.is_done or self._was_broken():
             return
         try:
-            async with self._timer.until(loop_now() + GOODBYE_S):
+            async with self.timer.until(loop_now() + GOODBYE_S):
                 while not self._stream.is_eof:
                     await self._stream.read()
         except (AttemptError, TimeoutError):
@@ -184,8 +184,8 @@ class Relay:
             is_garbage = isinstance(error, ProtocolBrokenError)
             cls = OutcomeClass.TRUNC if is_garbage else OutcomeClass.RESET_MID
             return Fault(cls=cls, message=str(error))
-        if self._timer.interruption is not None:
-            return Fault(cls=OutcomeClass.LOCAL, message=self._timer.interruption.message)
+        if self.timer.interruption is not None:
+            return Fault(cls=OutcomeClass.LOCAL, message=self.timer.interruption.message)
         if loop_now() >= self._limits.end_at:
             return Fault(cls=OutcomeClass.CALLER_SHORT, message="the deadline came mid-stream")
         message = f"no content for {self._limits.stall_s:.3g} s"
@@ -209,8 +209,8 @@ class Relay:
         )
 
     def _reason(self, outcome: Outcome) -> CallError:
-        if self._timer.interruption is not None:
-            return self._timer.interruption
+        if self.timer.interruption is not None:
+            return self.timer.interruption
         if outcome.cls is OutcomeClass.CALLER_SHORT:
             return DeadlineExceededError("the deadline came before the end of the answer")
         message = (

@@ -1,0 +1,58 @@
+"""Whether and when a call gets a hedge: gathers what the rule in ``core/hedging.py`` looks at.
+
+Cheap where the answer is no: most calls have no second host, or their first content comes long
+before the time of a hedge.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.breaker import BreakerState
+from sidecar.core.hedging import HedgeFacts, HedgePlan, hedge_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sidecar.core.attempts import Start
+    from sidecar.core.routing import Choice, EndpointView
+    from sidecar.domain import Call
+    from sidecar.engine.parts import Parts
+
+QUANTILE = 0.95
+KINDS = ("first", "failover")
+
+
+def hedge_plan(
+    parts: Parts, call: Call, start: Start, choice: Choice | None, views: Sequence[EndpointView]
+) -> HedgePlan | None:
+    """Return when to ask whom beside ``start``, None if nobody."""
+    is_wanted = call.route.may_hedge and call.constraints.may_hedge and start.kind in KINDS
+    # A typical time of 0 is unknown: a hedge on a guess would double every early call.
+    if choice is None or not is_wanted or start.view.typical_ttft_s == 0.0:
+        return None
+    now = loop_now()
+    if parts.ladder.is_shedding(now):
+        return None
+    own = parts.health.endpoints[start.endpoint_id]
+    output_tokens = parts.output_model(call.route.name).predict(call.facts.max_tokens, now)
+    wish_s = call.constraints.first_token_s
+    facts = HedgeFacts(
+        primary=start.view,
+        ttft_ratio_q95=own.latency.ratio_quantile(QUANTILE),
+        started_at=now,
+        deadline_at=call.deadline_at,
+        alternatives=choice.ranked,
+        not_closed=sum(
+            parts.health.endpoints[one.endpoint.id].breaker.state(now) is not BreakerState.CLOSED
+            for one in views
+        ),
+        is_idempotent=not call.facts.untranslatable,
+        priority=call.constraints.priority,
+        prompt_tokens=call.facts.prompt_tokens,
+        first_token_at=None if wish_s is None else call.arrived_at + wish_s,
+        silent_s=0.0 if call.facts.is_stream else output_tokens * start.view.itl_s,
+    )
+    plan = hedge_at(facts, now, parts.settings.budgets.hedge)
+    return plan if isinstance(plan, HedgePlan) else None
