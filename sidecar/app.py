@@ -222,4 +222,3 @@ def _target(target: Target) -> ProviderTarget:
 
 def _credential(reference: KeyReference) -> Credential:
     return Credential(env=reference.env, file=reference.file)
-

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 ROOM_FACTOR = 1.5
 """With less than half as much again as it usually needs, an attempt is not worth shortening."""
+SPARE_SHARE = 0.1
+"""The next endpoint's total is a mean, and half of its answers take longer: as much again is kept
+for it, up to this share of what is left and as far as this attempt can do without.
+"""
 CONNECT_SHARE = 1 / 3
 """Three failed connects must fit before the deadline."""
 OUTPUT_FACTOR = 3.0
@@ -67,7 +71,8 @@ def attempt_limits(  # noqa: PLR0913 - the rule's inputs; a struct would only mo
         stall_s: the adaptive stall limit.
 
     Ten seconds left, hang budget 30 s, a first token after 1 s, the next endpoint needs 4 s: this
-    attempt may be silent for 6 s. Were the next to need 9 s, 1 s is under 1.5 s: it gets all ten.
+    attempt may be silent for 5 s, 1 s being spared for a slow answer. Were the next to need 9 s,
+    1 s is under 1.5 s: it gets all ten.
     """
     remaining_s = max(0.0, deadline_at - now)
     silent_s = 0.0 if is_stream else output_s
@@ -80,8 +85,10 @@ def attempt_limits(  # noqa: PLR0913 - the rule's inputs; a struct would only mo
     allowed_s = min(patience_s, remaining_s)
     if next_total_s is not None:
         room_s = remaining_s - next_total_s
-        if room_s >= ROOM_FACTOR * (ttft_s + silent_s):
-            allowed_s = min(patience_s, room_s)
+        least_s = ROOM_FACTOR * (ttft_s + silent_s)
+        if room_s >= least_s:
+            spare_s = min(next_total_s, SPARE_SHARE * remaining_s)
+            allowed_s = min(patience_s, max(room_s - spare_s, least_s))
     return AttemptLimits(
         connect_s=min(timers.connect_s, remaining_s * CONNECT_SHARE),
         first_content_at=now + allowed_s,

@@ -229,17 +229,18 @@ class Health:
             return False
         host.settle(ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now)
         fail = _weighted(effect.endpoint_fail, ticket.weight)
+        states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
+        retry_after_s = outcome.retry_after_s if states_when else None
         if fail and ticket.weight < 1.0 and not ticket.permit.is_trial:
             # Half a failure, but as suspicious as a whole one: it must raise suspicion, not end it.
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
-            breaker.observe(fail=fail, now=now, retry_after_s=outcome.retry_after_s)
+            breaker.observe(fail=fail, now=now, retry_after_s=retry_after_s)
             return is_current
-        states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
         return breaker.settle(
             ticket.permit,
             fail=fail,
             now=now,
-            retry_after_s=outcome.retry_after_s if states_when else None,
+            retry_after_s=retry_after_s,
             pushback=outcome.cls is OutcomeClass.RATE,
         )
 

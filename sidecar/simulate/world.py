@@ -149,7 +149,7 @@ class World:
         *,
         rate_per_s: float,
         route: str = "reason",
-        stream_share: float = 0.5,
+        stream_share: float = 0.25,
         is_even: bool = False,
     ) -> list[Seen]:
         """Call for ``duration_s``, at random moments or evenly spaced; wait for every answer.

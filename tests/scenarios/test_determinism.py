@@ -16,16 +16,16 @@ ROOT = Path(__file__).parents[2]
 
 async def _mixed(world: World) -> None:
     world.alpha.faults = (
-        Fault(kind=FaultKind.STATUS, status=500, share=0.3, start_s=10, end_s=30),
-        Fault(kind=FaultKind.HANG, start_s=40, end_s=60),
-        Fault(kind=FaultKind.RESET_AFTER, after_tokens=5, share=0.5, start_s=60, end_s=80),
+        Fault(kind=FaultKind.STATUS, status=500, share=0.3, start_s=5, end_s=15),
+        Fault(kind=FaultKind.HANG, start_s=20, end_s=35),
+        Fault(kind=FaultKind.RESET_AFTER, after_tokens=5, share=0.5, start_s=35, end_s=55),
     )
     world.beta.faults = (
-        Fault(kind=FaultKind.STATUS, status=529, share=0.3, start_s=20, end_s=50),
+        Fault(kind=FaultKind.STATUS, status=529, share=0.3, start_s=10, end_s=40),
         Fault(kind=FaultKind.STATUS, status=429, retry_after_s=5, share=0.1),
     )
-    await world.load(50, rate_per_s=2.0)
-    await world.load(50, rate_per_s=2.0, route="pair")
+    await world.load(30, rate_per_s=2.0)
+    await world.load(30, rate_per_s=2.0, route="pair")
 
 
 def digest(seed: int) -> str:

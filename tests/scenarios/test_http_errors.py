@@ -33,7 +33,7 @@ def _account_events(world: World) -> list[AccountChanged]:
 
 @pytest.mark.parametrize(
     ("rate_per_s", "start_s", "end_s", "detected_within_s"),
-    [(1.0, 40.0, 120.0, 5.0), (0.1, 400.0, 600.0, 15.0)],
+    [(1.0, 40.0, 100.0, 5.0), (0.1, 400.0, 540.0, 15.0)],
     ids=["one-a-second", "six-a-minute"],
 )
 def test_errors_to_everybody_cost_callers_nothing(
@@ -45,7 +45,7 @@ def test_errors_to_everybody_cost_callers_nothing(
         world.alpha.faults = (
             Fault(kind=FaultKind.STATUS, status=500, start_s=start_s, end_s=end_s),
         )
-        await world.load(end_s + 180, rate_per_s=rate_per_s, is_even=True)
+        await world.load(end_s + 110, rate_per_s=rate_per_s, is_even=True)
 
     world = play(scenario)
 
@@ -107,7 +107,7 @@ def test_partial_overload_moves_traffic_and_opens_nothing(route: str) -> None:
         world.alpha.faults = (Fault(kind=FaultKind.STATUS, status=529, share=0.2, start_s=START_S),)
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(watch(world))
-            await world.load(END_S, rate_per_s=2.0, route=route, is_even=True)
+            await world.load(END_S - 20, rate_per_s=2.0, route=route, is_even=True)
             watcher.cancel()
 
     world = play(scenario)
@@ -116,7 +116,7 @@ def test_partial_overload_moves_traffic_and_opens_nothing(route: str) -> None:
     overloaded = [one for one in outcomes(world, ALPHA) if one.cls.value == "OVERLOAD"]
     assert overloaded
     assert changes(world, ALPHA) == changes(world, ALPHA_HOST) == []
-    assert min(cuts) <= 0.7 * max(cuts), "the limit was cut"
+    assert min(cuts) <= 5.6 < max(cuts), "few calls under way: cut to seven tenths of eight"
     for one in started(world.seen, START_S):
         asked = [attempt.partition(":")[0] for attempt in one.attempts]
         assert len(set(asked)) == len(asked), "nobody is asked twice in one call"

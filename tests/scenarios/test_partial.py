@@ -55,7 +55,7 @@ def test_chain_fails_over_each_time_within_its_amplification() -> None:
 
     async def scenario(world: World) -> None:
         world.alpha.faults = (Fault(kind=FaultKind.STATUS, status=500, share=0.3, start_s=start_s),)
-        await world.load(start_s + 120, rate_per_s=2.0)
+        await world.load(start_s + 90, rate_per_s=2.0)
 
     world = play(scenario)
 
@@ -65,8 +65,8 @@ def test_chain_fails_over_each_time_within_its_amplification() -> None:
 
 
 def test_flapping_endpoint_is_left_alone_for_longer_each_time() -> None:
-    """Row 18: five seconds bad, five good, for four minutes: few changes, traffic elsewhere."""
-    start_s, end_s = 40.0, 280.0
+    """Row 18: five seconds bad, five good, over three minutes: few changes, traffic elsewhere."""
+    start_s, end_s = 40.0, 240.0
 
     async def scenario(world: World) -> None:
         world.alpha.faults = tuple(
@@ -91,7 +91,7 @@ def test_flapping_endpoint_is_left_alone_for_longer_each_time() -> None:
 
 def test_endpoint_that_deceives_its_probes_rests_longer_each_time() -> None:
     """Row 18: probes succeed and answers break: each relapse doubles the rest all the same."""
-    start_s, end_s = 40.0, 160.0
+    start_s, end_s = 40.0, 130.0
 
     async def scenario(world: World) -> None:
         fault = Fault(kind=FaultKind.RESET_AFTER, after_tokens=10, start_s=start_s, end_s=end_s)

@@ -143,7 +143,7 @@ def test_breaking_endpoint_is_left(broken: str) -> None:
     The probes see a first token and are content, so it is tried again; each relapse doubles its
     rest.
     """
-    start_s, end_s = 40.0, 160.0
+    start_s, end_s = 40.0, 130.0
     fault, _ = BREAKS[broken]
 
     async def scenario(world: World) -> None:

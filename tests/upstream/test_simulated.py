@@ -53,7 +53,7 @@ def provider(
 def ask(
     alpha: SimulatedProvider,
     at_s: float = 0.0,
-    **changes: Any,  # noqa: ANN401 - fields of a JSON body
+    **changes: Any,
 ) -> Plan:
     """Plan one completion; ``is_reused`` and ``headers`` go around the body."""
     is_openai = alpha.format is OPENAI

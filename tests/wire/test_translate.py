@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
@@ -12,7 +12,6 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from sidecar.domain import Usage, WireFormat
-from sidecar.wire.codec import Codec
 from sidecar.wire.formats import CODECS, codec
 from sidecar.wire.neutral import (
     Completion,
@@ -36,6 +35,9 @@ from sidecar.wire.neutral import (
     UsageSeen,
 )
 from sidecar.wire.sse import SseParser
+
+if TYPE_CHECKING:
+    from sidecar.wire.codec import Codec
 
 OPENAI = codec(WireFormat.OPENAI_CHAT)
 ANTHROPIC = codec(WireFormat.ANTHROPIC_MESSAGES)

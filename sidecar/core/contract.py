@@ -1,0 +1,130 @@
+"""Whether an endpoint's contract drifted: it calls requests malformed that others answer.
+
+A 400 is the caller's mistake and moves no breaker, so a provider that changes its API and refuses
+everything looks healthy, and being fast, attractive. The evidence against it (RESILIENCE 3.2): many
+refusals, from several routes, half of what it gets, and some of the very bodies were answered
+elsewhere. All four, since a caller's own bug makes the first three.
+
+An ejection is soft (the router prefers others, and never ends with nobody) and short; afterwards
+the evidence starts anew. A body that was refused and then answered by another endpoint, or the
+other way round, contradicts all the same; the verdict falls with the next refusal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from sidecar.domain import EndpointId, RouteName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractSettings:
+    """Numbers of the guard.
+
+    * ``refused_min`` 10 refusals within ``window_s`` 300 from ``routes_min`` 3 routes: one
+      application's bug is one route or two.
+    * ``refused_share`` 0.5 of the endpoint's refused and answered requests.
+    * ``contradicted_min`` 3 refused bodies (of a route each) were answered by another endpoint.
+    * ``eject_s`` 300: long enough to matter, short enough for a bad day's mistake.
+    * ``memory_max`` 512 requests an endpoint; ``bodies_max`` 2048 answered bodies are remembered.
+    """
+
+    refused_min: int = 10
+    window_s: float = 300.0
+    routes_min: int = 3
+    refused_share: float = 0.5
+    contradicted_min: int = 3
+    eject_s: float = 300.0
+    memory_max: int = 512
+    bodies_max: int = 2048
+
+
+_DEFAULTS = ContractSettings()
+
+
+class ContractGuard:
+    """Evidence of all endpoints. State: recent requests of each, who answered which body, and
+    until when each is ejected.
+
+    ``body_key`` is a digest of what the caller asked, the same whichever endpoint was asked.
+    """
+
+    def __init__(self, settings: ContractSettings = _DEFAULTS) -> None:
+        self._settings = settings
+        self._requests: dict[EndpointId, deque[_Request]] = {}
+        self._answers: dict[Hashable, dict[EndpointId, float]] = {}
+        self._ejected_until: dict[EndpointId, float] = {}
+
+    def refused(
+        self, endpoint: EndpointId, route: RouteName, body_key: Hashable, now: float
+    ) -> bool:
+        """Note a 400; return whether it ejects the endpoint, once an ejection, for the alert."""
+        if self.is_ejected(endpoint, now):
+            return False
+        self._note(endpoint, _Request(at=now, refused=(route, body_key)))
+        if not self._has_drifted(endpoint, now):
+            return False
+        self._ejected_until[endpoint] = now + self._settings.eject_s
+        del self._requests[endpoint]
+        return True
+
+    def answered(
+        self,
+        endpoint: EndpointId,
+        route: RouteName,  # noqa: ARG002 - as ``refused``; an answer counts whatever the route
+        body_key: Hashable,
+        now: float,
+    ) -> None:
+        """Note that the endpoint accepted a request."""
+        if not self.is_ejected(endpoint, now):
+            self._note(endpoint, _Request(at=now, refused=None))
+        answerers = self._answers.pop(body_key, {})
+        answerers[endpoint] = now
+        self._answers[body_key] = answerers
+        if len(self._answers) > self._settings.bodies_max:
+            del self._answers[next(iter(self._answers))]
+
+    def is_ejected(self, endpoint: EndpointId, now: float) -> bool:
+        """Return whether the router should prefer others."""
+        until_at = self._ejected_until.get(endpoint)
+        return until_at is not None and now < until_at
+
+    def _note(self, endpoint: EndpointId, request: _Request) -> None:
+        requests = self._requests.get(endpoint)
+        if requests is None:
+            requests = self._requests[endpoint] = deque(maxlen=self._settings.memory_max)
+        requests.append(request)
+
+    def _has_drifted(self, endpoint: EndpointId, now: float) -> bool:
+        settings = self._settings
+        since = now - settings.window_s
+        requests = self._requests[endpoint]
+        while requests[0].at <= since:
+            requests.popleft()
+        refused = [request.refused for request in requests if request.refused is not None]
+        if len(refused) < max(settings.refused_min, settings.refused_share * len(requests)):
+            return False
+        if len({route for route, _ in refused}) < settings.routes_min:
+            return False
+        contradicted = sum(
+            1 for _, body_key in dict.fromkeys(refused) if self._is_fine(body_key, endpoint, since)
+        )
+        return contradicted >= settings.contradicted_min
+
+    def _is_fine(self, body_key: Hashable, refused_by: EndpointId, since: float) -> bool:
+        """Whether another endpoint answered the body within the window."""
+        answerers = self._answers.get(body_key, {})
+        return any(at > since for endpoint, at in answerers.items() if endpoint != refused_by)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """``refused``: route and body of a refusal, None if it was answered."""
+
+    at: float
+    refused: tuple[RouteName, Hashable] | None

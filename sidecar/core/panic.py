@@ -1,0 +1,81 @@
+"""Whom to try when nothing is eligible: one call in two seconds, at the likeliest endpoint.
+
+When every gate is shut, refusing all is the one answer that cannot notice a recovery before the
+gates do; letting all through would topple whoever recovers (Envoy's panic mode does, on purpose).
+So a ration (RESILIENCE 3.5), spent where reliability times the chance that the gate opens soon is
+highest.
+
+Only gates that are our own guess may be passed: a breaker or the throttle. Never one that states a
+fact: an operator's isolation, a model that is gone, a blocked account (for its rate too: the
+provider said when to return, and asking before is no trial but a certain refusal), a full endpoint,
+or anything the call itself rules out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+from typing import TYPE_CHECKING
+
+from sidecar.domain import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sidecar.core.routing import EndpointView
+    from sidecar.domain import EndpointId
+
+PASSABLE = frozenset({Gate.BREAKER_OPEN, Gate.BREAKER_TRIAL_TAKEN, Gate.HOST_OPEN, Gate.THROTTLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanicSettings:
+    """Numbers of the ration.
+
+    * ``every_s`` 2: what a recovering provider surely bears, and a recovery is seen within it.
+    * ``soon_s`` 10: a gate that opens in ten seconds is a third as likely to be wrong by now as one
+      due: open periods double with every failed trial, so a far opening is a long outage.
+    * ``chance_unknown`` 0.5: for a gate that does not say when it opens.
+    """
+
+    every_s: float = 2.0
+    soon_s: float = 10.0
+    chance_unknown: float = 0.5
+
+
+_DEFAULTS = PanicSettings()
+
+
+class PanicRation:
+    """The ration of one sidecar. State: when it was last used."""
+
+    def __init__(self, settings: PanicSettings = _DEFAULTS) -> None:
+        self._settings = settings
+        self._used_at: float | None = None
+
+    def choose(
+        self,
+        views: Sequence[EndpointView],
+        now: float,
+        rejected: Iterable[tuple[EndpointId, Gate]] = (),
+    ) -> EndpointView | None:
+        """Return whom to try past its gate, and use the ration; None: refuse.
+
+        ``rejected`` is ``Choice.rejected``, which knows what the call itself rules out; without it
+        each view's own gate counts alone. Ties go to the first.
+        """
+        if self._used_at is not None and now - self._used_at < self._settings.every_s:
+            return None
+        reasons = dict(rejected)
+        candidates = [
+            view for view in views if reasons.get(view.endpoint.id, view.gate) in PASSABLE
+        ]
+        if not candidates:
+            return None
+        self._used_at = now
+        return max(candidates, key=lambda view: view.reliability * self._opens_soon(view, now))
+
+    def _opens_soon(self, view: EndpointView, now: float) -> float:
+        if view.opens_at is None:
+            return self._settings.chance_unknown
+        return exp(-max(0.0, view.opens_at - now) / self._settings.soon_s)

@@ -1,0 +1,457 @@
+"""Tickets against a naive model: every gate of ``Health`` as a plain rule, every ticket in a list.
+
+The breakers have a model of their own (``test_breaker_model.py``); here a second set of them is fed
+by hand, so that what is under test is which evidence reaches which of them, and that nothing leaks
+between endpoints that share a host or an account.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sidecar.catalogue import Catalogue
+from sidecar.core.account import AccountSettings
+from sidecar.core.breaker import Breaker, BreakerSettings, BreakerState, Permit
+from sidecar.core.limit import LimitSettings
+from sidecar.core.throttle import ThrottleSettings
+from sidecar.domain import (
+    Endpoint,
+    EndpointId,
+    Gate,
+    HostName,
+    ModelName,
+    Outcome,
+    OutcomeClass,
+    ProviderName,
+    Timers,
+    WireFormat,
+)
+from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings, Ticket
+from sidecar.engine.health import Health
+from sidecar.events import AccountChanged, BreakerChanged, Event
+
+HANG_S = 10.0
+LIMIT = 3.0
+DAY_S = 86_400.0
+NAMES = ("a1", "a2", "b1", "c1")
+HOSTS = {"a1": "x", "a2": "x", "b1": "x", "c1": "y"}
+"""Two endpoints of one account, a third on the same host, a fourth on its own."""
+
+PICK = st.integers(0, 1000)
+NAME = st.sampled_from(NAMES)
+GAPS = st.sampled_from([0.0, 0.1, 1.0, 5.0, 12.0, 70.0, 400.0, 1000.0])
+CLS = st.sampled_from([*OutcomeClass, OutcomeClass.OK, OutcomeClass.OK, OutcomeClass.S5])
+STATUS = st.sampled_from([None, 500, 503, 429, 529, 400])
+RETRY_AFTER = st.sampled_from([None, None, 3.0, 40.0, -1.0, float("nan"), 1e9])
+
+FAILS = {
+    OutcomeClass.OK: (0.0, 0.0),
+    OutcomeClass.CONNECT: (1.0, 1.0),
+    OutcomeClass.HANG: (1.0, 0.5),
+    OutcomeClass.S5: (1.0, None),
+    OutcomeClass.OVERLOAD: (0.5, None),
+    OutcomeClass.RESET_MID: (1.0, 0.5),
+    OutcomeClass.TRUNC: (1.0, 0.5),
+    OutcomeClass.STALL_MID: (1.0, None),
+    OutcomeClass.ERR_MID: (1.0, None),
+    OutcomeClass.DEGENERATE: (0.5, None),
+}
+"""Weight of the failure for the endpoint and for its host; other classes say nothing of either."""
+
+BY_NATURE = {429: OutcomeClass.RATE, 529: OutcomeClass.OVERLOAD, 400: OutcomeClass.CALLER}
+CUTTING = (OutcomeClass.HANG, OutcomeClass.OVERLOAD, OutcomeClass.RATE)
+ACCOUNT_GATES = (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA, Gate.ACCOUNT_RATE)
+TIMED_GATES = (Gate.GONE, *ACCOUNT_GATES, Gate.BREAKER_OPEN)
+BREAKER = BreakerSettings(open_jitter=0.0)
+HOST_BREAKER = BreakerSettings(open_jitter=0.0, trial_successes=1)
+
+
+def endpoint(name: str) -> Endpoint:
+    """Return an endpoint of the account that its first letter names."""
+    return Endpoint(
+        id=EndpointId(name),
+        provider=ProviderName(name[0]),
+        model=ModelName(name),
+        upstream_model=name,
+        format=WireFormat.OPENAI_CHAT,
+        host=HostName(HOSTS[name]),
+        timers=Timers(first_content_s=HANG_S),
+    )
+
+
+ENDPOINTS = {name: endpoint(name) for name in NAMES}
+
+
+def breaker(name: str, config: BreakerSettings) -> Breaker:
+    """Return a breaker that nobody listens to."""
+    return Breaker(name, config, random.Random(0), lambda _: None)
+
+
+@dataclass(slots=True)
+class Credential:
+    """An account's blocks, said plainly."""
+
+    until: dict[Gate, float] = field(default_factory=dict)
+    unstated: int = 0
+    refusals: int = 0
+
+    def gate(self, now: float) -> Gate | None:
+        """Return the gravest block."""
+        return next((gate for gate in ACCOUNT_GATES if self.until.get(gate, now) > now), None)
+
+    def block(self, gate: Gate, wait_s: float, now: float) -> None:
+        """Lengthen a block, never shorten it."""
+        self.until[gate] = max(now + wait_s, self.until.get(gate, 0.0))
+
+    def settle(self, cls: OutcomeClass, retry_after_s: float | None, now: float) -> None:
+        """Take an outcome."""
+        stated = retry_after_s if retry_after_s is not None and retry_after_s > 0.0 else None
+        if cls is OutcomeClass.OK and self.gate(now) is None:
+            self.unstated = self.refusals = 0
+        elif cls is OutcomeClass.RATE:
+            if stated is None and (
+                self.unstated == 0 or self.until.get(Gate.ACCOUNT_RATE, 0) <= now
+            ):
+                self.unstated += 1
+            unstated_s = min(60.0, 5.0 * 2.0 ** (self.unstated - 1))
+            self.block(Gate.ACCOUNT_RATE, min(stated or unstated_s, DAY_S), now)
+        elif cls is OutcomeClass.QUOTA:
+            self.block(Gate.ACCOUNT_QUOTA, min(stated or 900.0, DAY_S), now)
+        elif cls is OutcomeClass.AUTH:
+            self.refusals += 1
+            if self.refusals >= 2:
+                self.block(Gate.ACCOUNT_AUTH, 900.0, now)
+
+
+@dataclass(slots=True)
+class Slots:
+    """An endpoint's concurrency limit and what else the model knows of it."""
+
+    value: float = LIMIT
+    cut_at: float | None = None
+    gone_until: float = 0.0
+    live: int = 0
+    answered: int = 0
+
+    def settle(self, cls: OutcomeClass, others: int, admitted_at: float, now: float) -> None:
+        """Move the limit after an outcome, with ``others`` still under way."""
+        if cls is OutcomeClass.OK and others + 1 >= 0.8 * self.value:
+            self.value = min(LIMIT, self.value + 1 / self.value)
+        if cls in CUTTING and (self.cut_at is None or admitted_at > self.cut_at):
+            self.cut_at = now
+            self.value = max(1.0, self.value * 0.7)
+
+
+@dataclass(slots=True, eq=False)
+class Out:
+    """A ticket that is out, and the permits of the model's breakers."""
+
+    name: str
+    ticket: Ticket
+    permit: Permit
+    host_permit: Permit
+    is_probe: bool
+
+
+class Told:
+    """Keeps the events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def on_event(self, event: Event) -> None:
+        """Note ``event``."""
+        self.events.append(event)
+
+
+class HealthMachine(RuleBasedStateMachine):
+    """Drives the registry and the model side by side."""
+
+    @initialize(is_throttling=st.booleans())
+    def start(self, *, is_throttling: bool) -> None:
+        """Begin with all gates open at time 1.0."""
+        self.now = 1.0
+        self.is_throttling = is_throttling
+        self.told = Told()
+        throttle = ThrottleSettings(requests_min=3 if is_throttling else 10**9)
+        own = EndpointSettings(
+            breaker=BREAKER, limit=LimitSettings(limit_max=LIMIT), throttle=throttle
+        )
+        config = HealthSettings(
+            endpoint=own, host=HOST_BREAKER, account=AccountSettings(jitter=0.0)
+        )
+        catalogue = Catalogue(endpoints={each.id: each for each in ENDPOINTS.values()}, routes={})
+        self.health = Health(catalogue, config, random.Random(0), self.told)
+        self.breakers = {name: breaker(name, BREAKER) for name in NAMES}
+        self.hosts = {host: breaker(host, HOST_BREAKER) for host in "xy"}
+        self.accounts = {account: Credential() for account in "abc"}
+        self.slots = {name: Slots() for name in NAMES}
+        self.tokens = dict.fromkeys("xy", 10.0)
+        self.out: list[Out] = []
+
+    # --- the model -----------------------------------------------------------------------------
+
+    def gate(self, name: str, now: float) -> Gate | None:
+        """Return the first shut gate."""
+        if now < self.slots[name].gone_until:
+            return Gate.GONE
+        if (blocked := self.accounts[name[0]].gate(now)) is not None:
+            return blocked
+        if self.hosts[HOSTS[name]].refusal(now) is not None:
+            return Gate.HOST_OPEN
+        if (refusal := self.breakers[name].refusal(now)) is not None:
+            return refusal
+        return Gate.CONCURRENCY if len(self.out_at(name)) >= self.slots[name].value else None
+
+    def out_at(self, name: str) -> list[Out]:
+        """Return what is under way at an endpoint."""
+        return [each for each in self.out if each.name == name]
+
+    def settle_model(
+        self, out: Out, cls: OutcomeClass, status: int | None, retry_after_s: float | None
+    ) -> None:
+        """Carry an outcome to breakers, account, limit and tokens; ``out`` is over already."""
+        nature = BY_NATURE.get(status or 0, cls) if cls is OutcomeClass.ERR_MID else cls
+        fail, host_fail = FAILS.get(nature, (None, None))
+        if nature is OutcomeClass.S5 and status == 503:
+            host_fail = 0.5
+        weight = 0.5 if out.is_probe else 1.0
+        host = HOSTS[out.name]
+        self.hosts[host].settle(
+            out.host_permit, fail=None if host_fail is None else host_fail * weight, now=self.now
+        )
+        self._settle_breaker(out, cls, fail, retry_after_s if status in (503, 529) else None)
+        if cls is OutcomeClass.RATE:
+            self.breakers[out.name].settle(
+                out.permit, fail=None, now=self.now, retry_after_s=retry_after_s, pushback=True
+            )
+        self.accounts[out.name[0]].settle(nature, retry_after_s, self.now)
+        slots = self.slots[out.name]
+        slots.settle(nature, len(self.out_at(out.name)), out.ticket.admitted_at, self.now)
+        if cls is OutcomeClass.GONE:
+            slots.gone_until = self.now + 300.0
+        slots.answered += nature is OutcomeClass.OK and not out.is_probe
+        if fail is not None:
+            change = 0.1 if fail == 0.0 else -1.0
+            self.tokens[host] = min(10.0, max(0.0, self.tokens[host] + change))
+
+    def _settle_breaker(
+        self, out: Out, cls: OutcomeClass, fail: float | None, stated_s: float | None
+    ) -> None:
+        """A probe's failure is evidence of its own, unless the probe was a trial."""
+        one = self.breakers[out.name]
+        weighted = None if fail is None else fail * (0.5 if out.is_probe else 1.0)
+        if out.is_probe and fail and not out.permit.is_trial:
+            one.settle(out.permit, fail=None, now=self.now)
+            one.observe(fail=weighted or 0.0, now=self.now, retry_after_s=stated_s)
+        elif cls is not OutcomeClass.RATE:
+            one.settle(out.permit, fail=weighted, now=self.now, retry_after_s=stated_s)
+
+    # --- what may happen -----------------------------------------------------------------------
+
+    @rule(gap_s=GAPS)
+    def wait(self, gap_s: float) -> None:
+        """Let time pass."""
+        self.now += gap_s
+
+    @rule(name=NAME, is_probe=st.sampled_from([False, False, True]))
+    def admit(self, name: str, *, is_probe: bool) -> None:
+        """Ask for a ticket; a refusal names the gate that the model sees shut."""
+        got = self.health.admit(ENDPOINTS[name], self.now, prompt_tokens=10, is_probe=is_probe)
+        if got is Gate.THROTTLED:
+            assert self.is_throttling
+            assert not is_probe
+            assert self.gate(name, self.now) is None
+            return
+        if isinstance(got, Gate):
+            assert got is self.gate(name, self.now)
+            return
+        assert self.gate(name, self.now) is None
+        host_permit = self.hosts[HOSTS[name]].admit(self.now, lease_s=HANG_S + 2.0)
+        permit = self.breakers[name].admit(self.now, lease_s=HANG_S + 2.0)
+        assert host_permit is not None
+        assert permit is not None
+        assert (got.permit, got.host_permit) == (permit, host_permit)
+        self.out.append(Out(name, got, permit, host_permit, is_probe))
+        self.slots[name].live += not is_probe
+
+    @precondition(lambda self: self.out)
+    @rule(number=PICK)
+    def send(self, number: int) -> None:
+        """Send a request, once."""
+        ticket = self.out[number % len(self.out)].ticket
+        if ticket.sent_at is None:
+            self.health.sent(ticket, self.now)
+
+    @precondition(lambda self: self.out)
+    @rule(number=PICK)
+    def first_content(self, number: int) -> None:
+        """Let content come, once, to what was sent."""
+        out = self.out[number % len(self.out)]
+        if out.ticket.sent_at is not None and out.ticket.first_content_at is None:
+            self.health.first_content(out.ticket, self.now)
+            self.breakers[out.name].first_content(out.permit, self.now)
+
+    @precondition(lambda self: self.out)
+    @rule(number=PICK, cls=CLS, status=STATUS, retry_after_s=RETRY_AFTER)
+    def settle(
+        self, number: int, cls: OutcomeClass, status: int | None, retry_after_s: float | None
+    ) -> None:
+        """Settle a ticket in whatever order; a second time is refused and moves nothing."""
+        out = self.out.pop(number % len(self.out))
+        outcome = Outcome(
+            cls=cls,
+            endpoint=out.ticket.endpoint.id,
+            message="",
+            started_at=out.ticket.admitted_at,
+            ended_at=self.now,
+            status=status,
+            retry_after_s=retry_after_s,
+        )
+        self.health.settle(out.ticket, outcome)
+        self.settle_model(out, cls, status, retry_after_s)
+        with pytest.raises(AssertionError, match="settled twice"):
+            self.health.settle(out.ticket, outcome)
+
+    @rule(name=NAME, count=st.integers(3, 8), gap_s=st.sampled_from([0.0, 0.25]))
+    def outage(self, name: str, count: int, gap_s: float) -> None:
+        """Fail several calls in a row, so that shut gates are common."""
+        for _ in range(count):
+            before = len(self.out)
+            self.admit(name, is_probe=False)
+            if len(self.out) > before:
+                self.settle(before, OutcomeClass.CONNECT, None, None)
+            self.now += gap_s
+
+    @rule(name=NAME)
+    def trial(self, name: str) -> None:
+        """Try an endpoint once its gates of time reopen."""
+        opens_at = self.health.opens_at(ENDPOINTS[name], self.now)
+        self.now = opens_at or self.now
+        before = len(self.out)
+        self.admit(name, is_probe=True)
+        if len(self.out) > before:
+            self.settle(before, OutcomeClass.OK, 200, None)
+
+    @rule()
+    def tick(self) -> None:
+        """Count what is overdue."""
+        self.health.tick(self.now)
+        for name, one in self.breakers.items():
+            late = [
+                each
+                for each in self.out_at(name)
+                if each.permit.generation == one.generation
+                and each.ticket.sent_at is not None
+                and each.ticket.first_content_at is None
+                and self.now - each.ticket.sent_at > HANG_S
+            ]
+            one.overdue(len(late), self.now)
+
+    @rule(name=NAME, choice=st.integers(0, 6))
+    def operate(self, name: str, choice: int) -> None:
+        """Isolate rarely, restore what is isolated, replace a key at times."""
+        if self.breakers[name].state(self.now) is BreakerState.ISOLATED:
+            self.health.restore(EndpointId(name), self.now)
+            self.breakers[name].restore(self.now)
+            self.slots[name].gone_until = 0.0
+        elif choice == 0:
+            self.health.isolate(EndpointId(name), self.now)
+            self.breakers[name].isolate(self.now)
+        elif choice == 1:
+            self.health.credential_changed(ProviderName(name[0]), self.now)
+            if self.accounts[name[0]].gate(self.now) in (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA):
+                self.accounts[name[0]] = Credential()
+
+    # --- what always holds ---------------------------------------------------------------------
+
+    @invariant()
+    def gates_agree(self) -> None:
+        """Each endpoint's gate is the model's, now and a little later, whatever its neighbours."""
+        for name, each in ENDPOINTS.items():
+            for at in (self.now, self.now + 7.0):
+                assert self.health.gate(each, at) is self.gate(name, at)
+
+    @invariant()
+    def breakers_agree(self) -> None:
+        """Every breaker heard exactly what the model's heard."""
+        for name, one in self.breakers.items():
+            own = self.health.endpoints[EndpointId(name)].breaker
+            assert own.state(self.now) is one.state(self.now)
+            assert own.generation == one.generation
+            assert own.is_suspect(self.now) == one.is_suspect(self.now)
+        for host, one in self.hosts.items():
+            own = self.health.hosts[HostName(host)]
+            assert (own.state(self.now), own.generation) == (one.state(self.now), one.generation)
+
+    @invariant()
+    def no_ticket_is_lost(self) -> None:
+        """Under way is what was admitted and not settled; live calls are counted once."""
+        for name in NAMES:
+            own = self.health.endpoints[EndpointId(name)]
+            tickets = [each.ticket for each in self.out_at(name)]
+            assert list(own.in_flight.values()) == tickets
+            assert own.limit.inflight == len(tickets)
+            assert own.limit.value == pytest.approx(self.slots[name].value)
+            assert own.attempts_count == self.slots[name].live
+            assert own.answered_count == self.slots[name].answered
+
+    @invariant()
+    def tokens_agree(self) -> None:
+        """Each failure costs its host a retry token, each success earns a tenth."""
+        for name in NAMES:
+            tokens = self.tokens[HOSTS[name]]
+            if abs(tokens - 5.0) > 0.01:
+                assert self.health.may_retry(EndpointId(name)) == (tokens > 5.0)
+
+    @invariant()
+    def reopening_is_told_truly(self) -> None:
+        """A gate that shuts for a time names it, and is open then."""
+        for each in ENDPOINTS.values():
+            gate = self.health.gate(each, self.now)
+            opens_at = self.health.opens_at(each, self.now)
+            if opens_at is None:
+                assert gate not in TIMED_GATES
+            else:
+                assert opens_at > self.now
+                assert self.health.gate(each, opens_at) not in TIMED_GATES
+
+    def teardown(self) -> None:
+        """When all is settled and a day passed, everything that no operator shut works again."""
+        if not hasattr(self, "health"):
+            return
+        while self.out:
+            self.settle(0, OutcomeClass.CANCEL, None, None)
+        self.now += 2 * DAY_S
+        for name in NAMES:
+            if self.breakers[name].state(self.now) is BreakerState.ISOLATED:
+                continue
+            for _ in range(2):
+                self.trial(name)
+            own = self.health.endpoints[EndpointId(name)]
+            assert own.breaker.state(self.now) is BreakerState.CLOSED
+            assert self.health.hosts[HostName(HOSTS[name])].state(self.now) is BreakerState.CLOSED
+        self._check_events()
+
+    def _check_events(self) -> None:
+        """Each told change of a breaker begins where its last one ended."""
+        states: dict[str, str] = {}
+        for event in self.told.events:
+            if isinstance(event, BreakerChanged):
+                assert event.old == states.get(event.name, "closed")
+                states[event.name] = event.new
+            else:
+                assert isinstance(event, AccountChanged)
+                assert (event.until is None) == (event.reason in ("free", "new credential"))
+
+
+TestHealthAgainstModel = HealthMachine.TestCase
+TestHealthAgainstModel.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True
+)
