@@ -56,7 +56,6 @@ def test_events_are_the_same_in_two_processes() -> None:
 
 def test_another_seed_is_another_story() -> None:
     """The digest tells scenarios apart."""
-    assert digest(1) == digest(1)
     assert digest(1) != digest(2)
 
 

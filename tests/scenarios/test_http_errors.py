@@ -33,7 +33,7 @@ def _account_events(world: World) -> list[AccountChanged]:
 
 @pytest.mark.parametrize(
     ("rate_per_s", "start_s", "end_s", "detected_within_s"),
-    [(1.0, 40.0, 100.0, 5.0), (0.1, 400.0, 540.0, 15.0)],
+    [(1.0, 40.0, 100.0, 5.0), (0.1, 350.0, 470.0, 15.0)],
     ids=["one-a-second", "six-a-minute"],
 )
 def test_errors_to_everybody_cost_callers_nothing(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from sidecar.clock import now
@@ -25,15 +27,21 @@ HANG_S = 8.0
 SILENT_KINDS = (FaultKind.HANG, FaultKind.SILENT_STREAM)
 
 
-@pytest.mark.parametrize("kind", SILENT_KINDS)
-def test_silence_is_an_outage_before_the_calls_end(kind: FaultKind) -> None:
-    """Rows 13 and 14: overdue calls open the breaker; pings are no content; callers fail over."""
+@cache
+def _outage(kind: FaultKind) -> World:
+    """Play one outage; two tests ask it their questions."""
 
     async def scenario(world: World) -> None:
         world.alpha.faults = (Fault(kind=kind, start_s=START_S, end_s=END_S),)
         await world.load(END_S + 80, rate_per_s=1.0, is_even=True)
 
-    world = play(scenario)
+    return play(scenario)
+
+
+@pytest.mark.parametrize("kind", SILENT_KINDS)
+def test_silence_is_an_outage_before_the_calls_end(kind: FaultKind) -> None:
+    """Rows 13 and 14: overdue calls open the breaker; pings are no content; callers fail over."""
+    world = _outage(kind)
 
     assert all(one.is_good for one in world.seen)
     tripped_at = opened_at(world, ALPHA)
@@ -52,12 +60,7 @@ def test_silence_is_an_outage_before_the_calls_end(kind: FaultKind) -> None:
 @pytest.mark.parametrize("kind", SILENT_KINDS)
 def test_silent_host_is_tried_without_waste(kind: FaultKind) -> None:
     """Row 13: its rest is kept; a host in doubt is cleared for free, by no model nobody uses."""
-
-    async def scenario(world: World) -> None:
-        world.alpha.faults = (Fault(kind=kind, start_s=START_S, end_s=END_S),)
-        await world.load(END_S + 80, rate_per_s=1.0, is_even=True)
-
-    world = play(scenario)
+    world = _outage(kind)
 
     assert unrest(world, world.alpha, ALPHA, END_S) == []
     assert probes(world, ALPHA_SMALL, kind="paid") == []
