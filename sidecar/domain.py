@@ -81,6 +81,10 @@ class Rung(Enum):
     STATIC = "static"
 
 
+DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)
+"""What a route permits that says nothing: a static answer is there only if it gives one."""
+
+
 class Gate(Enum):
     """Why an endpoint is not eligible for a call, now."""
 
@@ -222,7 +226,7 @@ class Route:
     budget_usd: float | None = None
     prompts: Mapping[EndpointId, str] = field(default_factory=dict)
     static: str | None = None
-    rungs: tuple[Rung, ...] = (Rung.SMALLER, Rung.STATIC)
+    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
     stale_s_max: float = 3600.0
     may_hedge: bool = True
     on_break: OnBreak = OnBreak.ERROR

@@ -28,6 +28,7 @@ from sidecar.config.texts import split_address
 from sidecar.config.walk import Walk
 from sidecar.config.yaml_tree import BYTES_MAX, parse_tree
 from sidecar.domain import (
+    DEFAULT_RUNGS,
     Capacity,
     Endpoint,
     EndpointId,
@@ -193,7 +194,7 @@ class _Parts:
             budget_usd=entry.budget,
             prompts={self.ids[model]: prompt.system for model, prompt in entry.prompts.items()},
             static=entry.static if degrade is None or "static" in degrade else None,
-            rungs=Route.rungs if degrade is None else tuple(Rung(name) for name in degrade),
+            rungs=DEFAULT_RUNGS if degrade is None else tuple(Rung(name) for name in degrade),
             stale_s_max=entry.max_stale,
             may_hedge=entry.hedge,
             on_break=OnBreak(entry.on_break),

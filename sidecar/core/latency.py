@@ -39,8 +39,10 @@ class LatencySettings:
     * ``gap_prior_s`` 0.02, ``gap_decay_s`` 60: seconds between tokens.
     * ``window_max`` 100: samples kept for quantiles; ``quantile`` 0.99.
     * ``hang_factor`` 3 times the quantile, within ``hang_min_s`` 8 and ``hang_max_s`` 60;
-      ``hang_unknown_s`` 30 before ``hang_samples_min`` 30 samples; all times
-      ``hang_reasoning_factor`` 3 for models that think.
+      ``hang_unknown_s`` 15 without a sample, less with each of the first ``hang_samples_min`` 30;
+      all times ``hang_reasoning_factor`` 3 for models that think. Departure from RESILIENCE 3.1,
+      which waits 30 s until 30 samples are in: with deadlines of 30 s nothing that hangs from the
+      start would ever count as hanging (149 of 149 calls went to such an endpoint).
     * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
       ``stall_max_s`` 30.
     * sluggish: ``sluggish_share`` 0.6 of the last ``sluggish_window`` 8 samples over
@@ -68,7 +70,7 @@ class LatencySettings:
     hang_factor: float = 3.0
     hang_min_s: float = 8.0
     hang_max_s: float = 60.0
-    hang_unknown_s: float = 30.0
+    hang_unknown_s: float = 15.0
     hang_samples_min: int = 30
     hang_reasoning_factor: float = 3.0
     stall_factor: float = 30.0
@@ -162,12 +164,12 @@ class LatencyModel:
         """
         settings = self._settings
         typical_s = self.typical_ttft_s(prompt_tokens)
-        if self.samples < settings.hang_samples_min:
-            # A prompt so long that even the fallback slope needs more is not a hang.
-            least_s, wanted_s = settings.hang_unknown_s, settings.hang_factor * typical_s
-        else:
-            least_s = settings.hang_min_s
-            wanted_s = settings.hang_factor * self._ratios.quantile() * typical_s
+        # A prompt so long that even the fallback slope needs more is not a hang.
+        worst = self._ratios.quantile() if self.samples else 1.0
+        wanted_s = settings.hang_factor * worst * typical_s
+        # Each sample takes away some of the patience that ignorance asks for.
+        known = min(1.0, self.samples / settings.hang_samples_min)
+        least_s = settings.hang_unknown_s + known * (settings.hang_min_s - settings.hang_unknown_s)
         hang_s = min(settings.hang_max_s, max(least_s, wanted_s))
         return hang_s * settings.hang_reasoning_factor if self._is_reasoning else hang_s
 

@@ -2,7 +2,7 @@
 half weight.
 
 A free probe lists models: it shows that the host answers and the credential holds. A paid probe
-asks for a few tokens and is over with the first of them. Whether one is worth its price is decided
+asks for a few tokens and reads them all. Whether one is worth its price is decided
 in ``core/probing.py`` and ``core/spend.py``; here it is only carried out. Every 50 ms of slack
 costs nothing: the loop sleeps to the next due time, bounded so that new evidence is seen soon.
 """

@@ -7,8 +7,8 @@ production.
 
     x-sidecar-within: 2s          {"sidecar": {"within": "2s", "budget": 0.01, "quality!": 0.8}}
 
-A wished-for ``quality`` without ``!`` is read and checked, and named as unserved, so that the answer
-says that it changed nothing.
+A wished-for ``quality`` without ``!`` is read and checked, and named as unserved: the answer says
+that it changed nothing.
 """
 
 from __future__ import annotations
