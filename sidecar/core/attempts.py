@@ -127,9 +127,9 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
     """Return what to do now.
 
     ``records`` are the attempts so far, in order, each ended without a commit. ``choose`` asks the
-    router with some endpoints excluded, at most twice. ``may_retry``: the endpoint's host has retry
-    tokens left. ``has_waited``: a ``WaitUntil`` came before, so what is too late now was not at
-    arrival.
+    router with some endpoints excluded, at most three times. ``may_retry``: the endpoint's host has
+    retry tokens left. ``has_waited``: a ``WaitUntil`` came before, so what is too late now was not
+    at arrival.
     """
     question = _Question(records, choose, route, deadline_at, now, settings)
     if now >= deadline_at:
@@ -190,7 +190,8 @@ class _Question:
         same = [view for view in ranked if view.endpoint.id == last.endpoint.id]
         if not same:
             return None
-        others = [view for view in ranked if view.endpoint.id != last.endpoint.id]
+        excluded = exclusions(self.records, (view.endpoint for view in ranked))
+        others = [view for view in ranked if view.endpoint.id not in excluded]
         can_follow = others and self._counted() + 1 < self._attempts_max()
         return Start(
             endpoint_id=last.endpoint.id,

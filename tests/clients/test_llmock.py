@@ -42,7 +42,7 @@ routes:
   gpt-first: {{tiers: [[gpt], [claude]], within: 20s}}
   claude-first: {{tiers: [[claude], [gpt]], within: 20s}}
 defaults:
-  timers: {{connect: 2s, first_content: 5s, stall: 1s}}
+  timers: {{connect: 2s, first_content: 5s, stall: 500ms}}
 """
 READY_TRIES = 600
 HELLO: Any = [{"role": "user", "content": "What is the weather in Paris?"}]

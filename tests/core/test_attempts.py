@@ -309,6 +309,13 @@ def test_dead_connection_is_repeated_once_for_free() -> None:
     assert failed(world.next()) is FailReason.EXHAUSTED
 
 
+def test_free_repetition_leaves_room_only_for_who_may_follow() -> None:
+    """Time is not kept free for an endpoint of a host that this call found unreachable."""
+    world = World(view("a", host="x"), view("b", host="y"), view("c", host="x"))
+    world.tried("a", OutcomeClass.CONNECT).tried("b", OutcomeClass.STALE_CONN)
+    assert started(world.next()) == ("b", "transparent", None)
+
+
 def test_dead_connection_fails_over_if_the_gate_shut_meanwhile() -> None:
     """Even a free repetition passes the gates."""
     world = World(view("a"), view("b")).tried("a", OutcomeClass.STALE_CONN)

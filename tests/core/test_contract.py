@@ -89,6 +89,33 @@ def test_ejection_ends_and_rearms() -> None:
     assert guard.is_ejected(B, 310.0)
 
 
+def test_evidence_starts_anew() -> None:
+    """What ejected once does not eject again, even if it is younger than the window."""
+    guard = ContractGuard(ContractSettings(eject_s=10.0))
+    for number in range(10):
+        guard.answered(A, route(number), number, 0.0)
+    assert [guard.refused(B, route(number), number, 0.0) for number in range(10)][-1]
+    assert not guard.is_ejected(B, 10.0)
+    assert not guard.refused(B, route(0), 0, 10.0)
+
+
+def test_old_answers_contradict_nothing() -> None:
+    """What another endpoint accepted before the window says nothing of today's contract."""
+    guard = ContractGuard()
+    for number in range(10):
+        guard.answered(A, route(number), number, 0.0)
+    assert not any(guard.refused(B, route(number), number, 300.0) for number in range(10))
+
+
+def test_every_answerer_of_a_body_counts() -> None:
+    """That the endpoint itself answered a body later does not hide who answered it before."""
+    guard = ContractGuard()
+    for number in range(3):
+        guard.answered(A, route(number), number, 0.0)
+        guard.answered(B, route(number), number, 1.0)
+    assert [guard.refused(B, route(number), number, 2.0) for number in range(10)][-1]
+
+
 def test_memory_is_bounded() -> None:
     """Any number of requests and bodies leaves a bounded memory, however old."""
     guard = ContractGuard(ContractSettings(memory_max=20, bodies_max=30))

@@ -123,6 +123,15 @@ def test_guards_stop_the_drift(per_step: object, change: Change) -> None:
     assert limit.change is change
 
 
+def test_nothing_is_cut_while_use_comes_down() -> None:
+    """The past that asks for a cut is dealt with: one overload is not paid for twice."""
+    limit, now = GradientLimit(), 0.0
+    for step in range(8):
+        limit.value = 40.0 - step
+        now = feed(limit, inflight=40 - step, ttft_s=0.5, began_at=now, rate=40.0 + step)
+    assert limit.change is Change.STEADY
+
+
 @settings(max_examples=60, derandomize=True)
 @given(
     st.lists(

@@ -8,15 +8,13 @@ sidecar of its own, since breakers remember. What happens in another process can
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +43,7 @@ routes:
 defaults:
   timers: {{connect: 400ms, first_content: 600ms, stall: 2s}}
   drain: {{grace: {grace_s}s}}
+  probes: {{suspect_first: 20s}}
 """
 MODEL = "  {0}-{1}: {{provider: {0}, model: {1}, price: {{input: 1, output: 2}}, context: 900000}}"
 
@@ -186,6 +185,11 @@ class Sidecar:
             state: dict[str, Any] = await answer.json()
             return state
 
+    def kill(self) -> None:
+        """End the process if it has not ended yet."""
+        self.process.kill()
+        self.process.communicate()
+
     async def ended(self) -> int:
         """Return the exit code, once there is one."""
 
@@ -217,24 +221,42 @@ async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+async def launch(config: str, directory: Path, http: aiohttp.ClientSession) -> Sidecar:
+    """Start a sidecar with ``config`` and return it once it listens."""
+    file, log = directory / "sidecar.yaml", directory / "log.txt"
+    file.write_text(config)
+    sidecar = Sidecar(spawn(file, log), log, http)
+    try:
+        await until(sidecar.is_ready, "the sidecar listens")
+    except BaseException:
+        sidecar.kill()
+        raise
+    return sidecar
+
+
 @pytest.fixture
 async def start(
     tmp_path: Path, http_session: aiohttp.ClientSession
 ) -> AsyncIterator[Callable[[str], Awaitable[Sidecar]]]:
     """Start a sidecar with a configuration; killed at the end if it still runs."""
-    with contextlib.ExitStack() as stack:
+    started: list[Sidecar] = []
 
-        async def start_one(config: str) -> Sidecar:
-            file, log = tmp_path / "sidecar.yaml", tmp_path / "log.txt"
-            file.write_text(config)
-            process = spawn(file, log)
-            stack.callback(process.communicate)
-            stack.callback(process.send_signal, signal.SIGKILL)
-            sidecar = Sidecar(process, log, http_session)
-            await until(sidecar.is_ready, "the sidecar listens")
-            return sidecar
+    async def start_one(config: str) -> Sidecar:
+        started.append(await launch(config, tmp_path, http_session))
+        return started[-1]
 
-        yield start_one
+    yield start_one
+    for sidecar in started:
+        sidecar.kill()
+
+
+@pytest.fixture(scope="session")
+def launched() -> Iterator[list[Sidecar]]:
+    """The sidecar that tests share, once one of them has started it."""
+    sidecars: list[Sidecar] = []
+    yield sidecars
+    for sidecar in sidecars:
+        sidecar.kill()
 
 
 @pytest.fixture
@@ -256,6 +278,19 @@ async def sidecar(
 ) -> Sidecar:
     """A sidecar between both providers."""
     return await start(config())
+
+
+@pytest.fixture
+async def shared(
+    launched: list[Sidecar],
+    config: Callable[..., str],
+    tmp_path_factory: pytest.TempPathFactory,
+    http_session: aiohttp.ClientSession,
+) -> Sidecar:
+    """A sidecar between both providers, for tests after which its breakers are still closed."""
+    if not launched:
+        launched.append(await launch(config(), tmp_path_factory.mktemp("shared"), http_session))
+    return replace(launched[0], http=http_session)
 
 
 @pytest.fixture

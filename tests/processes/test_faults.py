@@ -114,12 +114,12 @@ async def test_hang(sidecar: Sidecar, alpha: Provider, is_stream: bool) -> None:
 )
 @pytest.mark.parametrize("name", ["alpha", "beta"])
 async def test_cut_stream(
-    sidecar: Sidecar, alpha: Provider, beta: Provider, fault: dict[str, object], name: str
+    shared: Sidecar, alpha: Provider, beta: Provider, fault: dict[str, object], name: str
 ) -> None:
     """A stream cut after ten words delivers them, then an error; it never claims to be complete."""
     for provider in (alpha, beta):
         provider.break_by(fault)
-    answer = await sidecar.chat(f"{name}-sim", stream=True)
+    answer = await shared.chat(f"{name}-sim", stream=True)
     assert streamed(answer) == "".join(words(name, 10))
     assert "[DONE]" not in answer.text
     last = events(answer)[-1]
@@ -129,11 +129,11 @@ async def test_cut_stream(
 
 
 @pytest.mark.parametrize("name", ["alpha", "beta"])
-async def test_sliced_stream(sidecar: Sidecar, alpha: Provider, beta: Provider, name: str) -> None:
+async def test_sliced_stream(shared: Sidecar, alpha: Provider, beta: Provider, name: str) -> None:
     """Bytes one at a time, CRLF, data over two lines, cuts inside letters: the same words."""
     for provider in (alpha, beta):
         provider.break_by({"kind": "slice"})
-    answer = await sidecar.chat(f"{name}-sim", stream=True)
+    answer = await shared.chat(f"{name}-sim", stream=True)
     assert streamed(answer) == TEXT[name]
     assert "[DONE]" in answer.text
     assert f"{name}/{name}-sim:OK" in answer.text.split(": sidecar ")[1]

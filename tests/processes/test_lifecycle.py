@@ -126,12 +126,12 @@ async def test_killed_provider(
 
 
 @pytest.mark.parametrize("phase", ["silence", "stream", "plain"])
-async def test_hang_up(sidecar: Sidecar, alpha: Provider, until: Until, phase: str) -> None:
+async def test_hang_up(shared: Sidecar, alpha: Provider, until: Until, phase: str) -> None:
     """A caller who leaves frees the provider: 50 ms are promised, four times that are allowed."""
     if phase != "stream":
         alpha.break_by({"kind": "hang"})
     body = ask("alpha-long") | {"stream": phase != "plain", "max_tokens": 5000}
-    reader, writer = await asyncio.open_connection("127.0.0.1", sidecar.ports["data"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", shared.ports["data"])
     payload = json.dumps(body).encode()
     writer.write(
         f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
