@@ -91,6 +91,7 @@ class Gate(Enum):
     BREAKER_OPEN = "breaker_open"
     BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
     HOST_OPEN = "host_open"
+    EGRESS = "egress_suspect"
     ACCOUNT_RATE = "account_rate"
     ACCOUNT_QUOTA = "account_quota"
     ACCOUNT_AUTH = "account_auth"

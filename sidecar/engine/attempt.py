@@ -142,6 +142,7 @@ class Attempt:
                 connect_s=limits.connect_s,
             )
             self._response = response
+            self._settlement.limits_seen(self._upstream.rate_limits(response.headers))
             if response.status != HTTP_OK:
                 return await self._refused(response)
             if plan.call.facts.is_stream:
@@ -298,7 +299,10 @@ class Attempt:
         )
 
     def _timed_out(self) -> Outcome:
-        waited_s = loop_now() - (self._plan.ticket.sent_at or self._plan.ticket.admitted_at)
+        ticket = self._plan.ticket
+        waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
+        if self._settlement.was_lagging(waited_s):
+            return self._settle(OutcomeClass.LOCAL, "the event loop lagged")
         is_short = self._limits is None or self._limits.is_short
         cls = OutcomeClass.CALLER_SHORT if is_short else OutcomeClass.HANG
         return self._settle(cls, f"no content within {waited_s:.3g} s")

@@ -10,12 +10,13 @@ lists every attempt (``refusal.py``).
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import AttemptRecord, Fail, FailReason, Start, WaitUntil, next_step
 from sidecar.core.routing import CallNeeds
-from sidecar.domain import Gate, OnBreak, OutcomeClass
+from sidecar.domain import Gate, OnBreak, OutcomeClass, Priority
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
 from sidecar.engine.fitness import unfit
@@ -27,7 +28,8 @@ from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
 from sidecar.engine.timer import Timer
 from sidecar.engine.views import view
-from sidecar.errors import CallError, UpstreamInterruptedError, WireError
+from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
+from sidecar.events import EndpointEjected
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
     from sidecar.engine.race import Finish
 
 PANIC = "panic"
+BAD_REQUEST = 400
+SHED_RETRY_AFTER_S = 30.0
+REPEATED = ("retry", "failover")
+"""The kinds of attempts that multiply load; a dead connection's free repetition does not."""
 
 
 class CallRun:
@@ -61,6 +67,7 @@ class CallRun:
         self._choice: Choice | None = None
         self._failed: Failed | None = None
         self._has_waited = False
+        self._is_verifying = False
         self._has_panicked = False
 
     async def run(self) -> PlainAnswer | Relay:
@@ -70,6 +77,7 @@ class CallRun:
             CallError: none could be had; says why.
         """
         try:
+            self._shed_batch()
             while True:
                 step = self._next_step()
                 match step:
@@ -88,12 +96,26 @@ class CallRun:
             self.report.ended("cancelled", None)
             raise
 
+    def _shed_batch(self) -> None:
+        """Refuse a batch call while the best tiers are short: what is left serves people."""
+        is_batch = self.call.constraints.priority is Priority.BATCH
+        if is_batch and self._parts.ladder.is_shedding(loop_now()):
+            raise ShedError(
+                "batch calls are shed while capacity is short", retry_after_s=SHED_RETRY_AFTER_S
+            )
+
     # --- deciding ------------------------------------------------------------------------------
 
     def _next_step(self) -> Start | WaitUntil | Fail:
         parts = self._parts
+        records = self.records
+        if self._is_verifying:
+            # For this one step the refusal counts as the endpoint's failure, not the caller's.
+            doubted = replace(records[-1].outcome, cls=OutcomeClass.GONE)
+            records = [*records[:-1], replace(records[-1], outcome=doubted)]
+            self._is_verifying = False
         step = next_step(
-            records=self.records,
+            records=records,
             choose=self._choose,
             route=self.call.route,
             deadline_at=self.call.deadline_at,
@@ -105,7 +127,15 @@ class CallRun:
         )
         if isinstance(step, Fail) and step.reason is FailReason.NOTHING_ELIGIBLE:
             return self._panic() or step
+        if isinstance(step, Start) and step.kind in REPEATED and not self._may_repeat():
+            return Fail(reason=FailReason.EXHAUSTED)
         return step
+
+    def _may_repeat(self) -> bool:
+        """Return whether all calls together leave room for one more attempt of this one."""
+        is_interactive = self.call.constraints.priority is Priority.INTERACTIVE
+        guard = self._parts.budgets.amplification
+        return guard.may_extra(loop_now(), is_interactive=is_interactive)
 
     def _panic(self) -> Start | None:
         """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
@@ -162,7 +192,10 @@ class CallRun:
         self._parts.timers.add(timer)
         try:
             async with timer.until(min(step.at, self.call.deadline_at)):
-                await self._parts.health.room.wait()
+                if step.reason == "room":
+                    await self._queue_for_room()
+                else:
+                    await asyncio.get_running_loop().create_future()
         except TimeoutError:
             if timer.interruption is not None:
                 raise timer.interruption from None
@@ -170,6 +203,14 @@ class CallRun:
             self._parts.timers.discard(timer)
         self._refused.clear()
         self._has_waited = True
+
+    async def _queue_for_room(self) -> None:
+        endpoints = [self._parts.health.endpoints[one.endpoint.id] for one in self._views]
+        await self._parts.health.room.wait(
+            self.call,
+            needs_s=min(one.total_s for one in self._views),
+            limit=sum(own.limit_value for own in endpoints),
+        )
 
     async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
         """Make one attempt, perhaps with a hedge; None means that the call has to go on."""
@@ -229,7 +270,20 @@ class CallRun:
             case Failed():
                 self._failed = finish.result
                 self._record(finish.entrant, finish.result.outcome)
+                self._verify_refusal(finish.result.outcome)
                 return None
+
+    def _verify_refusal(self, outcome: Outcome) -> None:
+        """Note a 400, and ask elsewhere too where an endpoint refuses everybody: who is wrong?"""
+        if outcome.cls is not OutcomeClass.CALLER or outcome.status != BAD_REQUEST:
+            return
+        guard, now = self._parts.health.contract, loop_now()
+        route = self.call.route.name
+        self._is_verifying = guard.should_verify(outcome.endpoint, now)
+        if guard.refused(outcome.endpoint, route, hash(self.call.body), now):
+            self._parts.observer.on_event(
+                EndpointEjected(at=now, endpoint=outcome.endpoint, reason="contract_drift")
+            )
 
     def _record(self, entrant: Entrant, outcome: Outcome) -> None:
         is_transparent = outcome.cls is OutcomeClass.STALE_CONN
@@ -242,11 +296,17 @@ class CallRun:
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:
         plan = entrant.plan
         self._record(entrant, result.outcome)
+        self._note_accepted(plan.ticket.endpoint.id)
         body = self._rendered(result) if plan.request.is_translated else result.body
         self.report.takes(plan, result.completion.finish)
         self._parts.cache.store(self.call, result.completion, loop_now())
         disclosure = self.report.answered(plan.ticket.endpoint, result.outcome)
         return PlainAnswer(status=200, body=body, disclosure=disclosure)
+
+    def _note_accepted(self, endpoint: EndpointId) -> None:
+        self._parts.health.contract.answered(
+            endpoint, self.call.route.name, hash(self.call.body), loop_now()
+        )
 
     def _rendered(self, result: Answered) -> bytes:
         try:
@@ -259,6 +319,7 @@ class CallRun:
     def _relay(self, result: Committed, entrant: Entrant) -> Relay:
         endpoint = entrant.plan.ticket.endpoint
         self.report.takes(entrant.plan, None)
+        self._note_accepted(endpoint.id)
 
         def on_end(outcome: Outcome) -> Disclosure:
             self._parts.timers.discard(entrant.timer)

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings
+from sidecar.core.contract import ContractSettings
+from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
+from sidecar.core.local_faults import EgressSettings, LagSettings
+from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
+from sidecar.domain import Capacity
 
 if TYPE_CHECKING:
     import random
@@ -40,6 +45,7 @@ class EndpointSettings:
 
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     limit: LimitSettings = field(default_factory=LimitSettings)
+    gradient: GradientSettings = field(default_factory=GradientSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
@@ -59,6 +65,10 @@ class HealthSettings:
     account: AccountSettings = field(default_factory=AccountSettings)
     retry_tokens: RetryTokenSettings = field(default_factory=RetryTokenSettings)
     pacers: Mapping[ProviderName, PacerSettings] = field(default_factory=dict)
+    contract: ContractSettings = field(default_factory=ContractSettings)
+    egress: EgressSettings = field(default_factory=EgressSettings)
+    lag: LagSettings = field(default_factory=LagSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -97,6 +107,8 @@ class EndpointHealth:
         self.settings = settings
         self.breaker = Breaker(endpoint.id, settings.breaker, rng, on_change)
         self.limit = ConcurrencyLimit(settings.limit)
+        is_dedicated = endpoint.capacity is Capacity.DEDICATED
+        self.gradient = GradientLimit(settings.gradient) if is_dedicated else None
         self.throttle = OverloadThrottle(settings.throttle, rng)
         self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
         self.reliability = Reliability(settings.reliability)
@@ -110,6 +122,13 @@ class EndpointHealth:
         self.attempts_count = 0
         self.answered_count = 0
         self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)
+
+    @property
+    def limit_value(self) -> float:
+        """How many attempts may be under way: by overloads and, where it shows, by queueing."""
+        if self.gradient is None:
+            return self.limit.value
+        return min(self.limit.value, self.gradient.value)
 
     def note_start(self, now: float) -> None:
         """Count one attempt by live traffic."""

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.account import Account
 from sidecar.core.breaker import Breaker
+from sidecar.core.contract import ContractGuard
+from sidecar.core.local_faults import EgressMonitor, LagMonitor
 from sidecar.core.outcome import AccountEffect, LimiterEffect, effects
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
+from sidecar.engine.account_limits import AccountLimits
 from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
 from sidecar.engine.room import Room
@@ -58,7 +61,11 @@ class Health:
         self.accounts: dict[ProviderName, Account] = {}
         self.pacers = {name: Pacer(pace) for name, pace in settings.pacers.items()}
         self._retry_tokens: dict[HostName, RetryTokens] = {}
-        self.room = Room()
+        self.account_limits: dict[ProviderName, AccountLimits] = {}
+        self.egress = EgressMonitor(settings.egress)
+        self.contract = ContractGuard(settings.contract)
+        self.lag = LagMonitor(settings.lag)
+        self.room = Room(settings.queue)
         for endpoint in catalogue.endpoints.values():
             own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
             self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
@@ -69,6 +76,7 @@ class Health:
                 self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
             if endpoint.provider not in self.accounts:
                 self.accounts[endpoint.provider] = Account(settings.account, rng)
+                self.account_limits[endpoint.provider] = AccountLimits()
 
     # --- gates ---------------------------------------------------------------------------------
 
@@ -76,20 +84,28 @@ class Health:
         """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side
         effect.
         """
-        health = self.endpoints[endpoint.id]
         if self.is_gone(endpoint.id, now):
             return Gate.GONE
-        blocked = self.accounts[endpoint.provider].gate(now)
-        if blocked is not None:
-            return blocked
-        if self.hosts[endpoint.host].refusal(now) is not None:
-            return Gate.HOST_OPEN
-        refusal = health.breaker.refusal(now)
-        if refusal is not None:
-            return refusal
-        if health.limit.inflight >= health.limit.value:
+        return (
+            self.accounts[endpoint.provider].gate(now)
+            or self._host_gate(endpoint, now)
+            or self.endpoints[endpoint.id].breaker.refusal(now)
+            or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
+            or self._fullness(endpoint, now)
+        )
+
+    def _host_gate(self, endpoint: Endpoint, now: float) -> Gate | None:
+        if self.egress.is_suspect(now):
+            # Our own way out is gone: nobody is to blame, and asking everybody helps nobody.
+            return Gate.EGRESS
+        return None if self.hosts[endpoint.host].refusal(now) is None else Gate.HOST_OPEN
+
+    def _fullness(self, endpoint: Endpoint, now: float) -> Gate | None:
+        health = self.endpoints[endpoint.id]
+        if health.limit.inflight >= health.limit_value:
             return Gate.CONCURRENCY
-        return None
+        account = self.account_limits[endpoint.provider]
+        return Gate.ACCOUNT_RATE if account.wait_s(now) > 0 else None
 
     def is_gone(self, endpoint_id: EndpointId, now: float) -> bool:
         """Return whether the provider said that it does not have the model."""
@@ -104,6 +120,7 @@ class Health:
             self.accounts[endpoint.provider].blocked_until(now),
             self.hosts[endpoint.host].reopens_at(now),
             health.breaker.reopens_at(now),
+            now + self.account_limits[endpoint.provider].wait_s(now),
         )
         return max((at for at in times if at is not None and at > now), default=None)
 
@@ -188,6 +205,8 @@ class Health:
         health.last_sample_at = now
         if ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
+            if health.gradient is not None:
+                health.gradient.observe(health.limit.inflight, waited_s, now)
             # Writing a plain answer is not waiting; but it cannot all have been writing either.
             first_s = max(waited_s / 2, waited_s - made_tokens * health.latency.itl_s(now))
             health.latency.observe_first_content(
@@ -209,13 +228,24 @@ class Health:
         health = self.endpoints[ticket.endpoint.id]
         del health.in_flight[id(ticket)]
         health.limit.release()
-        effect = effects(outcome.cls, status=outcome.status)
+        effect = self._charged(ticket.endpoint, outcome)
         is_current = self._settle_breakers(ticket, outcome, effect)
         self._settle_account(ticket.endpoint, outcome, effect)
         self._settle_limits(health, ticket, effect, now)
         self._settle_estimates(health, ticket, outcome, effect, is_current=is_current)
         self._settle_retry_tokens(ticket, effect)
         self.room.made()
+
+    def _charged(self, endpoint: Endpoint, outcome: Outcome) -> Effects:
+        """Return what an outcome moves; a lost way out of our own moves nothing."""
+        now = outcome.ended_at
+        if outcome.cls is OutcomeClass.CONNECT:
+            self.egress.failed(endpoint.host, now)
+            if self.egress.is_suspect(now):
+                return effects(OutcomeClass.LOCAL)
+        elif outcome.status is not None or outcome.first_content_at is not None:
+            self.egress.succeeded()
+        return effects(outcome.cls, status=outcome.status)
 
     def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
         now = outcome.ended_at
@@ -335,7 +365,7 @@ class Health:
                     is_current = permit is not None and (
                         permit.generation == health.breaker.generation
                     )
-                    waited_s = now - ticket.sent_at
+                    waited_s = self.lag.blame_s(now - ticket.sent_at, now)
                     silence_s = waited_s - ticket.silent_s
                     if silence_s > 0:
                         health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)

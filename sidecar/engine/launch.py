@@ -78,6 +78,11 @@ class Launcher:
         plan = self._plan(start, body, clamp)
         if isinstance(plan, Gate):
             return plan
+        parts.health.account_limits[endpoint.provider].reserve(
+            self._call.facts.prompt_tokens,
+            plan.tokens_reserved - self._call.facts.prompt_tokens,
+            loop_now(),
+        )
         parts.budgets.started(start.kind, start.view.cost_usd, loop_now())
         settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
         timer = Timer()

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.health import Health
     from sidecar.engine.pacer import Pacer
+    from sidecar.engine.ports import RateLimit
     from sidecar.engine.prepare import PreparedBody
     from sidecar.events import Observer
+
+
+BLAME_SHARE_MIN = 0.8
+"""A limit that ran out is charged to the provider if it had at least this share of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,17 @@ class Settlement:
     def sent(self, now: float) -> None:
         """Note that the request leaves."""
         self._health.sent(self.plan.ticket, now)
+
+    def limits_seen(self, limits: tuple[RateLimit, ...]) -> None:
+        """Believe what an answer's headers say of the account's limits."""
+        if limits:
+            provider = self.plan.ticket.endpoint.provider
+            self._health.account_limits[provider].seen(limits, loop_now())
+
+    def was_lagging(self, waited_s: float) -> bool:
+        """Return whether a wait overran mostly because our own event loop did not run."""
+        lag = self._health.lag
+        return lag.blame_s(waited_s, loop_now()) < waited_s * BLAME_SHARE_MIN
 
     def first_content(self, now: float, *, made_tokens: int = 0) -> None:
         """Note the first content; of a plain answer with all the tokens it is made of."""
