@@ -147,7 +147,7 @@ def test_row_24_malformed_json_before_the_commit(
     format: WireFormat,  # noqa: A002 - the word of the domain
     is_stream: bool,
 ) -> None:
-    """Row 24: broken JSON before the first content is a failure that another endpoint makes good."""
+    """Row 24: broken JSON before the first content is a failure that nobody sees."""
 
     async def scenario(world: World) -> None:
         _provider(world, route).faults = (Fault(kind=FaultKind.MALFORMED, after_tokens=0),)
@@ -167,7 +167,7 @@ def test_row_24_malformed_json_after_the_commit(
     route: str,
     format: WireFormat,  # noqa: A002 - the word of the domain
 ) -> None:
-    """Row 24: broken JSON in the middle ends the stream with an error event; the endpoint failed."""
+    """Row 24: broken JSON in the middle ends the stream in an error; the endpoint failed."""
 
     async def scenario(world: World) -> None:
         _provider(world, route).faults = (Fault(kind=FaultKind.MALFORMED, after_tokens=10),)
@@ -205,7 +205,7 @@ def test_row_25_answer_of_nothing(
     format: WireFormat,  # noqa: A002 - the word of the domain
     kind: FaultKind,
 ) -> None:
-    """Row 25: an empty answer, or one of slashes alone, is no answer: another endpoint gives one."""
+    """Row 25: an empty answer, or one of slashes alone, is none: another endpoint answers."""
 
     async def scenario(world: World) -> None:
         _provider(world, route).faults = (Fault(kind=kind),)
@@ -273,7 +273,7 @@ def test_row_25_degenerate_answers_count_half() -> None:
 
 
 def test_row_26_storm_of_stale_connections() -> None:
-    """Row 26: every kept-alive connection is dead: one free repetition each, and no breaker moves."""
+    """Row 26: every kept-alive connection is dead: one free repetition each, no breaker moves."""
     at_once = 20
 
     async def scenario(world: World) -> None:
