@@ -97,15 +97,19 @@ class ContractGuard:
     def should_verify(self, endpoint: EndpointId, now: float) -> bool:
         """Return whether a refused request is worth asking elsewhere, to learn who is wrong.
 
-        Only where the endpoint refused all of its last few requests, and rarely: the other
-        endpoint's answer is paid for, and most refusals are the caller's own mistake.
+        Only where the endpoint refused all of its last few requests, of as many routes as an
+        ejection needs, and rarely: the other endpoint's answer is paid for, and most refusals are
+        the caller's own mistake.
         """
         settings = self._settings
-        recent = list(self._requests.get(endpoint, ()))[-settings.verify_after :]
+        since = now - settings.window_s
+        known = [one for one in self._requests.get(endpoint, ()) if one.at > since]
+        recent = known[-settings.verify_after :]
         is_refusing = len(recent) >= settings.verify_after and all(
-            request.refused is not None and request.at > now - settings.window_s
-            for request in recent
+            request.refused is not None for request in recent
         )
+        routes = {request.refused[0] for request in known if request.refused is not None}
+        is_refusing = is_refusing and len(routes) >= settings.routes_min
         last_at = self._verified_at
         is_rare = last_at is None or now - last_at >= settings.verify_every_s
         if is_refusing and is_rare:

@@ -41,6 +41,8 @@ GOODBYE_S = 0.1
 """How long to wait for the provider's end of stream after its terminal marker, so that the
 connection can be kept.
 """
+LISTENED_SHARE = 0.9
+"""How much of a stream's time must have been waiting for the provider to tell its pace."""
 
 
 class Relay:
@@ -68,7 +70,8 @@ class Relay:
         self._limits = committed.limits
         self._first_at = committed.first_content_at
         self._last_content_at = committed.first_content_at
-        self._waited_s = 0.0
+        self._waited_s = 0.0  # for the provider, since its last content
+        self._listened_s = 0.0  # for the provider, altogether
         self._is_over = False
         self._renderer: StreamRenderer | None = None
         if plan.request.is_translated:
@@ -126,6 +129,7 @@ class Relay:
         async with self.timer.until(limit_at):
             items = await self._stream.read()
         now = loop_now()
+        self._listened_s += now - began_at
         if any(item.has_content() for item in items):
             self._waited_s = 0.0
             self._last_content_at = now
@@ -170,9 +174,10 @@ class Relay:
         """The provider said that the answer is whole: settle, and say so in the caller's format."""
         tally = self._stream.tally
         usage = tally.usage(self._call.facts.prompt_tokens)
-        if tally.content_deltas > 1:
-            now = self._last_content_at
-            gap_s = (now - self._first_at) / max(1, usage.output_tokens - 1)
+        lasted_s = self._last_content_at - self._first_at
+        # A caller that reads slowly shows its own pace, not the model's: no sample then.
+        if lasted_s > 0 and self._listened_s >= LISTENED_SHARE * lasted_s:
+            gap_s = lasted_s / max(1, usage.output_tokens - 1)
             self._settlement.chunk_gap(gap_s, loop_now())
         self._settle(Fault(cls=OutcomeClass.OK, message="ok"))
         return b"" if self._renderer is None else self._renderer.finish()
