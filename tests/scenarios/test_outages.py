@@ -160,7 +160,7 @@ def test_row_28_all_come_back_together(outage_s: float) -> None:
     assert answered_by(recovered)[ALPHA] >= 0.8 * len(recovered), "the first tier has it back"
 
 
-@pytest.mark.parametrize("rate_per_s", [1.0, 0.1])
+@pytest.mark.parametrize("rate_per_s", [0.5, 0.1])
 def test_row_29_ten_minutes_out(rate_per_s: float) -> None:
     """Row 29, one pod of the fleet: one trial each open period, no money while it is out, one
     recovery. What a fleet shares of it is not played here.
@@ -233,7 +233,8 @@ def test_row_31_own_egress_broken(kind: FaultKind) -> None:
     assert changed == [], "connect failures at two hosts and more are charged to none"
     during = started(world.seen, START_S + 0.5, end_s - 12.0)
     assert {one.status for one in during} <= {503, 504}
-    after = started(world.seen, end_s + 0.001)
+    # One call in two seconds is let through to see whether the network is back.
+    after = started(world.seen, end_s + 2.5)
     assert all(one.is_good for one in after)
     assert answered_by(after) == {ALPHA: len(after)}
     assert world.engine.prober.spent_usd <= 4 * PROBE_USD
