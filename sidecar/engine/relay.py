@@ -126,8 +126,14 @@ class Relay:
         """Read on; only this waiting counts towards the stall limit."""
         began_at = loop_now()
         limit_at = min(began_at + self._limits.stall_s - self._waited_s, self._limits.end_at)
-        async with self.timer.until(limit_at):
-            items = await self._stream.read()
+        try:
+            async with self.timer.until(limit_at):
+                items = await self._stream.read()
+        except TimeoutError:
+            if not self._is_own_lag(began_at):
+                raise
+            # What came while the loop stood still is there to be read.
+            return ()
         now = loop_now()
         self._listened_s += now - began_at
         if any(item.has_content() for item in items):
@@ -137,6 +143,12 @@ class Relay:
             # Pings and comments are signs of life of the connection, not of the model.
             self._waited_s += now - began_at
         return items
+
+    def _is_own_lag(self, began_at: float) -> bool:
+        """Return whether a wait overran because our own loop stood still, with time left."""
+        now = loop_now()
+        is_over = self.timer.interruption is not None or now >= self._limits.end_at
+        return not is_over and self._settlement.was_lagging(now - began_at)
 
     async def _say_goodbye(self) -> None:
         """Read to the end of the body, so that the connection can serve again."""
