@@ -132,6 +132,7 @@ class OutcomeClass(Enum):
     ERR_MID = "ERR_MID"
     DEGENERATE = "DEGENERATE"
     CANCEL = "CANCEL"
+    OUTRUN = "OUTRUN"
     LOCAL = "LOCAL"
 
 

@@ -46,7 +46,12 @@ PRELUDE_BYTES_MAX = 1024 * 1024
 ERROR_BODY_S = 5.0
 """How long the body of an error may take: its status already says that it is one."""
 HTTP_OK = 200
-BILLED_IN_SILENCE = (OutcomeClass.CANCEL, OutcomeClass.CALLER_SHORT, OutcomeClass.HANG)
+BILLED_IN_SILENCE = (
+    OutcomeClass.CANCEL,
+    OutcomeClass.OUTRUN,
+    OutcomeClass.CALLER_SHORT,
+    OutcomeClass.HANG,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,7 @@ class Attempt:
         self._response: UpstreamResponse | None = None
         self._limits: AttemptLimits | None = None
         self._tally = Tally()
+        self.is_outrun = False  # a hedge that started later has answered
 
     async def run(self) -> AttemptResult:
         """Try.
@@ -316,8 +322,12 @@ class Attempt:
         ticket = self._plan.ticket
         waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
         is_silent = ticket.sent_at is not None and ticket.first_content_at is None
-        is_hang = is_silent and waited_s > ticket.hang_s
-        cls = OutcomeClass.HANG if is_hang else OutcomeClass.CANCEL
+        if is_silent and waited_s > ticket.hang_s:
+            cls = OutcomeClass.HANG
+        elif is_silent and self.is_outrun:
+            cls = OutcomeClass.OUTRUN
+        else:
+            cls = OutcomeClass.CANCEL
         self._settle(cls, f"the caller left after {waited_s:.3g} s")
 
 

@@ -19,6 +19,7 @@ from sidecar.core.routing import CallNeeds
 from sidecar.domain import Gate, OnBreak, OutcomeClass, Priority
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
+from sidecar.engine.continuing import ContinuingRelay, Leg
 from sidecar.engine.fitness import unfit
 from sidecar.engine.hedge import hedge_plan
 from sidecar.engine.launch import Launcher
@@ -30,6 +31,7 @@ from sidecar.engine.timer import Timer
 from sidecar.engine.views import view
 from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
 from sidecar.events import EndpointEjected
+from sidecar.wire.continuation import may_continue
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from sidecar.engine.launch import Entrant
     from sidecar.engine.parts import Parts
     from sidecar.engine.race import Finish
+    from sidecar.wire.continuation import Delivered
 
 PANIC = "panic"
 BAD_REQUEST = 400
@@ -57,10 +60,11 @@ class CallRun:
         self.records: list[AttemptRecord] = []
         self.report = Report(parts, call)
         self._parts = parts
-        on_break = call.constraints.on_break or call.route.on_break
+        self._on_break = call.constraints.on_break or call.route.on_break
         self._launcher = Launcher(
-            parts, call, self.report.spent_usd, is_whole=on_break is OnBreak.RESTART
+            parts, call, self.report.spent_usd, is_whole=self._on_break is OnBreak.RESTART
         )
+        self._entrant: Entrant | None = None
         self._unfit = unfit(parts.catalogue, call)
         self._refused: dict[EndpointId, Gate] = {}
         self._views: tuple[EndpointView, ...] = ()
@@ -317,23 +321,65 @@ class CallRun:
             raise UpstreamInterruptedError(message, attempts=tuple(self.report.outcomes)) from error
 
     def _relay(self, result: Committed, entrant: Entrant) -> Relay:
+        self._entrant = entrant
         endpoint = entrant.plan.ticket.endpoint
         self.report.takes(entrant.plan, None)
         self._note_accepted(endpoint.id)
-
-        def on_end(outcome: Outcome) -> Disclosure:
-            self._parts.timers.discard(entrant.timer)
-            self._record(entrant, outcome)
-            return self.report.answered(endpoint, outcome)
-
+        disclosure = self.report.committed(endpoint)
+        if self._on_break is OnBreak.CONTINUE and not self.call.facts.untranslatable:
+            return ContinuingRelay(
+                committed=result,
+                entrant=entrant,
+                upstream=self._parts.upstream,
+                disclosure=disclosure,
+                on_end=self._ended,
+                resume=self._resume,
+            )
         return Relay(
             committed=result,
             settlement=entrant.settlement,
             upstream=self._parts.upstream,
             timer=entrant.timer,
-            disclosure=self.report.committed(endpoint),
-            on_end=on_end,
+            disclosure=disclosure,
+            on_end=self._ended,
         )
+
+    def _ended(self, outcome: Outcome) -> Disclosure:
+        """Record the end of a stream; the last entrant is the one that ended it."""
+        entrant = self._entrant
+        assert entrant is not None, "a stream ends after it began"
+        self._parts.timers.discard(entrant.timer)
+        if all(record.outcome is not outcome for record in self.records):
+            self._record(entrant, outcome)
+        return self.report.answered(entrant.plan.ticket.endpoint, outcome)
+
+    async def _resume(self, delivered: Delivered, outcome: Outcome) -> Leg | None:
+        """Return an attempt that goes on where the stream broke, None where that is not possible."""
+        preparation, broken = self._launcher.preparation, self._entrant
+        assert broken is not None, "a stream goes on after it began"
+        self._record(broken, outcome)
+        if may_continue(preparation.conversation(), delivered) is not None:
+            return None
+        step = self._next_step()
+        if not isinstance(step, Start):
+            return None
+        if not self._parts.budgets.waste.may_waste(step.view.cost_usd or 0.0, loop_now()):
+            return None
+        preparation.delivered = delivered.text()
+        entrant = self._launcher.launch(step, is_only_hope=False)
+        if isinstance(entrant, Gate):
+            return None
+        result = await entrant.attempt.run()
+        if not isinstance(result, Committed):
+            self._parts.timers.discard(entrant.timer)
+            if isinstance(result, Failed):
+                self._record(entrant, result.outcome)
+            return None
+        self._parts.timers.discard(broken.timer)
+        self._entrant = entrant
+        self.report.is_continued = True
+        endpoint = entrant.plan.ticket.endpoint
+        return Leg(committed=result, entrant=entrant, is_prefilled=endpoint.supports_prefill)
 
     def _last_rungs(self, fail: Fail) -> PlainAnswer:
         """Return a provider's 4xx, a stale answer or the route's static one.

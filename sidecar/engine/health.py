@@ -40,7 +40,12 @@ STALE_RELIABILITY_WEIGHT = 0.25
 3.4).
 """
 TRIAL_LEASE_SLACK_S = 2.0
-CENSORED = (OutcomeClass.HANG, OutcomeClass.CALLER_SHORT, OutcomeClass.CANCEL)
+CENSORED = (
+    OutcomeClass.HANG,
+    OutcomeClass.CALLER_SHORT,
+    OutcomeClass.OUTRUN,
+    OutcomeClass.CANCEL,
+)
 """Waiting that was cut short says that the first content takes at least as long."""
 
 

@@ -89,6 +89,7 @@ class _Runs:
         others: list[tuple[Entrant, Failed]] = []
         for index, entrant in enumerate(self._entrants):
             if index != number:
+                entrant.attempt.is_outrun = index < number
                 outcome = await self._lost(index)
                 if outcome is not None:
                     others.append((entrant, Failed(outcome=outcome)))

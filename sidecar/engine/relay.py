@@ -89,7 +89,7 @@ class Relay:
                 try:
                     items = await self._wait()
                 except (AttemptError, TimeoutError) as failure:
-                    return self._break_off(self._fault_of(failure))
+                    return await self._broken(self._fault_of(failure))
             is_last = self._stream.tally.is_ended or self._stream.is_eof
             if is_last and self._stream.tally.is_degenerate():
                 message = "one character over and over"
@@ -100,7 +100,7 @@ class Relay:
                 fault = self._upstream.classify(
                     self._settlement.plan.ticket.endpoint.id, 200, {}, error.data
                 )
-                return out + self._break_off(fault)
+                return out + await self._broken(fault)
             if is_last:
                 return out + self._complete()
             if out:
@@ -208,9 +208,15 @@ class Relay:
         message = f"no content for {self._limits.stall_s:.3g} s"
         return Fault(cls=OutcomeClass.STALL_MID, message=message)
 
+    async def _broken(self, fault: Fault) -> bytes:
+        """Return what the caller gets instead of the rest."""
+        return self._break_off(fault)
+
     def _break_off(self, fault: Fault) -> bytes:
         """Settle, and return the error event that ends the stream."""
-        outcome = self._settle(fault)
+        return self._error_event(self._settle(fault))
+
+    def _error_event(self, outcome: Outcome) -> bytes:
         self._stream.response.close()
         reason = self._reason(outcome)
         details: dict[str, object] = {

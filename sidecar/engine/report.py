@@ -38,6 +38,7 @@ class Report:
         self._call = call
         self._is_ended = False
         self._is_cut = False
+        self.is_continued = False
 
     def takes(self, plan: AttemptPlan, finish: Finish | None) -> None:
         """Note whose answer it is; a clamped one that ended by its length was cut by us."""
@@ -118,6 +119,8 @@ class Report:
         """Return ``level;reason;endpoint`` for an answer worse than the route's best tier, else
         None.
         """
+        if self.is_continued:
+            return degraded_header(Level.OTHER_REGION, "continuation", endpoint.id)
         if self._is_cut:
             return degraded_header(Level.SMALLER, "clamped", endpoint.id)
         route, endpoints = self._call.route, self._parts.catalogue.endpoints
