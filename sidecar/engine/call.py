@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import AttemptRecord, Fail, FailReason, Start, WaitUntil, next_step
-from sidecar.core.routing import CallNeeds
 from sidecar.domain import Gate, OnBreak, OutcomeClass, Priority
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
+from sidecar.engine.choosing import Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
-from sidecar.engine.fitness import unfit
 from sidecar.engine.hedge import hedge_plan
 from sidecar.engine.launch import Launcher
 from sidecar.engine.race import race
@@ -28,7 +27,6 @@ from sidecar.engine.refusal import passed_through, refusal
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
 from sidecar.engine.timer import Timer
-from sidecar.engine.views import view
 from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
 from sidecar.events import EndpointEjected
 from sidecar.wire.continuation import may_continue
@@ -45,11 +43,9 @@ if TYPE_CHECKING:
     from sidecar.engine.race import Finish
     from sidecar.wire.continuation import Delivered
 
-PANIC = "panic"
 BAD_REQUEST = 400
 SHED_RETRY_AFTER_S = 30.0
-REPEATED = ("retry", "failover")
-"""The kinds of attempts that multiply load; a dead connection's free repetition does not."""
+REPEATED = ("retry", "failover")  # kinds of attempts that multiply load
 
 
 class CallRun:
@@ -65,14 +61,9 @@ class CallRun:
             parts, call, self.report.spent_usd, is_whole=self._on_break is OnBreak.RESTART
         )
         self._entrant: Entrant | None = None
-        self._unfit = unfit(parts.catalogue, call)
-        self._refused: dict[EndpointId, Gate] = {}
-        self._views: tuple[EndpointView, ...] = ()
-        self._choice: Choice | None = None
+        self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
-        self._has_waited = False
-        self._is_verifying = False
-        self._has_panicked = False
+        self._has_waited = self._is_verifying = False
 
     async def run(self) -> PlainAnswer | Relay:
         """Return the answer.
@@ -130,7 +121,7 @@ class CallRun:
             has_waited=self._has_waited,
         )
         if isinstance(step, Fail) and step.reason is FailReason.NOTHING_ELIGIBLE:
-            return self._panic() or step
+            return self._chooser.panic() or step
         if isinstance(step, Start) and step.kind in REPEATED and not self._may_repeat():
             return Fail(reason=FailReason.EXHAUSTED)
         return step
@@ -141,52 +132,11 @@ class CallRun:
         guard = self._parts.budgets.amplification
         return guard.may_extra(loop_now(), is_interactive=is_interactive)
 
-    def _panic(self) -> Start | None:
-        """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
-        if self._choice is None or self._has_panicked:
-            return None
-        chosen = self._parts.panic.choose(self._views, loop_now(), self._choice.rejected)
-        if chosen is None:
-            return None
-        self._has_panicked = True
-        return Start(
-            endpoint_id=chosen.endpoint.id,
-            kind=PANIC,
-            needs_fresh_connection=False,
-            view=chosen,
-            next_view=None,
-        )
-
     def _choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
-        """Rank the endpoints; only where none is left may the call be a breaker's trial."""
-        excluded = {**self._unfit, **self._refused, **excluded}
-        choice = self._rank(excluded, may_try=False)
-        if not choice.ranked:
-            choice = self._rank(excluded, may_try=True)
+        choice = self._chooser.choose(excluded)
         if not self.records:
             self.report.rejected = choice.rejected
-        self._choice = choice
         return choice
-
-    def _rank(self, excluded: Mapping[EndpointId, Gate], *, may_try: bool) -> Choice:
-        parts, call = self._parts, self.call
-        now = loop_now()
-        output = parts.output_model(call.route.name)
-        self._views = tuple(
-            view(parts.catalogue.endpoints[name], call, parts.health, output, now, may_try=may_try)
-            for name in call.route.endpoints()
-        )
-        needs = CallNeeds(
-            route=call.route,
-            remaining_s=call.deadline_at - now,
-            budget_usd=self._launcher.budget_left(),
-            format=call.format,
-            untranslatable=call.facts.untranslatable,
-            priority=call.constraints.priority,
-            prompt_tokens=call.facts.prompt_tokens,
-            excluded=excluded,
-        )
-        return parts.router.choose(self._views, needs, now, parts.rng)
 
     # --- acting --------------------------------------------------------------------------------
 
@@ -205,14 +155,14 @@ class CallRun:
                 raise timer.interruption from None
         finally:
             self._parts.timers.discard(timer)
-        self._refused.clear()
+        self._chooser.refused.clear()
         self._has_waited = True
 
     async def _queue_for_room(self) -> None:
-        endpoints = [self._parts.health.endpoints[one.endpoint.id] for one in self._views]
+        endpoints = [self._parts.health.endpoints[one.endpoint.id] for one in self._chooser.views]
         await self._parts.health.room.wait(
             self.call,
-            needs_s=min(one.total_s for one in self._views),
+            needs_s=min(one.total_s for one in self._chooser.views),
             limit=sum(own.limit_value for own in endpoints),
         )
 
@@ -222,10 +172,10 @@ class CallRun:
         entrant = self._launcher.launch(start, is_only_hope=not self.records)
         if isinstance(entrant, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
-            self._refused[start.endpoint_id] = entrant
+            self._chooser.refused[start.endpoint_id] = entrant
             return None
         entrants = [entrant]
-        plan = hedge_plan(parts, self.call, start, self._choice, self._views)
+        plan = hedge_plan(parts, self.call, start, self._chooser.choice, self._chooser.views)
 
         def hedge() -> Entrant | None:
             assert plan is not None, "asked only where a hedge is planned"
@@ -354,7 +304,7 @@ class CallRun:
         return self.report.answered(entrant.plan.ticket.endpoint, outcome)
 
     async def _resume(self, delivered: Delivered, outcome: Outcome) -> Leg | None:
-        """Return an attempt that goes on where the stream broke, None where that is not possible."""
+        """Return an attempt that goes on where the stream broke, None if that is impossible."""
         preparation, broken = self._launcher.preparation, self._entrant
         assert broken is not None, "a stream goes on after it began"
         self._record(broken, outcome)
@@ -390,7 +340,7 @@ class CallRun:
         if fail.reason is FailReason.CALLER_FAULT and self._failed is not None:
             self.report.ended("passed", self.records[-1].endpoint.id)
             return passed_through(self.call, self._failed, self.records[-1].endpoint, self.report)
-        error = refusal(fail, self.call, tuple(self.report.outcomes), self._views)
+        error = refusal(fail, self.call, tuple(self.report.outcomes), self._chooser.views)
         if error.status >= 500:  # noqa: PLR2004 - where HTTP's errors of servers begin
             stale = self._parts.cache.find(self.call, loop_now())
             if stale is not None:

@@ -22,19 +22,31 @@ from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
-from sidecar.domain import Capacity
+from sidecar.domain import Capacity, OutcomeClass
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
     from sidecar.core.breaker import Permit
-    from sidecar.domain import Endpoint, EndpointId, ProviderName
+    from sidecar.core.outcome import Effects
+    from sidecar.domain import Endpoint, EndpointId, Outcome, ProviderName
     from sidecar.engine.pacer import PacerSettings
     from sidecar.events import BreakerChanged
 
 RATE_WINDOW_S = 60.0
 RATE_SAMPLES_MAX = 4096
+STALE_RELIABILITY_WEIGHT = 0.25
+"""A verdict from before the last state change still says a little about reliability (RESILIENCE
+3.4).
+"""
+CENSORED = (
+    OutcomeClass.HANG,
+    OutcomeClass.CALLER_SHORT,
+    OutcomeClass.OUTRUN,
+    OutcomeClass.CANCEL,
+)
+"""Waiting that was cut short says that the first content takes at least as long."""
 HOST_SUCCESSES_TO_CLOSE = 1
 """One answered connection proves a host; its endpoints still have breakers of their own."""
 
@@ -140,3 +152,43 @@ class EndpointHealth:
         while self._starts and self._starts[0] < now - RATE_WINDOW_S:
             self._starts.popleft()
         return len(self._starts) / RATE_WINDOW_S
+
+    def learn_first_content(self, ticket: Ticket, now: float, *, made_tokens: int) -> None:
+        """Learn from when the first content came; ``made_tokens`` came with it at once."""
+        self.last_sample_at = now
+        if ticket.sent_at is None:
+            return
+        waited_s = now - ticket.sent_at
+        if self.gradient is not None:
+            self.gradient.observe(self.limit.inflight, waited_s, now)
+        if made_tokens > 0:
+            # Writing a plain answer is not waiting; but it cannot all have been writing either.
+            waited_s = max(waited_s / 2, waited_s - made_tokens * self.latency.itl_s(now))
+        self.latency.observe_first_content(
+            ticket.prompt_tokens, waited_s, now, weight=ticket.weight
+        )
+
+    def learn(self, ticket: Ticket, outcome: Outcome, effect: Effects, *, is_current: bool) -> None:
+        """Learn from how an attempt ended; one of an older generation counts little."""
+        now = outcome.ended_at
+        weight = ticket.weight if is_current else ticket.weight * STALE_RELIABILITY_WEIGHT
+        if effect.endpoint_fail is not None:
+            is_ok = effect.endpoint_fail == 0.0
+            share = 1.0 if is_ok else effect.endpoint_fail
+            self.reliability.record(is_ok, weight * share, now)
+            self.last_sample_at = now
+            if is_ok:
+                self.availability.record(ok=True, weight=weight, now=now)
+                self.answered_count += 1 if ticket.weight == 1.0 else 0
+            else:
+                self.last_cause = outcome.cls.value
+                self.penalty.inject(outcome.retry_after_s or 0.0, now)
+        elif outcome.cls is OutcomeClass.RATE:
+            # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
+            self.availability.record(ok=False, weight=weight, now=now)
+            self.penalty.inject(outcome.retry_after_s or 0.0, now)
+        is_censored = outcome.cls in CENSORED
+        if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
+            silence_s = now - ticket.sent_at - ticket.silent_s
+            if silence_s > 0:
+                self.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)

@@ -35,18 +35,7 @@ if TYPE_CHECKING:
     from sidecar.events import Observer
 
 PROBE_WEIGHT = 0.5
-STALE_RELIABILITY_WEIGHT = 0.25
-"""A verdict from before the last state change still says a little about reliability (RESILIENCE
-3.4).
-"""
 TRIAL_LEASE_SLACK_S = 2.0
-CENSORED = (
-    OutcomeClass.HANG,
-    OutcomeClass.CALLER_SHORT,
-    OutcomeClass.OUTRUN,
-    OutcomeClass.CANCEL,
-)
-"""Waiting that was cut short says that the first content takes at least as long."""
 
 
 class Health:
@@ -207,19 +196,7 @@ class Health:
         health = self.endpoints[ticket.endpoint.id]
         if ticket.permit is not None:
             health.breaker.first_content(ticket.permit, now)
-        health.last_sample_at = now
-        if ticket.sent_at is not None:
-            waited_s = now - ticket.sent_at
-            if health.gradient is not None:
-                health.gradient.observe(health.limit.inflight, waited_s, now)
-            # Writing a plain answer is not waiting; but it cannot all have been writing either.
-            first_s = max(waited_s / 2, waited_s - made_tokens * health.latency.itl_s(now))
-            health.latency.observe_first_content(
-                ticket.prompt_tokens,
-                waited_s if made_tokens == 0 else first_s,
-                now,
-                weight=ticket.weight,
-            )
+        health.learn_first_content(ticket, now, made_tokens=made_tokens)
 
     def chunk_gap(self, ticket: Ticket, gap_s: float, now: float) -> None:
         """Note the mean time between the tokens of a finished stream, seconds."""
@@ -237,7 +214,7 @@ class Health:
         is_current = self._settle_breakers(ticket, outcome, effect)
         self._settle_account(ticket.endpoint, outcome, effect)
         self._settle_limits(health, ticket, effect, now)
-        self._settle_estimates(health, ticket, outcome, effect, is_current=is_current)
+        health.learn(ticket, outcome, effect, is_current=is_current)
         self._settle_retry_tokens(ticket, effect)
         self.room.made()
 
@@ -312,38 +289,6 @@ class Health:
             health.throttle.overloaded(now)
         elif effect.endpoint_fail == 0.0:
             health.throttle.accepted(now)
-
-    def _settle_estimates(
-        self,
-        health: EndpointHealth,
-        ticket: Ticket,
-        outcome: Outcome,
-        effect: Effects,
-        *,
-        is_current: bool,
-    ) -> None:
-        now = outcome.ended_at
-        weight = ticket.weight if is_current else ticket.weight * STALE_RELIABILITY_WEIGHT
-        if effect.endpoint_fail is not None:
-            is_ok = effect.endpoint_fail == 0.0
-            share = 1.0 if is_ok else effect.endpoint_fail
-            health.reliability.record(is_ok, weight * share, now)
-            health.last_sample_at = now
-            if is_ok:
-                health.availability.record(ok=True, weight=weight, now=now)
-                health.answered_count += 1 if ticket.weight == 1.0 else 0
-            else:
-                health.last_cause = outcome.cls.value
-                health.penalty.inject(outcome.retry_after_s or 0.0, now)
-        elif outcome.cls is OutcomeClass.RATE:
-            # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
-            health.availability.record(ok=False, weight=weight, now=now)
-            health.penalty.inject(outcome.retry_after_s or 0.0, now)
-        is_censored = outcome.cls in CENSORED
-        if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
-            silence_s = now - ticket.sent_at - ticket.silent_s
-            if silence_s > 0:
-                health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
 
     def _settle_retry_tokens(self, ticket: Ticket, effect: Effects) -> None:
         tokens = self._retry_tokens[ticket.endpoint.host]
