@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sidecar.core.routing import Choice, EndpointView
     from sidecar.domain import Call, EndpointId, Outcome
     from sidecar.engine.answer import Disclosure
+    from sidecar.engine.attempt import AttemptResult
     from sidecar.engine.launch import Entrant
     from sidecar.engine.parts import Parts
     from sidecar.engine.race import Finish
@@ -319,11 +320,21 @@ class CallRun:
         entrant = self._launcher.launch(step, is_only_hope=False)
         if isinstance(entrant, Gate):
             return None
-        result = await entrant.attempt.run()
+        return await self._go_on(entrant, broken)
+
+    async def _go_on(self, entrant: Entrant, broken: Entrant) -> Leg | None:
+        """Make the attempt that takes over from ``broken``."""
+        result: AttemptResult | None = None
+        try:
+            result = await entrant.attempt.run()
+        except CallError:
+            return None  # the sidecar stops: the stream ends as if nobody could go on
+        finally:
+            if not isinstance(result, Committed):
+                self._parts.timers.discard(entrant.timer)
+                if entrant.settlement.outcome is not None:
+                    self._record(entrant, entrant.settlement.outcome)
         if not isinstance(result, Committed):
-            self._parts.timers.discard(entrant.timer)
-            if isinstance(result, Failed):
-                self._record(entrant, result.outcome)
             return None
         self._parts.timers.discard(broken.timer)
         self._entrant = entrant
