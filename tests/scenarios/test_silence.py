@@ -45,7 +45,8 @@ def test_silence_is_an_outage_before_the_calls_end(kind: FaultKind) -> None:
 
     assert all(one.is_good for one in world.seen)
     tripped_at = opened_at(world, ALPHA)
-    assert tripped_at - START_S <= HANG_S + 5.5, "five overdue calls at one a second"
+    # Hedges answer the first calls, and an attempt they outran is half a failure.
+    assert tripped_at - START_S <= HANG_S + 8.5, "five failures at one a second"
     waiting = started(world.seen, START_S, tripped_at)
     assert answered_by(waiting) == {BETA: len(waiting)}, "not one was committed to silence"
     assert all(one.took_s <= HANG_S + 4.0 for one in waiting)
