@@ -28,7 +28,10 @@ def hedge_plan(
     parts: Parts, call: Call, start: Start, choice: Choice | None, views: Sequence[EndpointView]
 ) -> HedgePlan | None:
     """Return when to ask whom beside ``start``, None if nobody."""
-    is_wanted = call.route.may_hedge and call.constraints.may_hedge and start.kind in KINDS
+    wishes = call.constraints
+    # A hard budget covers both attempts, and what the first will cost is not known yet.
+    is_wanted = call.route.may_hedge and wishes.may_hedge and wishes.budget_usd is None
+    is_wanted = is_wanted and start.kind in KINDS
     # A typical time of 0 is unknown: a hedge on a guess would double every early call.
     if choice is None or not is_wanted or start.view.typical_ttft_s == 0.0:
         return None
@@ -37,7 +40,7 @@ def hedge_plan(
         return None
     own = parts.health.endpoints[start.endpoint_id]
     output_tokens = parts.output_model(call.route.name).predict(call.facts.max_tokens, now)
-    wish_s = call.constraints.first_token_s
+    wish_s = wishes.first_token_s
     facts = HedgeFacts(
         primary=start.view,
         ttft_ratio_q95=own.latency.ratio_quantile(QUANTILE),
@@ -49,7 +52,7 @@ def hedge_plan(
             for one in views
         ),
         is_idempotent=not call.facts.untranslatable,
-        priority=call.constraints.priority,
+        priority=wishes.priority,
         prompt_tokens=call.facts.prompt_tokens,
         first_token_at=None if wish_s is None else call.arrived_at + wish_s,
         silent_s=0.0 if call.facts.is_stream else output_tokens * start.view.itl_s,
