@@ -285,8 +285,8 @@ class Attempt:
     def _billed(self, cls: OutcomeClass) -> Usage | None:
         """Estimate what the provider bills for an attempt that ended without its usage.
 
-        After a head with 200 it worked. Before a head, who is cut off has been read and, if the
-        answer was to come whole, has written as long as we waited: losers are often billed in full.
+        After a head with 200 it worked. Before a head, who is cut off has been read and has
+        written as long as we waited: losers are often billed in full.
         """
         plan = self._plan
         if self._response is not None:
@@ -294,7 +294,7 @@ class Attempt:
             return self._tally.usage(plan.call.facts.prompt_tokens) if is_working else None
         if plan.ticket.sent_at is None or cls not in BILLED_IN_SILENCE:
             return None
-        is_writing = cls is not OutcomeClass.HANG and not plan.call.facts.is_stream
+        is_writing = cls is not OutcomeClass.HANG
         waited_s = loop_now() - plan.ticket.sent_at
         planned = max(0.0, plan.tokens_reserved - plan.call.facts.prompt_tokens)
         written = min(planned, waited_s / plan.itl_s) if is_writing and plan.itl_s > 0 else 0.0
