@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.outcome import Next, effects
-from sidecar.domain import Fault, OutcomeClass, Usage
+from sidecar.domain import Fault, OutcomeClass
+from sidecar.engine.billing import billed
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream
 from sidecar.engine.tally import Tally, tally_of
@@ -27,13 +28,11 @@ from sidecar.errors import (
     WireError,
 )
 from sidecar.wire.formats import codec
-from sidecar.wire.neutral import (
-    Finish,
-)
+from sidecar.wire.neutral import Finish
 
 if TYPE_CHECKING:
     from sidecar.core.timers import AttemptLimits
-    from sidecar.domain import Outcome
+    from sidecar.domain import Outcome, Usage
     from sidecar.engine.ports import Upstream, UpstreamResponse
     from sidecar.engine.settlement import AttemptPlan, Settlement
     from sidecar.engine.stream import Item
@@ -46,12 +45,6 @@ PRELUDE_BYTES_MAX = 1024 * 1024
 ERROR_BODY_S = 5.0
 """How long the body of an error may take: its status already says that it is one."""
 HTTP_OK = 200
-BILLED_IN_SILENCE = (
-    OutcomeClass.CANCEL,
-    OutcomeClass.OUTRUN,
-    OutcomeClass.CALLER_SHORT,
-    OutcomeClass.HANG,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +91,8 @@ class Attempt:
         self._response: UpstreamResponse | None = None
         self._limits: AttemptLimits | None = None
         self._tally = Tally()
-        self.is_outrun = False  # a hedge that started later has answered
+        self.has_lost = False  # another attempt of the call has answered
+        self.is_outrun = False  # and it started later
 
     async def run(self) -> AttemptResult:
         """Try.
@@ -283,26 +277,7 @@ class Attempt:
         return self._settlement.settle(fault, usage or self._billed(cls))
 
     def _billed(self, cls: OutcomeClass) -> Usage | None:
-        """Estimate what the provider bills for an attempt that ended without its usage.
-
-        After a head with 200 it worked. Before a head, who is cut off has been read and has
-        written as long as we waited: losers are often billed in full.
-        """
-        plan = self._plan
-        if self._response is not None:
-            is_working = self._response.status == HTTP_OK
-            return self._tally.usage(plan.call.facts.prompt_tokens) if is_working else None
-        if plan.ticket.sent_at is None or cls not in BILLED_IN_SILENCE:
-            return None
-        is_writing = cls is not OutcomeClass.HANG
-        waited_s = loop_now() - plan.ticket.sent_at
-        planned = max(0.0, plan.tokens_reserved - plan.call.facts.prompt_tokens)
-        written = min(planned, waited_s / plan.itl_s) if is_writing and plan.itl_s > 0 else 0.0
-        return Usage(
-            input_tokens=plan.call.facts.prompt_tokens,
-            output_tokens=round(written),
-            is_estimated=True,
-        )
+        return billed(self._plan, self._response, self._tally, cls)
 
     def _timed_out(self) -> Outcome:
         ticket = self._plan.ticket
@@ -328,7 +303,8 @@ class Attempt:
             cls = OutcomeClass.OUTRUN
         else:
             cls = OutcomeClass.CANCEL
-        self._settle(cls, f"the caller left after {waited_s:.3g} s")
+        what = "another attempt was faster" if self.has_lost else "the caller left"
+        self._settle(cls, f"{what} after {waited_s:.3g} s")
 
 
 def class_of(error: AttemptError) -> OutcomeClass:

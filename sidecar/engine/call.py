@@ -20,7 +20,7 @@ from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
 from sidecar.engine.choosing import Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
-from sidecar.engine.hedge import hedge_plan
+from sidecar.engine.hedge import hedge_plan, launch_hedge
 from sidecar.engine.launch import Launcher
 from sidecar.engine.race import race
 from sidecar.engine.refusal import passed_through, refusal
@@ -35,7 +35,7 @@ from sidecar.wire.formats import codec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.core.routing import Choice, EndpointView
+    from sidecar.core.routing import Choice
     from sidecar.domain import Call, EndpointId, Outcome
     from sidecar.engine.answer import Disclosure
     from sidecar.engine.attempt import AttemptResult
@@ -180,7 +180,7 @@ class CallRun:
 
         def hedge() -> Entrant | None:
             assert plan is not None, "asked only where a hedge is planned"
-            second = self._hedge(plan.view)
+            second = launch_hedge(parts, self._launcher, entrant, plan)
             if second is not None:
                 entrants.append(second)
             return second
@@ -194,22 +194,6 @@ class CallRun:
                 if not (isinstance(answer, Relay) and answer.timer is each.timer):
                     parts.timers.discard(each.timer)
         return answer
-
-    def _hedge(self, chosen: EndpointView) -> Entrant | None:
-        """Return a second attempt beside the first, if money and gates still allow it."""
-        parts, now = self._parts, loop_now()
-        is_affordable = parts.budgets.hedge.may_hedge(chosen.cost_usd, now)
-        if not is_affordable or not parts.budgets.waste.may_waste(chosen.cost_usd or 0.0, now):
-            return None
-        start = Start(
-            endpoint_id=chosen.endpoint.id,
-            kind="hedge",
-            needs_fresh_connection=False,
-            view=chosen,
-            next_view=None,
-        )
-        entrant = self._launcher.launch(start, is_only_hope=False)
-        return None if isinstance(entrant, Gate) else entrant
 
     # --- answering -----------------------------------------------------------------------------
 

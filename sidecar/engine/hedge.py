@@ -1,4 +1,5 @@
-"""Whether and when a call gets a hedge: gathers what the rule in ``core/hedging.py`` looks at.
+"""Whether and when a call gets a hedge, and its start: gathers what the rule in ``core/hedging.py``
+looks at, and asks the budgets when the time has come.
 
 Cheap where the answer is no: most calls have no second host, or their first content comes long
 before the time of a hedge.
@@ -9,15 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
+from sidecar.core.attempts import Start
 from sidecar.core.breaker import BreakerState
 from sidecar.core.hedging import HedgeFacts, HedgePlan, hedge_at
+from sidecar.domain import Gate
+from sidecar.engine.budgets import HEDGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sidecar.core.attempts import Start
     from sidecar.core.routing import Choice, EndpointView
     from sidecar.domain import Call
+    from sidecar.engine.launch import Entrant, Launcher
     from sidecar.engine.parts import Parts
 
 QUANTILE = 0.95
@@ -59,3 +63,27 @@ def hedge_plan(
     )
     plan = hedge_at(facts, now, parts.settings.budgets.hedge)
     return plan if isinstance(plan, HedgePlan) else None
+
+
+def launch_hedge(
+    parts: Parts, launcher: Launcher, first: Entrant, plan: HedgePlan
+) -> Entrant | None:
+    """Return the planned attempt beside ``first``, if that is still silent and money and gates
+    still allow it.
+    """
+    if first.plan.ticket.first_content_at is not None:
+        # Its answer flows; it is merely kept back until it is whole.
+        return None
+    chosen, now = plan.view, loop_now()
+    is_affordable = parts.budgets.hedge.may_hedge(chosen.cost_usd, now)
+    if not is_affordable or not parts.budgets.waste.may_waste(chosen.cost_usd or 0.0, now):
+        return None
+    start = Start(
+        endpoint_id=chosen.endpoint.id,
+        kind=HEDGE,
+        needs_fresh_connection=False,
+        view=chosen,
+        next_view=None,
+    )
+    entrant = launcher.launch(start, is_only_hope=False)
+    return None if isinstance(entrant, Gate) else entrant

@@ -2,8 +2,10 @@
 
 An attempt never raises for a provider's fault, so nothing but its result crosses the race. The
 loser is cancelled, which cuts its connection, and settled by itself: its waiting is evidence about
-latency, and what it may have cost is counted. If the first to finish failed, the other goes on.
-Attempts are kept by number and cancelled in that order; sets would make runs differ.
+latency, and what it may have cost is counted. If the first to finish failed, the other goes on,
+unless the first attempt found the request itself at fault: then the hedge is given up too.
+Whatever ends the race from outside, a result that nobody took is given back. Attempts are kept by
+number and cancelled in that order; sets would make runs differ.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.domain import Fault, OutcomeClass
-from sidecar.engine.attempt import Answered, Committed, Failed
+from sidecar.engine.attempt import Committed, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +48,17 @@ async def race(
     if hedge_at is None:
         return Finish(entrant=first, result=await first.attempt.run())
     runs = _Runs()
+    finish = None
     try:
         runs.start(first)
         if not await runs.any_done(hedge_at):
             second = hedge()
             if second is not None:
                 runs.start(second)
-        return await runs.finish()
+        finish = await runs.finish()
     finally:
-        await runs.aclose()
+        await runs.aclose(None if finish is None else finish.entrant)
+    return finish
 
 
 class _Runs:
@@ -75,10 +79,10 @@ class _Runs:
         return bool(done)
 
     async def finish(self) -> Finish:
-        """Wait for the first success, or the last failure."""
+        """Wait for the first success, the caller's own fault, or the last failure."""
         while True:
             for number, task in enumerate(self._tasks):
-                if task.done() and not isinstance(task.result(), Failed):
+                if task.done() and _is_end(number, task.result()):
                     return await self._won(number)
             pending = [task for task in self._tasks if not task.done()]
             if not pending:
@@ -89,6 +93,7 @@ class _Runs:
         others: list[tuple[Entrant, Failed]] = []
         for index, entrant in enumerate(self._entrants):
             if index != number:
+                entrant.attempt.has_lost = True
                 entrant.attempt.is_outrun = index < number
                 outcome = await self._lost(index)
                 if outcome is not None:
@@ -107,23 +112,36 @@ class _Runs:
             await asyncio.wait([task])
         if task.cancelled():
             return entrant.settlement.outcome
-        result = task.result()
-        return result.outcome if isinstance(result, Failed) else _discard(entrant, result)
+        return _discard(entrant, task.result())
 
-    async def aclose(self) -> None:
-        """Cancel what still runs, in order, and wait until each has settled."""
+    async def aclose(self, taken: Entrant | None) -> None:
+        """Cancel what still runs, in order, and give back every result but the one ``taken``."""
         for task in self._tasks:
             if not task.done():
                 task.cancel()
         running = [task for task in self._tasks if not task.done()]
-        if running:
-            await asyncio.wait(running)
+        try:
+            if running:
+                await asyncio.wait(running)
+        finally:
+            for entrant, task in zip(self._entrants, self._tasks, strict=True):
+                is_left = task.done() and not task.cancelled() and entrant is not taken
+                # Asking for an exception is what marks it as seen.
+                if is_left and task.exception() is None:
+                    _discard(entrant, task.result())
 
 
-def _discard(entrant: Entrant, result: Answered | Committed) -> Outcome:
-    """Give up an answer that came in the same moment as the winner's."""
-    if isinstance(result, Answered):
+def _is_end(number: int, result: AttemptResult) -> bool:
+    """Return whether there is nothing left to wait for; error bodies are of callers' faults."""
+    return not isinstance(result, Failed) or (number == 0 and result.error_body is not None)
+
+
+def _discard(entrant: Entrant, result: AttemptResult) -> Outcome:
+    """Give up a result that nobody takes: a stream is cut, its outcome told."""
+    if not isinstance(result, Committed):
         return result.outcome
     result.stream.response.close()
+    if entrant.settlement.outcome is not None:
+        return entrant.settlement.outcome
     usage = result.stream.tally.usage(entrant.plan.call.facts.prompt_tokens)
     return entrant.settlement.settle(Fault(cls=OutcomeClass.CANCEL, message=LOST), usage)
