@@ -126,6 +126,7 @@ def _rash_panic(patch: pytest.MonkeyPatch) -> None:
 
 def _grudge(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recovery, "bounded", lambda *_: 1e4)
+    patch.setattr(Breaker, "hurry", lambda *_: None)  # else a trial in panic heals even this
 
 
 def _free_lunch(patch: pytest.MonkeyPatch) -> None:
