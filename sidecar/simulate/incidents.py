@@ -72,9 +72,10 @@ class Staged:
 class Scenario:
     """What is played. ``sick`` is the provider whose traffic is judged.
 
-    ``fault_s`` and ``return_s`` replace the rate's own. ``limits`` bound what a provider grants. ``answer_tokens`` is the median
-    length of an answer. ``pods`` sidecars (or clients) share the calls and know nothing of each
-    other. ``judged_after_s``: calls that start so long after the fault still count for it.
+    ``fault_s`` and ``return_s`` replace the rate's own. ``limits`` bound what a provider grants.
+    ``answer_tokens`` is the median length of an answer. ``pods`` sidecars (or clients) share the
+    calls and know nothing of each other. ``judged_after_s``: calls that start so long after the
+    fault still count for it.
     """
 
     name: str
@@ -92,6 +93,16 @@ class Scenario:
     pods: int = 1
     judged_after_s: float = 0.0
     is_bursty: bool = False
+
+    @property
+    def has_fault(self) -> bool:
+        """Whether anything fails at all."""
+        return self.is_bursty or bool(self.staged)
+
+    @property
+    def has_refuge(self) -> bool:
+        """Whether some provider stays well."""
+        return {one.provider for one in self.staged} != {ALPHA, BETA, GAMMA}
 
     def lapse(self, rate_per_s: float, seed: int) -> Lapse:
         """Return how long the parts last at ``rate_per_s``.

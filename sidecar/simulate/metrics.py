@@ -201,8 +201,8 @@ def _is_answer(entry: LogEntry) -> bool:
 
 
 def _detect_s(played: Played) -> float | None:
-    """None where no fault is staged."""
-    if not played.scenario.staged and not played.scenario.is_bursty:
+    """None where no fault is staged, or where there is nobody else to go to."""
+    if not played.scenario.has_fault or not played.scenario.has_refuge:
         return None
     span_s = DETECT_CALLS / played.rate_per_s
     log = played.logs[played.scenario.sick]
@@ -225,7 +225,7 @@ def _recover_s(played: Played) -> float | None:
     before = _window(played.calls, WARM_S, played.fault_at)
     share = len(_sent(log, WARM_S, played.fault_at)) / max(1, len(before))
     after = [one.started_at for one in played.calls if one.started_at >= played.fault_until]
-    if share == 0.0 or (not played.scenario.staged and not played.scenario.is_bursty):
+    if share == 0.0 or not played.scenario.has_fault:
         return None
     for at, end in zip(after, after[RECOVER_CALLS:], strict=False):
         touched = sum(at <= one.at_s < end and not one.is_probe for one in log)

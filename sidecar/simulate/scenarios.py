@@ -154,7 +154,6 @@ SCENARIOS = (
     Scenario(
         name="blip",
         title="A answers 500 for 15 s",
-        route=PAIR,
         staged=(_fails(ALPHA, 500),),
         fault_s=15.0,
         rates=(1.0,),

@@ -61,7 +61,7 @@ def document(table: Table, seeds: Sequence[int]) -> str:
     ]
     parts += [
         "## Time to detect\n",
-        "Median and worst of the seeds, seconds; never: at no time at most 5 % of the calls.\n",
+        "Median (worst) of the seeds, seconds; never: it never got 5 % of the calls or less.\n",
         _by_design(table, lambda one: _times(one.detect_s)),
     ]
     parts += ["## The engine in detail\n", DETAIL, _details(table)]
@@ -75,7 +75,7 @@ calls.
 """
 
 DETAIL = """\
-Recovery: end of the fault until A gets 80 % of what it got before, median and worst. After: share
+Recovery: end of the fault until A gets 80 % of what it got before, median (worst). After: share
 of the calls after detection that went to A (of all calls where it was not detected). Wasted:
 attempts that came to nothing. Small: answers of the small model. Money is a share of the oracle's
 spend: all above it, then probes, hedges, and answers billed but not finished.
@@ -181,8 +181,8 @@ def _number(value: float | None) -> str:
 def _times(values: Sequence[float]) -> str:
     if not values:
         return "-"
-    middle, worst = median(values), max(values)
-    return f"{_time(middle)} ({_time(worst)})"
+    middle, worst = _time(median(values)), _time(max(values))
+    return middle if middle == worst else f"{middle} ({worst})"
 
 
 def _time(value: float) -> str:

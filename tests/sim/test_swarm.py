@@ -13,6 +13,7 @@ import pytest
 
 import sidecar.engine.launch
 import sidecar.engine.settlement
+from sidecar.core.amplification import AmplificationGuard
 from sidecar.core.breaker import Breaker
 from sidecar.core.limit import ConcurrencyLimit
 from sidecar.core.panic import PanicRation
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(12)
-SABOTAGE_SEEDS = range(40)
+SABOTAGE_SEEDS = range(60)
 """Each saboteur is found within the first few of them."""
 
 
@@ -137,6 +138,10 @@ def _forgotten_timers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Timers, "discard", lambda *_: None)
 
 
+def _retry_storm(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(AmplificationGuard, "may_extra", lambda *_, **__: True)
+
+
 @pytest.mark.parametrize(
     ("sabotage", "invariant"),
     [
@@ -145,6 +150,7 @@ def _forgotten_timers(patch: pytest.MonkeyPatch) -> None:
         (_gates_ajar, "one_trial_at_a_time"),
         (_patience, "no_late_answer"),
         (_stutter, "bytes_of_one_attempt"),
+        (_retry_storm, "batch_does_not_multiply"),
         (_rash_panic, "panic_is_rationed"),
         (_grudge, "heals_when_healed"),
         (_free_lunch, "ledger_covers_bills"),
