@@ -140,7 +140,7 @@ def with_time_window() -> AbstractContextManager[None]:
 def without_panic() -> AbstractContextManager[None]:
     """Refuse whenever every gate is shut."""
 
-    def none(*_args: object, **_named: object) -> None:
+    def none(*_args: object) -> None:
         return None
 
     return _swapped(PanicRation, "choose", none)

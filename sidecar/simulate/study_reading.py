@@ -73,7 +73,8 @@ def _beaten(table: Table) -> Iterator[str]:
         beaten = [world for world, found in table.items() if _beats(found[baseline], found[ENGINE])]
         if beaten:
             why = "" if any(BY_NAME[name].has_refuge for name, _ in beaten) else WAITING
-            yield f"More goodput than the engine had *{baseline}*: {', '.join(_labels(beaten))}.{why}"
+            where = ", ".join(_labels(beaten))
+            yield f"More goodput than the engine had *{baseline}*: {where}.{why}"
 
 
 def _beats(other: Figures, engine: Figures) -> bool:
