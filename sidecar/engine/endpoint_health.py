@@ -47,6 +47,12 @@ CENSORED = (
     OutcomeClass.CANCEL,
 )
 """Waiting that was cut short says that the first content takes at least as long."""
+CENSORED_FACTOR = 1.25
+"""Who was cut off would have taken longer: taken at its word, an endpoint too slow for one deadline
+would look as if it just met the next one, again and again.
+"""
+SILENT_FACTOR = 3.0
+"""A plain answer may take three times its predicted writing time before it is a hang."""
 HOST_SUCCESSES_TO_CLOSE = 1
 """One answered connection proves a host; its endpoints still have breakers of their own."""
 
@@ -189,6 +195,7 @@ class EndpointHealth:
             self.penalty.inject(outcome.retry_after_s or 0.0, now)
         is_censored = outcome.cls in CENSORED
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
-            silence_s = now - ticket.sent_at - ticket.silent_s
+            waited_s = now - ticket.sent_at - ticket.silent_s / SILENT_FACTOR
+            silence_s = CENSORED_FACTOR * waited_s
             if silence_s > 0:
                 self.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)

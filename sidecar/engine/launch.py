@@ -15,6 +15,7 @@ from sidecar.core.cost import predicted_cost_usd
 from sidecar.core.timers import attempt_limits
 from sidecar.domain import Gate, Rung
 from sidecar.engine.attempt import Attempt
+from sidecar.engine.endpoint_health import SILENT_FACTOR
 from sidecar.engine.prepare import Preparation
 from sidecar.engine.settlement import AttemptPlan, Settlement
 from sidecar.engine.timer import Timer
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
     from sidecar.engine.prepare import PreparedBody
 
-SILENT_FACTOR = 3.0
-"""A plain answer may take three times its predicted writing time before it is a hang."""
 INPUT_MARGIN = 1.1
 """Prompt tokens are estimated; a hard budget is kept with a tenth to spare."""
 CLAMP_TOKENS_MIN = 16

@@ -137,6 +137,8 @@ def test_row_36_retry_storm(route: str) -> None:
     assert _amplification(world, seen, START_S, START_S + 10.0) <= 1.5
     assert _amplification(world, seen, START_S + 10.0, END_S + 60.0) <= 1.2
     assert _goodput(started(seen, END_S + 30.0)) >= 0.95
+    if route == "strong":
+        assert _goodput(started(seen, START_S + 5.0)) == 1.0, "the next tier is in time"
 
 
 def test_row_37_fallback_of_half_the_size() -> None:
