@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.core.account import AccountSettings
+from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
 from sidecar.core.hedging import HedgeSettings
@@ -59,7 +60,10 @@ def draw_settings(rng: random.Random, providers: tuple[ProviderOptions, ...]) ->
                 deposit_per_primary=rng.choice((0.05, 0.5)),
                 usd_share=rng.choice((0.0, 0.03, 0.2)),
                 floor_usd=rng.choice((0.0, 0.0005, 0.05)),
-            )
+            ),
+            amplification=AmplificationSettings(
+                attempts_per_request=rng.choice((1.1, 1.5)), free_extra=rng.choice((0, 3, 10))
+            ),
         ),
         panic=PanicSettings(every_s=rng.uniform(1.0, 4.0)),
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(12)
-SABOTAGE_SEEDS = range(60)
+SABOTAGE_SEEDS = range(70, 130)
 """Each saboteur is found within the first few of them."""
 
 
