@@ -19,6 +19,7 @@ from sidecar.catalogue import Catalogue
 from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings, BreakerState, Permit
 from sidecar.core.limit import LimitSettings
+from sidecar.core.local_faults import EgressSettings
 from sidecar.core.throttle import ThrottleSettings
 from sidecar.domain import (
     Endpoint,
@@ -51,6 +52,7 @@ STATUS = st.sampled_from([None, 500, 503, 429, 529, 400])
 RETRY_AFTER = st.sampled_from([None, None, 3.0, 40.0, -1.0, float("nan"), 1e9])
 
 FAILS = {
+    OutcomeClass.OUTRUN: (0.5, None),
     OutcomeClass.OK: (0.0, 0.0),
     OutcomeClass.CONNECT: (1.0, 1.0),
     OutcomeClass.HANG: (1.0, 0.5),
@@ -184,7 +186,11 @@ class HealthMachine(RuleBasedStateMachine):
             breaker=BREAKER, limit=LimitSettings(limit_max=LIMIT), throttle=throttle
         )
         config = HealthSettings(
-            endpoint=own, host=HOST_BREAKER, account=AccountSettings(jitter=0.0)
+            endpoint=own,
+            host=HOST_BREAKER,
+            account=AccountSettings(jitter=0.0),
+            # Two hosts that do not connect would make our own way out suspect, which has its tests.
+            egress=EgressSettings(hosts_min=3),
         )
         catalogue = Catalogue(endpoints={each.id: each for each in ENDPOINTS.values()}, routes={})
         self.health = Health(catalogue, config, random.Random(0), self.told)
