@@ -45,6 +45,8 @@ class LatencySettings:
       start would ever count as hanging (149 of 149 calls went to such an endpoint).
     * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
       ``stall_max_s`` 30.
+    * suspect: beyond ``suspect_ratio`` 3 times the usual it is nobody's hedge, nor kept out of
+      habit.
     * sluggish: ``sluggish_share`` 0.6 of the last ``sluggish_window`` 8 samples over
       ``sluggish_ratio`` 4 times the model and over ``sluggish_ttft_s`` 5; samples older than
       ``sluggish_age_s`` 600 no longer count.
@@ -76,6 +78,7 @@ class LatencySettings:
     stall_factor: float = 30.0
     stall_min_s: float = 10.0
     stall_max_s: float = 30.0
+    suspect_ratio: float = 3.0
     sluggish_share: float = 0.6
     sluggish_window: int = 8
     sluggish_ratio: float = 4.0
@@ -156,6 +159,10 @@ class LatencyModel:
         if self._level_at is None:
             return 0.0
         return self._level * exp(-max(0.0, now - self._level_at) / self._settings.level_idle_s)
+
+    def is_suspect(self, now: float) -> bool:
+        """Return whether the endpoint is now so slow that something may be wrong with it."""
+        return self.level(now) > log(self._settings.suspect_ratio)
 
     def hang_s(self, prompt_tokens: int, now: float) -> float:  # noqa: ARG002 - as the others
         """Return how long a call may show no content before the endpoint is to blame, seconds.

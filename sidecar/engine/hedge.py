@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sidecar.core.routing import Choice, EndpointView
-    from sidecar.domain import Call
+    from sidecar.domain import Call, Route
     from sidecar.engine.launch import Entrant, Launcher
     from sidecar.engine.parts import Parts
 
@@ -50,7 +50,7 @@ def hedge_plan(
         ttft_ratio_q95=own.latency.ratio_quantile(QUANTILE),
         started_at=now,
         deadline_at=call.deadline_at,
-        alternatives=choice.ranked,
+        alternatives=_equals(call.route, start.view, choice.ranked, views),
         not_closed=sum(
             parts.health.endpoints[one.endpoint.id].breaker.state(now) is not BreakerState.CLOSED
             for one in views
@@ -63,6 +63,20 @@ def hedge_plan(
     )
     plan = hedge_at(facts, now, parts.settings.budgets.hedge)
     return plan if isinstance(plan, HedgePlan) else None
+
+
+def _equals(
+    route: Route,
+    primary: EndpointView,
+    ranked: Sequence[EndpointView],
+    views: Sequence[EndpointView],
+) -> tuple[EndpointView, ...]:
+    """Return those of ``ranked`` whose answer would be no degradation: one call in twenty is hedged
+    where all is well, and none of them asked for a lesser model.
+    """
+    best = [one for one in views if one.endpoint.id in route.tiers[0]]
+    least = min(one.endpoint.quality.of(route.name) for one in (primary, *best))
+    return tuple(one for one in ranked if one.endpoint.quality.of(route.name) >= least)
 
 
 def launch_hedge(

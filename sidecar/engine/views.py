@@ -63,7 +63,7 @@ def view(
         slow_start=own.breaker.slow_start(now),
         utilisation=_utilisation(own, health, now),
         is_sluggish=own.latency.is_sluggish(now),
-        is_suspect=own.breaker.is_suspect(now),
+        is_suspect=own.breaker.is_suspect(now) or own.latency.is_suspect(now),
         cost_usd=predicted_cost_usd(endpoint.price, facts.prompt_tokens, math.ceil(output_tokens)),
         hang_s=own.latency.hang_s(facts.prompt_tokens, now),
     )
