@@ -60,12 +60,38 @@ class Priority(Enum):
     BATCH = "batch"
 
 
+class OnBreak(Enum):
+    """What happens when a stream breaks after its first content.
+
+    ERROR: an explicit error event. CONTINUE: another attempt goes on where it broke, text only.
+    RESTART: nothing is shown before the answer is whole, so that a break can be tried again.
+    """
+
+    ERROR = "error"
+    CONTINUE = "continue"
+    RESTART = "restart"
+
+
+class Rung(Enum):
+    """A step of the degraded-mode ladder that a route may permit."""
+
+    SMALLER = "smaller"
+    CLAMP = "clamp"
+    STALE = "stale"
+    STATIC = "static"
+
+
+DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)
+"""What a route permits that says nothing: a static answer is there only if it gives one."""
+
+
 class Gate(Enum):
     """Why an endpoint is not eligible for a call, now."""
 
     BREAKER_OPEN = "breaker_open"
     BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
     HOST_OPEN = "host_open"
+    EGRESS = "egress_suspect"
     ACCOUNT_RATE = "account_rate"
     ACCOUNT_QUOTA = "account_quota"
     ACCOUNT_AUTH = "account_auth"
@@ -81,6 +107,8 @@ class Gate(Enum):
     PRICE_UNKNOWN = "price_unknown"
     UNSUPPORTED = "unsupported"
     CONTEXT_TOO_SMALL = "context_too_small"
+    QUALITY = "quality"
+    DRIFT = "drift"
 
 
 class OutcomeClass(Enum):
@@ -104,6 +132,7 @@ class OutcomeClass(Enum):
     ERR_MID = "ERR_MID"
     DEGENERATE = "DEGENERATE"
     CANCEL = "CANCEL"
+    OUTRUN = "OUTRUN"
     LOCAL = "LOCAL"
 
 
@@ -160,7 +189,10 @@ class Endpoint:
     """One model at one provider.
 
     ``upstream_model`` is the provider's own name for the model; ``max_tokens_field`` names the
-    request field that bounds the answer in the provider's dialect of its format.
+    request field that bounds the answer in the provider's dialect of its format. ``upstream`` names
+    who really runs the model where that is somebody else (an aggregator's source): endpoints of one
+    upstream, host or account share a fate. ``supports_prefill``: the model goes on from a trailing
+    assistant turn.
     """
 
     id: EndpointId
@@ -175,6 +207,8 @@ class Endpoint:
     timers: Timers = field(default_factory=Timers)
     is_reasoning: bool = False
     context_tokens: int | None = None
+    supports_prefill: bool = False
+    upstream: str | None = None
     max_tokens_field: str = "max_tokens"
 
 
@@ -183,7 +217,9 @@ class Route:
     """What callers name: endpoints in tiers, best first, and the constraints that hold unless a
     call says less.
 
-    ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort.
+    ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort;
+    ``rungs`` are the permitted steps of the degraded-mode ladder; an answer older than
+    ``stale_s_max`` is not served again.
     """
 
     name: RouteName
@@ -192,7 +228,10 @@ class Route:
     budget_usd: float | None = None
     prompts: Mapping[EndpointId, str] = field(default_factory=dict)
     static: str | None = None
-    may_degrade_to_smaller: bool = True
+    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
+    stale_s_max: float = 3600.0
+    may_hedge: bool = True
+    on_break: OnBreak = OnBreak.ERROR
     attempts_max: int = 3
     is_task: bool = True
 
@@ -211,6 +250,9 @@ class Constraints:
     quality: float | None = None
     is_quality_hard: bool = False
     priority: Priority = Priority.INTERACTIVE
+    may_hedge: bool = True
+    may_use_cache: bool = True
+    on_break: OnBreak | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

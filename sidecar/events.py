@@ -75,7 +75,23 @@ class ProbeFinished:
     cost_usd: float
 
 
-Event = AttemptFinished | CallFinished | BreakerChanged | AccountChanged | ProbeFinished
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointEjected:
+    """An endpoint was taken out for refusing what others accept; needs a human's look."""
+
+    at: float
+    endpoint: EndpointId
+    reason: str
+
+
+Event = (
+    AttemptFinished
+    | CallFinished
+    | BreakerChanged
+    | AccountChanged
+    | EndpointEjected
+    | ProbeFinished
+)
 
 
 class Observer(Protocol):

@@ -9,7 +9,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sidecar.events import AccountChanged, AttemptFinished, BreakerChanged, CallFinished
+from sidecar.events import (
+    AccountChanged,
+    AttemptFinished,
+    BreakerChanged,
+    CallFinished,
+    EndpointEjected,
+)
 
 if TYPE_CHECKING:
     from sidecar.events import Event
@@ -45,6 +51,8 @@ class LogObserver:
                     event.reason,
                     wait,
                 )
+            case EndpointEjected():
+                log.warning("ejected endpoint=%s reason=%s", event.endpoint, event.reason)
             case AttemptFinished(outcome=outcome):
                 log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
             case CallFinished():

@@ -145,12 +145,18 @@ def test_the_paths_are_those_of_the_planes() -> None:
 
 
 def test_the_constraints_are_those_of_the_code() -> None:
-    """The README tells the constraints that work from those that are only read."""
+    """The README shows every constraint with a value that is read, and names the one that is not
+    acted upon.
+    """
     (paragraph,) = re.findall(r"Constraints, as a header.*?\n\n", README, re.DOTALL)
-    working, _, unserved = paragraph.partition("not yet acted upon")
-    named = set(re.findall(r"`(\w+)`", unserved))
-    assert set(re.findall(r"`x-sidecar-(\w+):", working)) == set(constraints.SERVED)
-    assert named == set(constraints.FIELDS) - set(constraints.SERVED)
+    shown = dict(re.findall(r"`(x-sidecar-[a-z-]+): ([^`]+)`", paragraph))
+    assert {name.removeprefix("x-sidecar-").replace("-", "_") for name in shown} == set(
+        constraints.FIELDS
+    )
+    assert constraints.read_constraints(shown, None)[1] == ()
+    shown["x-sidecar-quality"] = shown["x-sidecar-quality"].removesuffix("!")
+    assert constraints.read_constraints(shown, None)[1] == ("quality",)
+    assert "without `!`" in paragraph
 
 
 def test_the_response_headers_are_those_of_the_code() -> None:

@@ -47,7 +47,7 @@ ALLOWED = {
 
 ONLY_IN = {
     "aiohttp": ("server/", "upstream/", "app", "cli/"),
-    "pybreaker": ("core/breaker.py",),
+    "pybreaker": ("core/breaker.py", "core/breaker_storage.py"),
     # The simulated loop gives the library its clock.
     "asyncio_throttle": ("engine/pacer.py", "simulate/loop.py"),
     "opentelemetry": ("telemetry/",),

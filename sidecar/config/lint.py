@@ -39,8 +39,6 @@ def warn(file: File, config: Config, notes: Problems) -> None:
             notes.add(member(path, "verify_tls"), f"{message}; set verify_tls: true")
     for name, entry in file.routes.items():
         path = member("$.routes", name)
-        if entry.degrade is not None and "stale" in entry.degrade:
-            notes.add(member(path, "degrade"), "stale answers are not served yet; it has no effect")
         if entry.static is not None and entry.degrade is not None and "static" not in entry.degrade:
             message = "the static answer is never given, since degrade does not list static"
             notes.add(member(path, "static"), f"{message}; add it or remove the answer")

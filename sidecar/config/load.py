@@ -28,16 +28,19 @@ from sidecar.config.texts import split_address
 from sidecar.config.walk import Walk
 from sidecar.config.yaml_tree import BYTES_MAX, parse_tree
 from sidecar.domain import (
+    DEFAULT_RUNGS,
     Capacity,
     Endpoint,
     EndpointId,
     HostName,
     ModelName,
+    OnBreak,
     Price,
     ProviderName,
     Quality,
     Route,
     RouteName,
+    Rung,
     Timers,
 )
 from sidecar.engine.admission import AdmissionSettings
@@ -158,6 +161,8 @@ class _Parts:
             price=_price(model, known),
             timers=build(Timers, self._file.defaults.timers, model.timers),
             is_reasoning=model.reasoning,
+            supports_prefill=model.prefill,
+            upstream=model.upstream,
             context_tokens=model.context or (known.context_tokens if known else None),
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
         )
@@ -189,7 +194,10 @@ class _Parts:
             budget_usd=entry.budget,
             prompts={self.ids[model]: prompt.system for model, prompt in entry.prompts.items()},
             static=entry.static if degrade is None or "static" in degrade else None,
-            may_degrade_to_smaller=degrade is None or "smaller" in degrade,
+            rungs=DEFAULT_RUNGS if degrade is None else tuple(Rung(name) for name in degrade),
+            stale_s_max=entry.max_stale,
+            may_hedge=entry.hedge,
+            on_break=OnBreak(entry.on_break),
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
         )
 

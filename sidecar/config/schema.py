@@ -16,19 +16,25 @@ from sidecar.config.groups import Amount, Duration, Given, section_mark
 from sidecar.config.model import DrainSettings
 from sidecar.config.texts import NAME_PATTERN
 from sidecar.core.account import AccountSettings
+from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.hedging import HedgeSettings
+from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
 from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
+from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings, RoutingWeights
 from sidecar.core.spend import SpendSettings
 from sidecar.core.throttle import ThrottleSettings
+from sidecar.core.waste import WasteSettings
 from sidecar.domain import Timers
 from sidecar.engine.admission import AdmissionSettings
+from sidecar.engine.cache import CacheSettings
 
 Name = Annotated[
     str,
@@ -64,6 +70,12 @@ RoutingGiven = Annotated[Given, section_mark(RoutingSettings)]
 RetriesGiven = Annotated[Given, section_mark(AttemptSettings)]
 AdmissionGiven = Annotated[Given, section_mark(AdmissionSettings)]
 DrainGiven = Annotated[Given, section_mark(DrainSettings)]
+HedgeGiven = Annotated[Given, section_mark(HedgeSettings)]
+AmplificationGiven = Annotated[Given, section_mark(AmplificationSettings)]
+WasteGiven = Annotated[Given, section_mark(WasteSettings)]
+PanicGiven = Annotated[Given, section_mark(PanicSettings)]
+LadderGiven = Annotated[Given, section_mark(LadderSettings)]
+CacheGiven = Annotated[Given, section_mark(CacheSettings)]
 
 
 SECTIONS: tuple[type, ...] = (
@@ -84,6 +96,12 @@ SECTIONS: tuple[type, ...] = (
     AttemptSettings,
     AdmissionSettings,
     DrainSettings,
+    HedgeSettings,
+    AmplificationSettings,
+    WasteSettings,
+    PanicSettings,
+    LadderSettings,
+    CacheSettings,
 )
 
 
@@ -145,6 +163,8 @@ class ModelEntry(Entry, frozen=True):
     price: PriceEntry | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
     reasoning: bool = False
+    prefill: bool = False
+    upstream: Text | None = None
     timers: TimersGiven = field(default_factory=dict)
     breaker: BreakerGiven = field(default_factory=dict)
     limit: LimitGiven = field(default_factory=dict)
@@ -167,8 +187,11 @@ class RouteEntry(Entry, frozen=True):
     within: Duration | None = None
     budget: Amount | None = None
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
-    degrade: list[Literal["smaller", "stale", "static"]] | None = None
+    degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
     static: str | None = None
+    max_stale: Duration = 3600.0
+    hedge: bool = True
+    on_break: Literal["error", "continue", "restart"] = "error"
     attempts: AttemptsMax | None = None
 
 
@@ -194,6 +217,12 @@ class DefaultsEntry(Entry, frozen=True):
     retries: RetriesGiven = field(default_factory=dict)
     admission: AdmissionGiven = field(default_factory=dict)
     drain: DrainGiven = field(default_factory=dict)
+    hedge: HedgeGiven = field(default_factory=dict)
+    amplification: AmplificationGiven = field(default_factory=dict)
+    waste: WasteGiven = field(default_factory=dict)
+    panic: PanicGiven = field(default_factory=dict)
+    ladder: LadderGiven = field(default_factory=dict)
+    cache: CacheGiven = field(default_factory=dict)
 
 
 class File(Entry, frozen=True):

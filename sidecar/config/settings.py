@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING
 
 from sidecar.config.groups import build
 from sidecar.core.account import AccountSettings
+from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.hedging import HedgeSettings
+from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
 from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
+from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings
 from sidecar.core.spend import SpendSettings
 from sidecar.core.throttle import ThrottleSettings
+from sidecar.core.waste import WasteSettings
 from sidecar.domain import ProviderName
+from sidecar.engine.budgets import BudgetSettings
+from sidecar.engine.cache import CacheSettings
 from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings
 from sidecar.engine.pacer import PacerSettings
 from sidecar.engine.settings import EngineSettings
@@ -58,6 +65,14 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
         spend=build(SpendSettings, defaults.spend),
         routing=build(RoutingSettings, defaults.routing),
         attempts=build(AttemptSettings, _attempts_most(file), defaults.retries),
+        budgets=BudgetSettings(
+            hedge=build(HedgeSettings, defaults.hedge),
+            amplification=build(AmplificationSettings, defaults.amplification),
+            waste=build(WasteSettings, defaults.waste),
+        ),
+        panic=build(PanicSettings, defaults.panic),
+        ladder=build(LadderSettings, defaults.ladder),
+        cache=build(CacheSettings, defaults.cache),
     )
 
 

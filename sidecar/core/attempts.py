@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from sidecar.core.exclusions import exclusions
+from sidecar.core.exclusions import exclusions, independent_first
 from sidecar.core.outcome import Next, effects
 from sidecar.domain import Gate, OutcomeClass
 
@@ -169,7 +169,8 @@ class _Question:
         """Outcomes after which no endpoint could help."""
         outcome = self.records[-1].outcome
         # It may have been cut to leave room for another: the deadline decides, not the class.
-        if outcome.cls is OutcomeClass.CALLER_SHORT:
+        # LOCAL here is our own lag: nobody failed, and another endpoint may still be in time.
+        if outcome.cls in (OutcomeClass.CALLER_SHORT, OutcomeClass.LOCAL):
             return None
         match effects(outcome.cls, status=outcome.status).next:
             case Next.CALLER:
@@ -213,7 +214,7 @@ class _Question:
         if related:
             choice = self.choose({**excluded, **related})
         if choice.ranked:
-            return self._start(choice.ranked, "failover")
+            return self._start(independent_first(choice.ranked, self.records), "failover")
         if _has(choice, Gate.TOO_SLOW) or self.records[-1].outcome.cls is OutcomeClass.CALLER_SHORT:
             return Fail(reason=FailReason.DEADLINE)
         return self._room(choice)

@@ -3,8 +3,8 @@
 pybreaker is the state machine; it never sees a call. Outcomes are settled afterwards by a
 synchronous no-op, since wrapping an ``await`` would turn cancellation into a breaker error, let any
 number of trials through and count excluded errors as successes. Its storage contract is where our
-rules enter: its failure counter is the verdict of ``core/ring.py``, its clock is ours. Ours are
-also: who is admitted, trials as leases, generations, weights.
+rules enter (``core/breaker_storage.py``). Ours are also: who is admitted, trials as leases,
+generations, weights.
 
 A permit carries the generation it was taken in (as gobreaker's); what an older one brings moves
 nothing: calls last minutes, and stragglers of an outage would else decide the recovery. A trial is
@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
 import pybreaker
 
+from sidecar.core.breaker_storage import RingStorage
 from sidecar.core.outcome import HARD_FAIL, PROBE_WEIGHT
 from sidecar.core.recovery import Recovery, RecoverySettings
 from sidecar.core.ring import Cause, CountRing, RingSettings
@@ -73,7 +73,7 @@ class Breaker:
         self.last_cause = ""
         self._on_change = on_change
         self._recovery = Recovery(settings, rng)
-        self._storage = _RingStorage(CountRing(settings), self._recovery, self._move)
+        self._storage = RingStorage(CountRing(settings), self._recovery, self._move)
         self._machine = pybreaker.CircuitBreaker(
             fail_max=1,  # the storage's counter is a verdict: 1 trips
             success_threshold=settings.trial_successes,
@@ -184,7 +184,7 @@ class Breaker:
         return True
 
     def observe(self, *, fail: float, now: float, retry_after_s: float | None = None) -> None:
-        """Count evidence without a permit, as a probe's, while CLOSED; ``fail`` is weighted."""
+        """Count evidence without a permit while CLOSED; ``fail`` is weighted."""
         if self.state(now) is not BreakerState.CLOSED:
             return
         if fail > 0.0:
@@ -202,6 +202,10 @@ class Breaker:
             self._storage.pushback_s = None
             self._machine.open()
             self._announce(BreakerState.CLOSED, Cause.OVERDUE, now)
+
+    def hurry(self, now: float) -> None:
+        """Make an open breaker's trial due: a call past it got an answer."""
+        self._storage.reopens_at = now if self.reopens_at(now) is not None else None
 
     def isolate(self, now: float) -> None:
         """Refuse everything until ``restore``."""
@@ -287,56 +291,6 @@ _STATES = {
     pybreaker.STATE_OPEN: BreakerState.OPEN,
     pybreaker.STATE_HALF_OPEN: BreakerState.HALF_OPEN,
 }
-
-
-class _RingStorage(pybreaker.CircuitMemoryStorage):
-    """Answers pybreaker from our ring and clock; ``now``, ``fail`` are set before it asks."""
-
-    def __init__(self, ring: CountRing, recovery: Recovery, on_move: Callable[[], None]) -> None:
-        super().__init__(pybreaker.STATE_CLOSED)
-        self._current = pybreaker.STATE_CLOSED
-        self._on_move = on_move
-        self.ring = ring
-        self.now = 0.0
-        self.fail = HARD_FAIL
-        self.pushback_s: float | None = None
-        self.overdue = 0
-        self.verdict: Cause | None = None
-        self.tripped_at: float | None = None
-        self.reopens_at: float | None = None
-        self._recovery = recovery
-
-    def is_due(self, now: float) -> bool:
-        return self.reopens_at is None or now >= self.reopens_at
-
-    def increment_counter(self) -> None:
-        self.ring.record(self.fail, self.now)
-
-    @property
-    def counter(self) -> int:
-        self.verdict = self.ring.verdict(self.now, overdue=self.overdue)
-        return 0 if self.verdict is None else 1
-
-    @property
-    def state(self) -> str:
-        return self._current
-
-    @state.setter
-    def state(self, state: str) -> None:
-        self._current = state
-        if state == pybreaker.STATE_CLOSED:
-            self.ring.clear()
-        self._on_move()
-
-    @property
-    def opened_at(self) -> datetime | None:
-        # pybreaker only asks whether this plus its timeout is past: None is, this instant is not.
-        return None if self.is_due(self.now) else datetime.now(UTC)
-
-    @opened_at.setter
-    def opened_at(self, _: datetime) -> None:
-        self.tripped_at = self.now
-        self.reopens_at = self.now + self._recovery.opened(self.now, self.pushback_s)
 
 
 class _ReportedFailureError(Exception):

@@ -31,6 +31,8 @@ class ContractSettings:
     * ``refused_share`` 0.5 of the endpoint's refused and answered requests.
     * ``contradicted_min`` 3 refused bodies (of a route each) were answered by another endpoint.
     * ``eject_s`` 300: long enough to matter, short enough for a bad day's mistake.
+    * ``verify_after`` 5 refusals in a row make a refused request worth asking elsewhere, at most
+      each ``verify_every_s`` 2.
     * ``memory_max`` 512 requests an endpoint; ``bodies_max`` 2048 answered bodies are remembered.
     """
 
@@ -40,6 +42,8 @@ class ContractSettings:
     refused_share: float = 0.5
     contradicted_min: int = 3
     eject_s: float = 300.0
+    verify_after: int = 5
+    verify_every_s: float = 2.0
     memory_max: int = 512
     bodies_max: int = 2048
 
@@ -59,6 +63,7 @@ class ContractGuard:
         self._requests: dict[EndpointId, deque[_Request]] = {}
         self._answers: dict[Hashable, dict[EndpointId, float]] = {}
         self._ejected_until: dict[EndpointId, float] = {}
+        self._verified_at: float | None = None
 
     def refused(
         self, endpoint: EndpointId, route: RouteName, body_key: Hashable, now: float
@@ -88,6 +93,29 @@ class ContractGuard:
         self._answers[body_key] = answerers
         if len(self._answers) > self._settings.bodies_max:
             del self._answers[next(iter(self._answers))]
+
+    def should_verify(self, endpoint: EndpointId, now: float) -> bool:
+        """Return whether a refused request is worth asking elsewhere, to learn who is wrong.
+
+        Only where the endpoint refused all of its last few requests, of as many routes as an
+        ejection needs, and rarely: the other endpoint's answer is paid for, and most refusals are
+        the caller's own mistake.
+        """
+        settings = self._settings
+        since = now - settings.window_s
+        known = [one for one in self._requests.get(endpoint, ()) if one.at > since]
+        recent = known[-settings.verify_after :]
+        is_refusing = len(recent) >= settings.verify_after and all(
+            request.refused is not None for request in recent
+        )
+        routes = {request.refused[0] for request in known if request.refused is not None}
+        is_refusing = is_refusing and len(routes) >= settings.routes_min
+        last_at = self._verified_at
+        is_rare = last_at is None or now - last_at >= settings.verify_every_s
+        if is_refusing and is_rare:
+            self._verified_at = now
+            return True
+        return False
 
     def is_ejected(self, endpoint: EndpointId, now: float) -> bool:
         """Return whether the router should prefer others."""

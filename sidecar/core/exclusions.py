@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sidecar.core.attempts import AttemptRecord
+    from sidecar.core.routing import EndpointView
     from sidecar.domain import Endpoint, EndpointId
 
 
@@ -44,3 +45,24 @@ def exclusions(
         elif endpoint.host in hosts:
             found[endpoint.id] = Gate.SAME_HOST
     return found
+
+
+def independent_first(
+    ranked: Sequence[EndpointView], records: Sequence[AttemptRecord]
+) -> tuple[EndpointView, ...]:
+    """Return ``ranked`` with those last that share the fate of an endpoint whose host failed.
+
+    A shared host, account or upstream (an aggregator's source) is one failure domain: behind a
+    fault of the whole host they are no independent fallbacks, whatever their tier.
+    """
+    failed = [
+        record.endpoint
+        for record in records
+        if effects(record.outcome.cls, status=record.outcome.status).host_fail
+    ]
+    return tuple(sorted(ranked, key=lambda view: any(_kin(view.endpoint, one) for one in failed)))
+
+
+def _kin(one: Endpoint, other: Endpoint) -> bool:
+    is_same_upstream = one.upstream is not None and one.upstream == other.upstream
+    return is_same_upstream or one.host == other.host or one.provider == other.provider

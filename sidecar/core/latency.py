@@ -39,10 +39,14 @@ class LatencySettings:
     * ``gap_prior_s`` 0.02, ``gap_decay_s`` 60: seconds between tokens.
     * ``window_max`` 100: samples kept for quantiles; ``quantile`` 0.99.
     * ``hang_factor`` 3 times the quantile, within ``hang_min_s`` 8 and ``hang_max_s`` 60;
-      ``hang_unknown_s`` 30 before ``hang_samples_min`` 30 samples; all times
-      ``hang_reasoning_factor`` 3 for models that think.
+      ``hang_unknown_s`` 15 without a sample, less with each of the first ``hang_samples_min`` 30;
+      all times ``hang_reasoning_factor`` 3 for models that think. Departure from RESILIENCE 3.1,
+      which waits 30 s until 30 samples are in: with deadlines of 30 s nothing that hangs from the
+      start would ever count as hanging (149 of 149 calls went to such an endpoint).
     * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
       ``stall_max_s`` 30.
+    * suspect: beyond ``suspect_ratio`` 3 times the usual it is nobody's hedge, nor kept out of
+      habit.
     * sluggish: ``sluggish_share`` 0.6 of the last ``sluggish_window`` 8 samples over
       ``sluggish_ratio`` 4 times the model and over ``sluggish_ttft_s`` 5; samples older than
       ``sluggish_age_s`` 600 no longer count.
@@ -68,12 +72,13 @@ class LatencySettings:
     hang_factor: float = 3.0
     hang_min_s: float = 8.0
     hang_max_s: float = 60.0
-    hang_unknown_s: float = 30.0
+    hang_unknown_s: float = 15.0
     hang_samples_min: int = 30
     hang_reasoning_factor: float = 3.0
     stall_factor: float = 30.0
     stall_min_s: float = 10.0
     stall_max_s: float = 30.0
+    suspect_ratio: float = 3.0
     sluggish_share: float = 0.6
     sluggish_window: int = 8
     sluggish_ratio: float = 4.0
@@ -155,6 +160,10 @@ class LatencyModel:
             return 0.0
         return self._level * exp(-max(0.0, now - self._level_at) / self._settings.level_idle_s)
 
+    def is_suspect(self, now: float) -> bool:
+        """Return whether the endpoint is now so slow that something may be wrong with it."""
+        return self.level(now) > log(self._settings.suspect_ratio)
+
     def hang_s(self, prompt_tokens: int, now: float) -> float:  # noqa: ARG002 - as the others
         """Return how long a call may show no content before the endpoint is to blame, seconds.
 
@@ -162,12 +171,12 @@ class LatencyModel:
         """
         settings = self._settings
         typical_s = self.typical_ttft_s(prompt_tokens)
-        if self.samples < settings.hang_samples_min:
-            # A prompt so long that even the fallback slope needs more is not a hang.
-            least_s, wanted_s = settings.hang_unknown_s, settings.hang_factor * typical_s
-        else:
-            least_s = settings.hang_min_s
-            wanted_s = settings.hang_factor * self._ratios.quantile() * typical_s
+        # A prompt so long that even the fallback slope needs more is not a hang.
+        worst = self._ratios.quantile() if self.samples else 1.0
+        wanted_s = settings.hang_factor * worst * typical_s
+        # Each sample takes away some of the patience that ignorance asks for.
+        known = min(1.0, self.samples / settings.hang_samples_min)
+        least_s = settings.hang_unknown_s + known * (settings.hang_min_s - settings.hang_unknown_s)
         hang_s = min(settings.hang_max_s, max(least_s, wanted_s))
         return hang_s * settings.hang_reasoning_factor if self._is_reasoning else hang_s
 
@@ -176,6 +185,10 @@ class LatencyModel:
         settings = self._settings
         gap_s = self._gaps.quantile() if self._gap_at is not None else settings.gap_prior_s
         return min(settings.stall_max_s, max(settings.stall_min_s, settings.stall_factor * gap_s))
+
+    def ratio_quantile(self, share: float) -> float:
+        """Return the quantile of measured over predicted first content, at least 1."""
+        return max(1.0, self._ratios.at(share)) if self.samples else 1.0
 
     def is_sluggish(self, now: float) -> bool:
         """Return whether most recent answers began far later than usual (soft ejection)."""
@@ -256,6 +269,10 @@ class _Window:
     def quantile(self) -> float:
         """Return the smallest value that at least ``share`` of the window does not exceed."""
         if self._known is None:
-            ordered = sorted(self._values)
-            self._known = ordered[max(0, ceil(self._share * len(ordered)) - 1)]
+            self._known = self.at(self._share)
         return self._known
+
+    def at(self, share: float) -> float:
+        """Return another quantile; sorted out anew each time."""
+        ordered = sorted(self._values)
+        return ordered[max(0, ceil(share * len(ordered)) - 1)]

@@ -153,5 +153,7 @@ _TABLE = {
     OutcomeClass.ERR_MID: _HARD,
     OutcomeClass.DEGENERATE: Effects(endpoint_fail=SOFT_FAIL, kind=Kind.FAILURE),
     OutcomeClass.CANCEL: _STOP,
+    # Silent until a hedge answered: half a failure, or hedges would hide that it hangs.
+    OutcomeClass.OUTRUN: Effects(endpoint_fail=SOFT_FAIL, kind=Kind.FAILURE),
     OutcomeClass.LOCAL: _STOP,
 }

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from sidecar.core.routing import EndpointView
     from sidecar.domain import EndpointId
 
-PASSABLE = frozenset({Gate.BREAKER_OPEN, Gate.BREAKER_TRIAL_TAKEN, Gate.HOST_OPEN, Gate.THROTTLED})
+PASSABLE = frozenset(
+    {
+        Gate.BREAKER_OPEN,
+        Gate.BREAKER_TRIAL_TAKEN,
+        Gate.HOST_OPEN,
+        Gate.EGRESS,
+        Gate.THROTTLED,
+        Gate.DRIFT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

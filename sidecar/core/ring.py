@@ -11,7 +11,9 @@ the same outcomes give the same verdict whether they came in a millisecond or in
 wait beyond their hang budget count as failures before they end, because an outage that shows as
 silence would else be seen minutes late.
 
-The run has no age: at one call in ten minutes it is the only rule that can ever trip.
+The outcomes of a run may lie minutes apart, since few calls are all that a quiet endpoint gets; but
+``ring_age_s`` without any ends it: after a night, or a machine that was suspended, windows are cold
+(an endpoint quieter than that is found out by the suspicion probes after its first failure).
 """
 
 from __future__ import annotations
@@ -79,6 +81,9 @@ class CountRing:
 
     def record(self, fail: float, now: float) -> None:
         """Add an outcome: 0.0 a success, above 0 the weight of a failure."""
+        if self._entries and now - self._entries[-1][0] > self._settings.ring_age_s:
+            # A run that nothing was added to for so long was another incident's.
+            self._end_run()
         self._entries.append((now, fail))
         if fail > 0.0:
             self._run_weight += fail

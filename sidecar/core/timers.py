@@ -65,14 +65,13 @@ def attempt_limits(  # noqa: PLR0913 - the rule's inputs; a struct would only mo
         timers: the endpoint's configured limits; None means adaptive.
         hang_s: the endpoint's hang budget for this prompt.
         ttft_s: expected time to first content.
-        output_s: expected generation time; a plain answer shows nothing before it is over.
+        output_s: expected generation time.
         is_stream: whether content arrives as it is made.
         next_total_s: predicted total of the next best endpoint, None if there is none.
         stall_s: the adaptive stall limit.
 
-    Ten seconds left, hang budget 30 s, a first token after 1 s, the next endpoint needs 4 s: this
-    attempt may be silent for 5 s, 1 s being spared for a slow answer. Were the next to need 9 s,
-    1 s is under 1.5 s: it gets all ten.
+    Ten seconds left, hang budget 30 s, a first token after 1 s, the next endpoint needs 4 s: silent
+    for 5 s, 1 s being spared for a slow answer. Were the next to need 9 s: all ten.
     """
     remaining_s = max(0.0, deadline_at - now)
     silent_s = 0.0 if is_stream else output_s

@@ -10,12 +10,13 @@ committed stream.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.outcome import Next, effects
 from sidecar.domain import Fault, OutcomeClass
+from sidecar.engine.billing import billed
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream
 from sidecar.engine.tally import Tally, tally_of
@@ -27,9 +28,7 @@ from sidecar.errors import (
     WireError,
 )
 from sidecar.wire.formats import codec
-from sidecar.wire.neutral import (
-    Finish,
-)
+from sidecar.wire.neutral import Finish
 
 if TYPE_CHECKING:
     from sidecar.core.timers import AttemptLimits
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from sidecar.engine.settlement import AttemptPlan, Settlement
     from sidecar.engine.stream import Item
     from sidecar.engine.timer import Timer
-    from sidecar.wire.neutral import Completion
+    from sidecar.wire.neutral import Completion, ErrorSeen
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
@@ -92,6 +91,8 @@ class Attempt:
         self._response: UpstreamResponse | None = None
         self._limits: AttemptLimits | None = None
         self._tally = Tally()
+        self.has_lost = False  # another attempt of the call has answered
+        self.is_outrun = False  # and it started later
 
     async def run(self) -> AttemptResult:
         """Try.
@@ -141,12 +142,16 @@ class Attempt:
                 connect_s=limits.connect_s,
             )
             self._response = response
+            self._settlement.limits_seen(self._upstream.rate_limits(response.headers))
             if response.status != HTTP_OK:
                 return await self._refused(response)
             if plan.call.facts.is_stream:
-                return await self._commit(response)
-            body = await _read_all(response, ANSWER_BYTES_MAX)
-        return self._judge(body)
+                committed = await self._commit(response)
+            else:
+                return self._judge(await _read_all(response, ANSWER_BYTES_MAX))
+        if plan.is_whole and isinstance(committed, Committed):
+            return await self._complete(committed)
+        return committed
 
     async def _refused(self, response: UpstreamResponse) -> Failed:
         try:
@@ -181,8 +186,7 @@ class Attempt:
             error = stream.tally.error
             has_content = any(item.has_content() for item in items)
             if error is not None and not has_content:
-                fault = self._upstream.classify(endpoint.id, HTTP_OK, response.headers, error.data)
-                return Failed(outcome=self._settlement.settle(fault))
+                return self._error_inside(error, response)
             if has_content or (stream.is_eof or stream.tally.is_ended):
                 break
             prelude_bytes += sum(len(item.raw) for item in items)
@@ -199,6 +203,31 @@ class Attempt:
         return Committed(
             stream=stream, items=tuple(prelude), first_content_at=at, limits=self._limits
         )
+
+    async def _complete(self, committed: Committed) -> Committed | Failed:
+        """Read a stream to its end before anybody sees it: a break can then be tried again."""
+        stream, limits = committed.stream, committed.limits
+        items = list(committed.items)
+        answer_bytes = sum(len(item.raw) for item in items)
+        while not (stream.is_eof or stream.tally.is_ended):
+            async with self._timer.until(min(loop_now() + limits.stall_s, limits.end_at)):
+                more = await stream.read()
+            items.extend(more)
+            if stream.tally.error is not None:
+                return self._error_inside(stream.tally.error, stream.response)
+            answer_bytes += sum(len(item.raw) for item in more)
+            if answer_bytes > ANSWER_BYTES_MAX:
+                raise ProtocolBrokenError(f"the answer exceeds {ANSWER_BYTES_MAX} bytes")
+        if stream.tally.is_degenerate():
+            message = "one character over and over"
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message))
+        return replace(committed, items=tuple(items))
+
+    def _error_inside(self, error: ErrorSeen, response: UpstreamResponse) -> Failed:
+        """Judge an error event inside a 200."""
+        endpoint = self._plan.ticket.endpoint.id
+        fault = self._upstream.classify(endpoint, HTTP_OK, response.headers, error.data)
+        return Failed(outcome=self._settlement.settle(fault, self._billed(fault.cls)))
 
     # --- whole answers -------------------------------------------------------------------------
 
@@ -244,18 +273,17 @@ class Attempt:
     # --- verdicts ------------------------------------------------------------------------------
 
     def _settle(self, cls: OutcomeClass, message: str, usage: Usage | None = None) -> Outcome:
-        from_tally = usage or self._billed()
         fault = Fault(cls=cls, message=message)
-        return self._settlement.settle(fault, from_tally)
+        return self._settlement.settle(fault, usage or self._billed(cls))
 
-    def _billed(self) -> Usage | None:
-        """Estimate what the provider bills for an attempt that ended without its usage."""
-        if self._response is None or self._response.status != HTTP_OK:
-            return None
-        return self._tally.usage(self._plan.call.facts.prompt_tokens)
+    def _billed(self, cls: OutcomeClass) -> Usage | None:
+        return billed(self._plan, self._response, self._tally, cls)
 
     def _timed_out(self) -> Outcome:
-        waited_s = loop_now() - (self._plan.ticket.sent_at or self._plan.ticket.admitted_at)
+        ticket = self._plan.ticket
+        waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
+        if self._settlement.was_lagging(waited_s):
+            return self._settle(OutcomeClass.LOCAL, "the event loop lagged")
         is_short = self._limits is None or self._limits.is_short
         cls = OutcomeClass.CALLER_SHORT if is_short else OutcomeClass.HANG
         return self._settle(cls, f"no content within {waited_s:.3g} s")
@@ -269,9 +297,14 @@ class Attempt:
         ticket = self._plan.ticket
         waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
         is_silent = ticket.sent_at is not None and ticket.first_content_at is None
-        is_hang = is_silent and waited_s > ticket.hang_s
-        cls = OutcomeClass.HANG if is_hang else OutcomeClass.CANCEL
-        self._settle(cls, f"the caller left after {waited_s:.3g} s")
+        if is_silent and waited_s > ticket.hang_s:
+            cls = OutcomeClass.HANG
+        elif is_silent and self.is_outrun:
+            cls = OutcomeClass.OUTRUN
+        else:
+            cls = OutcomeClass.CANCEL
+        what = "another attempt was faster" if self.has_lost else "the caller left"
+        self._settle(cls, f"{what} after {waited_s:.3g} s")
 
 
 def class_of(error: AttemptError) -> OutcomeClass:

@@ -1,52 +1,52 @@
-"""One call, from arrival to answer: asks the attempts machine what next, does it, and says what
-happened.
+"""One call, from arrival to answer: asks the attempts machine what next and does it.
 
-The decisions are in ``core/attempts.py`` and ``core/routing.py``; here is the waiting. Attempts are
-made one after the other in the caller's own task, so a caller that hangs up cancels exactly what it
-caused. When no attempt can help, the ladder's last rung before an error is a static answer, if the
-route has one; else a truthful refusal that lists every attempt (``refusal.py``).
+The decisions are in ``core``; here is the waiting. Attempts are made one after the other, with at
+most one hedge beside each, all owned by the caller's own task: a caller that hangs up cancels
+exactly what it caused. When no attempt can help, the ladder's last rungs are tried before an error:
+a rationed trial past shut breakers, a stale answer, a static one; then a truthful refusal that
+lists every attempt (``refusal.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import AttemptRecord, Fail, FailReason, Start, WaitUntil, next_step
-from sidecar.core.cost import predicted_cost_usd
-from sidecar.core.routing import CallNeeds
-from sidecar.core.timers import attempt_limits
-from sidecar.domain import Gate, OutcomeClass
+from sidecar.domain import Gate, OnBreak, OutcomeClass, Priority
 from sidecar.engine.answer import PlainAnswer
-from sidecar.engine.attempt import Answered, Attempt, Committed
-from sidecar.engine.prepare import Preparation
+from sidecar.engine.attempt import Answered, Committed, Failed
+from sidecar.engine.choosing import Chooser
+from sidecar.engine.continuing import ContinuingRelay, Leg
+from sidecar.engine.hedge import hedge_plan, launch_hedge
+from sidecar.engine.launch import Launcher
+from sidecar.engine.race import race
 from sidecar.engine.refusal import passed_through, refusal
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
-from sidecar.engine.settlement import AttemptPlan, Settlement
 from sidecar.engine.timer import Timer
-from sidecar.engine.views import view
-from sidecar.errors import BadRequestError, CallError, UpstreamInterruptedError, WireError
+from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
+from sidecar.events import EndpointEjected
+from sidecar.wire.continuation import may_continue
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.core.routing import Choice, EndpointView
-    from sidecar.domain import Call, Endpoint, EndpointId, Outcome
+    from sidecar.core.routing import Choice
+    from sidecar.domain import Call, EndpointId, Outcome
     from sidecar.engine.answer import Disclosure
-    from sidecar.engine.attempt import Failed
+    from sidecar.engine.attempt import AttemptResult
+    from sidecar.engine.launch import Entrant
     from sidecar.engine.parts import Parts
-    from sidecar.engine.prepare import PreparedBody
+    from sidecar.engine.race import Finish
+    from sidecar.wire.continuation import Delivered
 
-SILENT_FACTOR = 3.0
-"""A plain answer may take three times its predicted writing time before its silence counts as a
-hang.
-"""
-INPUT_MARGIN = 1.1
-"""Prompt tokens are estimated; a hard budget is kept with a tenth to spare."""
+BAD_REQUEST = 400
+SHED_RETRY_AFTER_S = 30.0
+REPEATED = ("retry", "failover")  # kinds of attempts that multiply load
 
 
 class CallRun:
@@ -57,11 +57,14 @@ class CallRun:
         self.records: list[AttemptRecord] = []
         self.report = Report(parts, call)
         self._parts = parts
-        self._preparation = Preparation(call)
-        self._refused: dict[EndpointId, Gate] = {}
-        self._views: tuple[EndpointView, ...] = ()
+        self._on_break = call.constraints.on_break or call.route.on_break
+        self._launcher = Launcher(
+            parts, call, self.report.spent_usd, is_whole=self._on_break is OnBreak.RESTART
+        )
+        self._entrant: Entrant | None = None
+        self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
-        self._has_waited = False
+        self._has_waited = self._is_verifying = False
 
     async def run(self) -> PlainAnswer | Relay:
         """Return the answer.
@@ -70,6 +73,7 @@ class CallRun:
             CallError: none could be had; says why.
         """
         try:
+            self._shed_batch()
             while True:
                 step = self._next_step()
                 match step:
@@ -80,7 +84,7 @@ class CallRun:
                     case WaitUntil():
                         await self._wait(step)
                     case Fail():
-                        return self._give_up(step)
+                        return self._last_rungs(step)
         except CallError as error:
             self.report.ended(error.code, None)
             raise
@@ -88,12 +92,26 @@ class CallRun:
             self.report.ended("cancelled", None)
             raise
 
+    def _shed_batch(self) -> None:
+        """Refuse a batch call while the best tiers are short: what is left serves people."""
+        is_batch = self.call.constraints.priority is Priority.BATCH
+        if is_batch and self._parts.ladder.is_shedding(loop_now()):
+            raise ShedError(
+                "batch calls are shed while capacity is short", retry_after_s=SHED_RETRY_AFTER_S
+            )
+
     # --- deciding ------------------------------------------------------------------------------
 
     def _next_step(self) -> Start | WaitUntil | Fail:
         parts = self._parts
-        return next_step(
-            records=self.records,
+        records = self.records
+        if self._is_verifying:
+            # For this one step the refusal counts as the endpoint's failure, not the caller's.
+            doubted = replace(records[-1].outcome, cls=OutcomeClass.GONE)
+            records = [*records[:-1], replace(records[-1], outcome=doubted)]
+            self._is_verifying = False
+        step = next_step(
+            records=records,
             choose=self._choose,
             route=self.call.route,
             deadline_at=self.call.deadline_at,
@@ -103,51 +121,23 @@ class CallRun:
             settings=parts.settings.attempts,
             has_waited=self._has_waited,
         )
+        if isinstance(step, Fail) and step.reason is FailReason.NOTHING_ELIGIBLE:
+            return self._chooser.panic() or step
+        if isinstance(step, Start) and step.kind in REPEATED and not self._may_repeat():
+            return Fail(reason=FailReason.EXHAUSTED)
+        return step
+
+    def _may_repeat(self) -> bool:
+        """Return whether all calls together leave room for one more attempt of this one."""
+        is_interactive = self.call.constraints.priority is Priority.INTERACTIVE
+        guard = self._parts.budgets.amplification
+        return guard.may_extra(loop_now(), is_interactive=is_interactive)
 
     def _choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
-        """Rank the endpoints; only where none is left may the call be a breaker's trial."""
-        choice = self._rank({**self._refused, **excluded}, may_try=False)
-        if not choice.ranked:
-            choice = self._rank({**self._refused, **excluded}, may_try=True)
+        choice = self._chooser.choose(excluded)
         if not self.records:
             self.report.rejected = choice.rejected
         return choice
-
-    def _rank(self, excluded: Mapping[EndpointId, Gate], *, may_try: bool) -> Choice:
-        parts, call = self._parts, self.call
-        now = loop_now()
-        output = parts.output_model(call.route.name)
-        self._views = tuple(
-            view(parts.catalogue.endpoints[name], call, parts.health, output, now, may_try=may_try)
-            for name in call.route.endpoints()
-        )
-        needs = CallNeeds(
-            route=call.route,
-            remaining_s=call.deadline_at - now,
-            budget_usd=self._budget_left(),
-            format=call.format,
-            untranslatable=call.facts.untranslatable,
-            priority=call.constraints.priority,
-            prompt_tokens=call.facts.prompt_tokens,
-            excluded=excluded,
-        )
-        return parts.router.choose(self._views, needs, now, parts.rng)
-
-    def _budget_left(self) -> float | None:
-        budget = self.call.constraints.budget_usd
-        return None if budget is None else budget - self.report.spent_usd()
-
-    def _affordable_tokens(self, endpoint: Endpoint) -> int | None:
-        """Return the clamp that keeps a hard budget hard, None where the answer is bounded well
-        enough.
-        """
-        left, price = self._budget_left(), endpoint.price
-        if left is None or price is None or price.output_usd <= 0:
-            return None
-        input_usd = predicted_cost_usd(price, self.call.facts.prompt_tokens * INPUT_MARGIN, 0) or 0
-        tokens = max(1, int((left - input_usd) / price.output_usd * 1_000_000))
-        asked = self.call.facts.max_tokens
-        return None if asked is not None and asked <= tokens else tokens
 
     # --- acting --------------------------------------------------------------------------------
 
@@ -157,107 +147,105 @@ class CallRun:
         self._parts.timers.add(timer)
         try:
             async with timer.until(min(step.at, self.call.deadline_at)):
-                await self._parts.health.room.wait()
+                if step.reason == "room":
+                    await self._queue_for_room()
+                else:
+                    await asyncio.get_running_loop().create_future()
         except TimeoutError:
             if timer.interruption is not None:
                 raise timer.interruption from None
         finally:
             self._parts.timers.discard(timer)
-        self._refused.clear()
+        self._chooser.refused.clear()
         self._has_waited = True
 
+    async def _queue_for_room(self) -> None:
+        endpoints = [self._parts.health.endpoints[one.endpoint.id] for one in self._chooser.views]
+        await self._parts.health.room.wait(
+            self.call,
+            needs_s=min(one.total_s for one in self._chooser.views),
+            limit=sum(own.limit_value for own in endpoints),
+        )
+
     async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
-        """Make one attempt; None means that the call has to go on."""
-        parts, endpoint = self._parts, start.view.endpoint
-        try:
-            clamp = self._affordable_tokens(endpoint)
-            plan = self._plan(start, self._preparation.body_for(endpoint, max_tokens=clamp))
-        except BadRequestError:
-            if not self.records:
-                raise
-            # Another endpoint understood the body as it is; this one cannot be asked.
-            plan = Gate.UNSUPPORTED
-        if isinstance(plan, Gate):
+        """Make one attempt, perhaps with a hedge; None means that the call has to go on."""
+        parts = self._parts
+        entrant = self._launcher.launch(start, is_only_hope=not self.records)
+        if isinstance(entrant, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
-            self._refused[endpoint.id] = plan
+            self._chooser.refused[start.endpoint_id] = entrant
             return None
-        settlement = Settlement(parts.health, parts.observer, plan)
-        timer = Timer()
-        parts.timers.add(timer)
+        entrants = [entrant]
+        plan = hedge_plan(parts, self.call, start, self._chooser.choice, self._chooser.views)
+
+        def hedge() -> Entrant | None:
+            assert plan is not None, "asked only where a hedge is planned"
+            second = launch_hedge(parts, self._launcher, entrant, plan)
+            if second is not None:
+                entrants.append(second)
+            return second
+
         answer: PlainAnswer | Relay | None = None
         try:
-            result = await Attempt(plan, settlement, parts.upstream, timer).run()
-            match result:
-                case Answered():
-                    answer = self._answer(result, plan)
-                case Committed():
-                    answer = self._relay(result, settlement, timer)
-                case _:
-                    self._failed = result
-                    self._record(plan, result.outcome)
+            finish = await race(entrant, None if plan is None else plan.at, hedge)
+            answer = self._take(finish)
         finally:
-            if not isinstance(answer, Relay):
-                parts.timers.discard(timer)
+            for each in entrants:
+                if not (isinstance(answer, Relay) and answer.timer is each.timer):
+                    parts.timers.discard(each.timer)
         return answer
-
-    def _plan(self, start: Start, body: PreparedBody) -> AttemptPlan | Gate:
-        parts, call, endpoint = self._parts, self.call, start.view.endpoint
-        facts = call.facts
-        now = loop_now()
-        output_tokens = parts.output_model(call.route.name).predict(facts.max_tokens, now)
-        output_s = output_tokens * start.view.itl_s
-        ticket = parts.health.admit(
-            endpoint,
-            now,
-            prompt_tokens=facts.prompt_tokens,
-            silent_s=0.0 if facts.is_stream else SILENT_FACTOR * output_s,
-        )
-        if isinstance(ticket, Gate):
-            return ticket
-        following = start.next_view
-        limits_from = partial(
-            attempt_limits,
-            deadline_at=call.deadline_at,
-            timers=endpoint.timers,
-            hang_s=parts.health.hang_s(endpoint, facts.prompt_tokens, now),
-            ttft_s=start.view.ttft_s,
-            output_s=output_s,
-            is_stream=facts.is_stream,
-            next_total_s=None if following is None else following.total_s,
-            stall_s=parts.health.endpoints[endpoint.id].latency.stall_s(now),
-        )
-        return AttemptPlan(
-            call=call,
-            ticket=ticket,
-            kind=start.kind,
-            request=body,
-            limits_from=limits_from,
-            pacer=parts.health.pacers.get(endpoint.provider),
-            tokens_reserved=facts.prompt_tokens + output_tokens,
-            is_empty_answer_fine=_follows_tool_result(call.body),
-            needs_fresh_connection=start.needs_fresh_connection,
-        )
 
     # --- answering -----------------------------------------------------------------------------
 
-    def _record(self, plan: AttemptPlan, outcome: Outcome) -> None:
-        is_transparent = outcome.cls is OutcomeClass.STALE_CONN
-        self.records.append(
-            AttemptRecord(
-                endpoint=plan.ticket.endpoint, outcome=outcome, is_transparent=is_transparent
+    def _take(self, finish: Finish) -> PlainAnswer | Relay | None:
+        """Record how the race ended, and answer if it was won."""
+        for other, failed in finish.others:
+            self._record(other, failed.outcome)
+        match finish.result:
+            case Answered():
+                return self._answer(finish.result, finish.entrant)
+            case Committed():
+                return self._relay(finish.result, finish.entrant)
+            case Failed():
+                self._failed = finish.result
+                self._record(finish.entrant, finish.result.outcome)
+                self._verify_refusal(finish.result.outcome)
+                return None
+
+    def _verify_refusal(self, outcome: Outcome) -> None:
+        """Note a 400, and ask elsewhere too where an endpoint refuses everybody: who is wrong?"""
+        if outcome.cls is not OutcomeClass.CALLER or outcome.status != BAD_REQUEST:
+            return
+        guard, now = self._parts.health.contract, loop_now()
+        route = self.call.route.name
+        self._is_verifying = guard.should_verify(outcome.endpoint, now)
+        if guard.refused(outcome.endpoint, route, hash(self.call.body), now):
+            self._parts.observer.on_event(
+                EndpointEjected(at=now, endpoint=outcome.endpoint, reason="contract_drift")
             )
+
+    def _record(self, entrant: Entrant, outcome: Outcome) -> None:
+        is_transparent = outcome.cls is OutcomeClass.STALE_CONN
+        endpoint = entrant.plan.ticket.endpoint
+        self.records.append(
+            AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
         self.report.outcomes.append(outcome)
 
-    def _answer(self, result: Answered, plan: AttemptPlan) -> PlainAnswer:
-        self._record(plan, result.outcome)
-        endpoint = plan.ticket.endpoint
-        body = result.body
-        if plan.request.is_translated:
-            body = self._rendered(result)
-        self.report.dropped = plan.request.dropped
-        disclosure = self.report.answered(endpoint, result.outcome)
+    def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:
+        plan = entrant.plan
+        self._record(entrant, result.outcome)
+        self._note_accepted(plan.ticket.endpoint.id)
+        body = self._rendered(result) if plan.request.is_translated else result.body
+        self.report.takes(plan, result.completion.finish)
+        self._parts.cache.store(self.call, result.completion, loop_now())
+        disclosure = self.report.answered(plan.ticket.endpoint, result.outcome)
         return PlainAnswer(status=200, body=body, disclosure=disclosure)
+
+    def _note_accepted(self, endpoint: EndpointId) -> None:
+        self._parts.health.contract.answered(
+            endpoint, self.call.route.name, hash(self.call.body), loop_now()
+        )
 
     def _rendered(self, result: Answered) -> bytes:
         try:
@@ -267,42 +255,91 @@ class CallRun:
             message = f"the answer cannot be said in the caller's format: {error.message}"
             raise UpstreamInterruptedError(message, attempts=tuple(self.report.outcomes)) from error
 
-    def _relay(self, result: Committed, settlement: Settlement, timer: Timer) -> Relay:
-        plan = settlement.plan
-        endpoint = plan.ticket.endpoint
-        self.report.dropped = plan.request.dropped
-
-        def on_end(outcome: Outcome) -> Disclosure:
-            self._parts.timers.discard(timer)
-            self._record(plan, outcome)
-            return self.report.answered(endpoint, outcome)
-
+    def _relay(self, result: Committed, entrant: Entrant) -> Relay:
+        self._entrant = entrant
+        endpoint = entrant.plan.ticket.endpoint
+        self.report.takes(entrant.plan, None)
+        self._note_accepted(endpoint.id)
+        disclosure = self.report.committed(endpoint)
+        if self._on_break is OnBreak.CONTINUE and not self.call.facts.untranslatable:
+            return ContinuingRelay(
+                committed=result,
+                entrant=entrant,
+                upstream=self._parts.upstream,
+                disclosure=disclosure,
+                on_end=self._ended,
+                resume=self._resume,
+            )
         return Relay(
             committed=result,
-            settlement=settlement,
+            settlement=entrant.settlement,
             upstream=self._parts.upstream,
-            timer=timer,
-            disclosure=self.report.committed(endpoint),
-            on_end=on_end,
+            timer=entrant.timer,
+            disclosure=disclosure,
+            on_end=self._ended,
         )
 
-    def _give_up(self, fail: Fail) -> PlainAnswer:
-        """Return a provider's 4xx or the route's static answer.
+    def _ended(self, outcome: Outcome) -> Disclosure:
+        """Record the end of a stream; the last entrant is the one that ended it."""
+        entrant = self._entrant
+        assert entrant is not None, "a stream ends after it began"
+        self._parts.timers.discard(entrant.timer)
+        if all(record.outcome is not outcome for record in self.records):
+            self._record(entrant, outcome)
+        return self.report.answered(entrant.plan.ticket.endpoint, outcome)
+
+    async def _resume(self, delivered: Delivered, outcome: Outcome) -> Leg | None:
+        """Return an attempt that goes on where the stream broke, None if that is impossible."""
+        preparation, broken = self._launcher.preparation, self._entrant
+        assert broken is not None, "a stream goes on after it began"
+        self._record(broken, outcome)
+        if may_continue(preparation.conversation(), delivered) is not None:
+            return None
+        step = self._next_step()
+        if not isinstance(step, Start):
+            return None
+        if not self._parts.budgets.waste.may_waste(step.view.cost_usd or 0.0, loop_now()):
+            return None
+        preparation.delivered = delivered.text()
+        entrant = self._launcher.launch(step, is_only_hope=False)
+        if isinstance(entrant, Gate):
+            return None
+        return await self._go_on(entrant, broken)
+
+    async def _go_on(self, entrant: Entrant, broken: Entrant) -> Leg | None:
+        """Make the attempt that takes over from ``broken``."""
+        result: AttemptResult | None = None
+        try:
+            result = await entrant.attempt.run()
+        except CallError:
+            return None  # the sidecar stops: the stream ends as if nobody could go on
+        finally:
+            if not isinstance(result, Committed):
+                self._parts.timers.discard(entrant.timer)
+                if entrant.settlement.outcome is not None:
+                    self._record(entrant, entrant.settlement.outcome)
+        if not isinstance(result, Committed):
+            return None
+        self._parts.timers.discard(broken.timer)
+        self._entrant = entrant
+        self.report.is_continued = True
+        endpoint = entrant.plan.ticket.endpoint
+        return Leg(committed=result, entrant=entrant, is_prefilled=endpoint.supports_prefill)
+
+    def _last_rungs(self, fail: Fail) -> PlainAnswer:
+        """Return a provider's 4xx, a stale answer or the route's static one.
 
         Raises:
-            CallError: there is neither.
+            CallError: there is none.
         """
         if fail.reason is FailReason.CALLER_FAULT and self._failed is not None:
             self.report.ended("passed", self.records[-1].endpoint.id)
             return passed_through(self.call, self._failed, self.records[-1].endpoint, self.report)
-        error = refusal(fail, self.call, tuple(self.report.outcomes), self._views)
-        if self.call.route.static is not None and error.status >= 500:  # noqa: PLR2004 - HTTP
-            return self.report.static_answer(error)
+        error = refusal(fail, self.call, tuple(self.report.outcomes), self._chooser.views)
+        if error.status >= 500:  # noqa: PLR2004 - where HTTP's errors of servers begin
+            stale = self._parts.cache.find(self.call, loop_now())
+            if stale is not None:
+                return self.report.stand_in(stale, error, "stale")
+            if self.call.route.static is not None:
+                return self.report.static_answer(error)
         raise error
-
-
-def _follows_tool_result(body: bytes) -> bool:
-    """Return whether the conversation holds a tool's result: then a model may have nothing more to
-    say.
-    """
-    return b'"tool_result"' in body or b'"tool_call_id"' in body

@@ -13,23 +13,46 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings
+from sidecar.core.contract import ContractSettings
+from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
+from sidecar.core.local_faults import EgressSettings, LagSettings
+from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
+from sidecar.domain import Capacity, OutcomeClass
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
     from sidecar.core.breaker import Permit
-    from sidecar.domain import Endpoint, EndpointId, ProviderName
+    from sidecar.core.outcome import Effects
+    from sidecar.domain import Endpoint, EndpointId, Outcome, ProviderName
     from sidecar.engine.pacer import PacerSettings
     from sidecar.events import BreakerChanged
 
 RATE_WINDOW_S = 60.0
 RATE_SAMPLES_MAX = 4096
+STALE_RELIABILITY_WEIGHT = 0.25
+"""A verdict from before the last state change still says a little about reliability (RESILIENCE
+3.4).
+"""
+CENSORED = (
+    OutcomeClass.HANG,
+    OutcomeClass.CALLER_SHORT,
+    OutcomeClass.OUTRUN,
+    OutcomeClass.CANCEL,
+)
+"""Waiting that was cut short says that the first content takes at least as long."""
+CENSORED_FACTOR = 1.25
+"""Who was cut off would have taken longer: taken at its word, an endpoint too slow for one deadline
+would look as if it just met the next one, again and again.
+"""
+SILENT_FACTOR = 3.0
+"""A plain answer may take three times its predicted writing time before it is a hang."""
 HOST_SUCCESSES_TO_CLOSE = 1
 """One answered connection proves a host; its endpoints still have breakers of their own."""
 
@@ -40,6 +63,7 @@ class EndpointSettings:
 
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     limit: LimitSettings = field(default_factory=LimitSettings)
+    gradient: GradientSettings = field(default_factory=GradientSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
@@ -59,6 +83,10 @@ class HealthSettings:
     account: AccountSettings = field(default_factory=AccountSettings)
     retry_tokens: RetryTokenSettings = field(default_factory=RetryTokenSettings)
     pacers: Mapping[ProviderName, PacerSettings] = field(default_factory=dict)
+    contract: ContractSettings = field(default_factory=ContractSettings)
+    egress: EgressSettings = field(default_factory=EgressSettings)
+    lag: LagSettings = field(default_factory=LagSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -66,12 +94,13 @@ class Ticket:
     """Leave to make one attempt; settled exactly once, by ``Health.settle``.
 
     ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this
-    request, of which ``silent_s`` is the time a plain answer may take to be written.
+    request, of which ``silent_s`` is the time a plain answer may take to be written. A panic trial
+    has no permits: it goes past shut breakers and can at most make their own trial due.
     """
 
     endpoint: Endpoint
-    permit: Permit
-    host_permit: Permit
+    permit: Permit | None
+    host_permit: Permit | None
     admitted_at: float
     prompt_tokens: int
     hang_s: float
@@ -96,6 +125,8 @@ class EndpointHealth:
         self.settings = settings
         self.breaker = Breaker(endpoint.id, settings.breaker, rng, on_change)
         self.limit = ConcurrencyLimit(settings.limit)
+        is_dedicated = endpoint.capacity is Capacity.DEDICATED
+        self.gradient = GradientLimit(settings.gradient) if is_dedicated else None
         self.throttle = OverloadThrottle(settings.throttle, rng)
         self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
         self.reliability = Reliability(settings.reliability)
@@ -110,6 +141,13 @@ class EndpointHealth:
         self.answered_count = 0
         self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)
 
+    @property
+    def limit_value(self) -> float:
+        """How many attempts may be under way: by overloads and, where it shows, by queueing."""
+        if self.gradient is None:
+            return self.limit.value
+        return min(self.limit.value, self.gradient.value)
+
     def note_start(self, now: float) -> None:
         """Count one attempt by live traffic."""
         self.attempts_count += 1
@@ -120,3 +158,44 @@ class EndpointHealth:
         while self._starts and self._starts[0] < now - RATE_WINDOW_S:
             self._starts.popleft()
         return len(self._starts) / RATE_WINDOW_S
+
+    def learn_first_content(self, ticket: Ticket, now: float, *, made_tokens: int) -> None:
+        """Learn from when the first content came; ``made_tokens`` came with it at once."""
+        self.last_sample_at = now
+        if ticket.sent_at is None:
+            return
+        waited_s = now - ticket.sent_at
+        if self.gradient is not None:
+            self.gradient.observe(self.limit.inflight, waited_s, now)
+        if made_tokens > 0:
+            # Writing a plain answer is not waiting; but it cannot all have been writing either.
+            waited_s = max(waited_s / 2, waited_s - made_tokens * self.latency.itl_s(now))
+        self.latency.observe_first_content(
+            ticket.prompt_tokens, waited_s, now, weight=ticket.weight
+        )
+
+    def learn(self, ticket: Ticket, outcome: Outcome, effect: Effects, *, is_current: bool) -> None:
+        """Learn from how an attempt ended; one of an older generation counts little."""
+        now = outcome.ended_at
+        weight = ticket.weight if is_current else ticket.weight * STALE_RELIABILITY_WEIGHT
+        if effect.endpoint_fail is not None:
+            is_ok = effect.endpoint_fail == 0.0
+            share = 1.0 if is_ok else effect.endpoint_fail
+            self.reliability.record(is_ok, weight * share, now)
+            self.last_sample_at = now
+            if is_ok:
+                self.availability.record(ok=True, weight=weight, now=now)
+                self.answered_count += 1 if ticket.weight == 1.0 else 0
+            else:
+                self.last_cause = outcome.cls.value
+                self.penalty.inject(outcome.retry_after_s or 0.0, now)
+        elif outcome.cls is OutcomeClass.RATE:
+            # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
+            self.availability.record(ok=False, weight=weight, now=now)
+            self.penalty.inject(outcome.retry_after_s or 0.0, now)
+        is_censored = outcome.cls in CENSORED
+        if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
+            waited_s = now - ticket.sent_at - ticket.silent_s / SILENT_FACTOR
+            silence_s = CENSORED_FACTOR * waited_s
+            if silence_s > 0:
+                self.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)

@@ -79,8 +79,20 @@ class Engine(Parts):
 
     async def _tick(self) -> None:
         while True:
+            next_at = loop_now() + TICK_S
+            self.health.lag.tick(loop_now(), next_at=next_at)
             await asyncio.sleep(TICK_S)
-            self.health.tick(loop_now())
+            now = loop_now()
+            self.health.tick(now)
+            self.ladder.observe(self._share_shut(now), now)
+
+    def _share_shut(self, now: float) -> float:
+        """Return the share of the best tiers' endpoints that take no calls, 0..1."""
+        tiers = [route.tiers[0] for route in self.catalogue.routes.values() if route.is_task]
+        best = dict.fromkeys(name for tier in tiers for name in tier)
+        endpoints = [self.catalogue.endpoints[name] for name in best]
+        shut = sum(self.health.gate(one, now) is not None for one in endpoints)
+        return shut / len(endpoints) if endpoints else 0.0
 
     async def _watch_credentials(self) -> None:
         versions = {name: self.upstream.credential_version(name) for name in self.health.accounts}

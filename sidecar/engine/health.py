@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.account import Account
 from sidecar.core.breaker import Breaker
+from sidecar.core.contract import ContractGuard
+from sidecar.core.local_faults import EgressMonitor, LagMonitor
 from sidecar.core.outcome import AccountEffect, LimiterEffect, effects
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
+from sidecar.engine.account_limits import AccountLimits
 from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
 from sidecar.engine.room import Room
@@ -25,16 +28,13 @@ if TYPE_CHECKING:
     import random
 
     from sidecar.catalogue import Catalogue
+    from sidecar.core.breaker import Permit
     from sidecar.core.outcome import Effects
     from sidecar.domain import Endpoint, EndpointId, HostName, Outcome, ProviderName
     from sidecar.engine.endpoint_health import HealthSettings
     from sidecar.events import Observer
 
 PROBE_WEIGHT = 0.5
-STALE_RELIABILITY_WEIGHT = 0.25
-"""A verdict from before the last state change still says a little about reliability (RESILIENCE
-3.4).
-"""
 TRIAL_LEASE_SLACK_S = 2.0
 
 
@@ -55,7 +55,11 @@ class Health:
         self.accounts: dict[ProviderName, Account] = {}
         self.pacers = {name: Pacer(pace) for name, pace in settings.pacers.items()}
         self._retry_tokens: dict[HostName, RetryTokens] = {}
-        self.room = Room()
+        self.account_limits: dict[ProviderName, AccountLimits] = {}
+        self.egress = EgressMonitor(settings.egress)
+        self.contract = ContractGuard(settings.contract)
+        self.lag = LagMonitor(settings.lag)
+        self.room = Room(settings.queue)
         for endpoint in catalogue.endpoints.values():
             own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
             self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
@@ -66,6 +70,7 @@ class Health:
                 self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
             if endpoint.provider not in self.accounts:
                 self.accounts[endpoint.provider] = Account(settings.account, rng)
+                self.account_limits[endpoint.provider] = AccountLimits()
 
     # --- gates ---------------------------------------------------------------------------------
 
@@ -73,20 +78,28 @@ class Health:
         """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side
         effect.
         """
-        health = self.endpoints[endpoint.id]
         if self.is_gone(endpoint.id, now):
             return Gate.GONE
-        blocked = self.accounts[endpoint.provider].gate(now)
-        if blocked is not None:
-            return blocked
-        if self.hosts[endpoint.host].refusal(now) is not None:
-            return Gate.HOST_OPEN
-        refusal = health.breaker.refusal(now)
-        if refusal is not None:
-            return refusal
-        if health.limit.inflight >= health.limit.value:
+        return (
+            self.accounts[endpoint.provider].gate(now)
+            or self._host_gate(endpoint, now)
+            or self.endpoints[endpoint.id].breaker.refusal(now)
+            or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
+            or self._fullness(endpoint, now)
+        )
+
+    def _host_gate(self, endpoint: Endpoint, now: float) -> Gate | None:
+        if self.egress.is_suspect(now):
+            # Our own way out is gone: nobody is to blame, and asking everybody helps nobody.
+            return Gate.EGRESS
+        return None if self.hosts[endpoint.host].refusal(now) is None else Gate.HOST_OPEN
+
+    def _fullness(self, endpoint: Endpoint, now: float) -> Gate | None:
+        health = self.endpoints[endpoint.id]
+        if health.limit.inflight >= health.limit_value:
             return Gate.CONCURRENCY
-        return None
+        account = self.account_limits[endpoint.provider]
+        return Gate.ACCOUNT_RATE if account.wait_s(now) > 0 else None
 
     def is_gone(self, endpoint_id: EndpointId, now: float) -> bool:
         """Return whether the provider said that it does not have the model."""
@@ -101,6 +114,7 @@ class Health:
             self.accounts[endpoint.provider].blocked_until(now),
             self.hosts[endpoint.host].reopens_at(now),
             health.breaker.reopens_at(now),
+            now + self.account_limits[endpoint.provider].wait_s(now),
         )
         return max((at for at in times if at is not None and at > now), default=None)
 
@@ -112,32 +126,26 @@ class Health:
         prompt_tokens: int,
         silent_s: float = 0.0,
         is_probe: bool = False,
+        is_panic: bool = False,
     ) -> Ticket | Gate:
         """Take a ticket for one attempt, or say which gate refuses.
 
         ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its
-        first token.
+        first token. ``is_panic``: go past shut breakers, whose ration the caller keeps.
         """
-        refusal = self.gate(endpoint, now)
-        if refusal is not None:
-            return refusal
         health = self.endpoints[endpoint.id]
-        if not is_probe and not health.throttle.admits(now):
-            return Gate.THROTTLED
         hang_s = self.hang_s(endpoint, prompt_tokens, now) + silent_s
-        lease_s = hang_s + TRIAL_LEASE_SLACK_S
-        host_permit = self.hosts[endpoint.host].admit(now, lease_s=lease_s)
-        if host_permit is None:
-            return Gate.HOST_OPEN
-        permit = health.breaker.admit(now, lease_s=lease_s)
-        if permit is None:
-            self.hosts[endpoint.host].settle(host_permit, fail=None, now=now)
-            return Gate.BREAKER_OPEN
-        assert health.limit.try_acquire(now), "the concurrency gate was open a moment ago"
+        permits: tuple[Permit, Permit] | Gate | None = None
+        if not is_panic:
+            permits = self._permits(endpoint, now, hang_s, is_probe=is_probe)
+        if isinstance(permits, Gate):
+            return permits
+        if not health.limit.try_acquire(now):
+            return Gate.CONCURRENCY
         ticket = Ticket(
             endpoint=endpoint,
-            permit=permit,
-            host_permit=host_permit,
+            permit=None if permits is None else permits[0],
+            host_permit=None if permits is None else permits[1],
             admitted_at=now,
             prompt_tokens=prompt_tokens,
             hang_s=hang_s,
@@ -148,6 +156,23 @@ class Health:
         if not is_probe:
             health.note_start(now)
         return ticket
+
+    def _permits(
+        self, endpoint: Endpoint, now: float, hang_s: float, *, is_probe: bool
+    ) -> tuple[Permit, Permit] | Gate:
+        """Take the permits of the endpoint's and its host's breaker, both or none."""
+        refusal = self.gate(endpoint, now)
+        if refusal is not None:
+            return refusal
+        health = self.endpoints[endpoint.id]
+        if not is_probe and not health.throttle.admits(now):
+            return Gate.THROTTLED
+        lease_s = hang_s + TRIAL_LEASE_SLACK_S
+        host_permit = self.hosts[endpoint.host].admit(now, lease_s=lease_s)
+        permit = health.breaker.admit(now, lease_s=lease_s)
+        assert host_permit is not None, "the host's gate was open a moment ago"
+        assert permit is not None, "the breaker's gate was open a moment ago"
+        return permit, host_permit
 
     def hang_s(self, endpoint: Endpoint, prompt_tokens: int, now: float) -> float:
         """Return how long silence is tolerated before it is a hang: as configured, else as
@@ -169,18 +194,9 @@ class Health:
         """
         ticket.first_content_at = now
         health = self.endpoints[ticket.endpoint.id]
-        health.breaker.first_content(ticket.permit, now)
-        health.last_sample_at = now
-        if ticket.sent_at is not None:
-            waited_s = now - ticket.sent_at
-            # Writing a plain answer is not waiting; but it cannot all have been writing either.
-            first_s = max(waited_s / 2, waited_s - made_tokens * health.latency.itl_s(now))
-            health.latency.observe_first_content(
-                ticket.prompt_tokens,
-                waited_s if made_tokens == 0 else first_s,
-                now,
-                weight=ticket.weight,
-            )
+        if ticket.permit is not None:
+            health.breaker.first_content(ticket.permit, now)
+        health.learn_first_content(ticket, now, made_tokens=made_tokens)
 
     def chunk_gap(self, ticket: Ticket, gap_s: float, now: float) -> None:
         """Note the mean time between the tokens of a finished stream, seconds."""
@@ -194,26 +210,40 @@ class Health:
         health = self.endpoints[ticket.endpoint.id]
         del health.in_flight[id(ticket)]
         health.limit.release()
-        effect = effects(outcome.cls, status=outcome.status)
+        effect = self._charged(ticket.endpoint, outcome)
         is_current = self._settle_breakers(ticket, outcome, effect)
         self._settle_account(ticket.endpoint, outcome, effect)
         self._settle_limits(health, ticket, effect, now)
-        self._settle_estimates(health, ticket, outcome, effect, is_current=is_current)
+        health.learn(ticket, outcome, effect, is_current=is_current)
         self._settle_retry_tokens(ticket, effect)
         self.room.made()
 
+    def _charged(self, endpoint: Endpoint, outcome: Outcome) -> Effects:
+        """Return what an outcome moves; a lost way out of our own moves nothing."""
+        now = outcome.ended_at
+        if outcome.cls is OutcomeClass.CONNECT:
+            self.egress.failed(endpoint.host, now)
+            if self.egress.is_suspect(now):
+                return effects(OutcomeClass.LOCAL)
+        elif outcome.status is not None or outcome.first_content_at is not None:
+            self.egress.succeeded()
+        return effects(outcome.cls, status=outcome.status)
+
     def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
         now = outcome.ended_at
-        endpoint = ticket.endpoint
-        self.hosts[endpoint.host].settle(
-            ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now
-        )
-        breaker = self.endpoints[endpoint.id].breaker
+        host = self.hosts[ticket.endpoint.host]
+        breaker = self.endpoints[ticket.endpoint.id].breaker
+        if ticket.permit is None or ticket.host_permit is None:
+            if effect.endpoint_fail == 0.0:
+                # The way is open again: let the breakers find out for themselves, now.
+                host.hurry(now)
+                breaker.hurry(now)
+            return False
+        host.settle(ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now)
         fail = _weighted(effect.endpoint_fail, ticket.weight)
         states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
         retry_after_s = outcome.retry_after_s if states_when else None
-        is_probe_evidence = ticket.weight < 1.0 and not ticket.permit.is_trial and fail
-        if is_probe_evidence and fail is not None:
+        if fail and ticket.weight < 1.0 and not ticket.permit.is_trial:
             # Half a failure, but as suspicious as a whole one: it must raise suspicion, not end it.
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
             breaker.observe(fail=fail, now=now, retry_after_s=retry_after_s)
@@ -260,38 +290,6 @@ class Health:
         elif effect.endpoint_fail == 0.0:
             health.throttle.accepted(now)
 
-    def _settle_estimates(
-        self,
-        health: EndpointHealth,
-        ticket: Ticket,
-        outcome: Outcome,
-        effect: Effects,
-        *,
-        is_current: bool,
-    ) -> None:
-        now = outcome.ended_at
-        weight = ticket.weight if is_current else ticket.weight * STALE_RELIABILITY_WEIGHT
-        if effect.endpoint_fail is not None:
-            is_ok = effect.endpoint_fail == 0.0
-            share = 1.0 if is_ok else effect.endpoint_fail
-            health.reliability.record(is_ok, weight * share, now)
-            health.last_sample_at = now
-            if is_ok:
-                health.availability.record(ok=True, weight=weight, now=now)
-                health.answered_count += 1 if ticket.weight == 1.0 else 0
-            else:
-                health.last_cause = outcome.cls.value
-                health.penalty.inject(outcome.retry_after_s or 0.0, now)
-        elif outcome.cls is OutcomeClass.RATE:
-            # A fast 429 must not make the endpoint look fast: it pays the penalty instead.
-            health.availability.record(ok=False, weight=weight, now=now)
-            health.penalty.inject(outcome.retry_after_s or 0.0, now)
-        is_censored = outcome.cls in (OutcomeClass.HANG, OutcomeClass.CALLER_SHORT)
-        if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
-            silence_s = now - ticket.sent_at - ticket.silent_s
-            if silence_s > 0:
-                health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
-
     def _settle_retry_tokens(self, ticket: Ticket, effect: Effects) -> None:
         tokens = self._retry_tokens[ticket.endpoint.host]
         if effect.endpoint_fail == 0.0:
@@ -313,8 +311,11 @@ class Health:
             overdue = 0
             for ticket in health.in_flight.values():
                 if ticket.first_content_at is None and ticket.sent_at is not None:
-                    is_current = ticket.permit.generation == health.breaker.generation
-                    waited_s = now - ticket.sent_at
+                    permit = ticket.permit
+                    is_current = permit is not None and (
+                        permit.generation == health.breaker.generation
+                    )
+                    waited_s = self.lag.blame_s(now - ticket.sent_at, now)
                     silence_s = waited_s - ticket.silent_s
                     if silence_s > 0:
                         health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.core.ladder import Ladder
 from sidecar.core.output import OutputModel
+from sidecar.core.panic import PanicRation
 from sidecar.core.routing import Router
+from sidecar.engine.budgets import Budgets
+from sidecar.engine.cache import StaleCache
 from sidecar.engine.health import Health
 from sidecar.engine.timer import Timers
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """Owns the health registry, the router, the timers of all work, one output model a route."""
+    """Owns the health registry, the router, the budgets, all timers, one output model a route."""
 
     def __init__(
         self,
@@ -41,6 +45,10 @@ class Parts:
         self.rng = rng
         self.health = Health(catalogue, settings.health, rng, observer)
         self.router = Router(settings.routing)
+        self.budgets = Budgets(settings.budgets)
+        self.panic = PanicRation(settings.panic)
+        self.ladder = Ladder(settings.ladder)
+        self.cache = StaleCache(settings.cache)
         self.timers = Timers()
         self._outputs: dict[RouteName, OutputModel] = {}
 

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """One dimension of an account's limits (``requests``, ``tokens``, …); None where unsaid."""
+
+    dimension: str
+    limit: int | None = None
+    remaining: int | None = None
+    reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundRequest:
     """One request to a provider. ``path`` is below the provider's base URL; credentials are added
     beyond.
@@ -76,6 +86,9 @@ class Upstream(Protocol):
 
         ``status`` 200 with the data of an in-stream error event is classified likewise.
         """
+
+    def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
+        """Return what an answer's headers say of the account's limits; never raises."""
 
     def free_probe_path(self, endpoint: EndpointId) -> str | None:
         """Return the path of a GET that costs nothing (``/models``), None if the provider has

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.errors import BadRequestError, WireError
+from sidecar.wire.continuation import continued
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ class PreparedBody:
 
 
 class Preparation:
-    """Owns the parsed conversation of one call."""
+    """Owns the parsed conversation of one call; ``delivered`` is text to go on after, if any."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._conversation: Conversation | None = None
+        self.delivered: str | None = None
 
     def body_for(self, endpoint: Endpoint, *, max_tokens: int | None) -> PreparedBody:
         """Return the request for ``endpoint``; ``max_tokens`` clamps the answer where a budget asks
@@ -52,7 +54,7 @@ class Preparation:
         """
         call = self._call
         accept = ACCEPT_STREAM if call.facts.is_stream else ACCEPT_JSON
-        if endpoint.format is call.format:
+        if endpoint.format is call.format and self.delivered is None:
             return PreparedBody(
                 path=codec(endpoint.format).path,
                 headers=(JSON_HEADER, accept, *call.forward_headers),
@@ -70,7 +72,11 @@ class Preparation:
     def _translate(
         self, endpoint: Endpoint, accept: tuple[str, str], max_tokens: int | None
     ) -> PreparedBody:
-        conversation = self._parsed()
+        conversation = self.conversation()
+        if self.delivered is not None:
+            conversation = continued(
+                conversation, self.delivered, supports_prefill=endpoint.supports_prefill
+            )
         prompt = self._call.route.prompts.get(endpoint.id)
         if prompt is not None:
             conversation = replace(conversation, system=(prompt,))
@@ -94,7 +100,12 @@ class Preparation:
             is_translated=True,
         )
 
-    def _parsed(self) -> Conversation:
+    def conversation(self) -> Conversation:
+        """Return the call's conversation in neutral form.
+
+        Raises:
+            BadRequestError: the caller's body is not what its format says.
+        """
         if self._conversation is None:
             try:
                 self._conversation = codec(self._call.format).parse_request(self._call.body)

@@ -24,6 +24,7 @@ from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
 
 if TYPE_CHECKING:
     from sidecar.domain import Endpoint
+    from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
     from sidecar.engine.ports import UpstreamResponse
 
@@ -91,7 +92,7 @@ async def _list(parts: Parts, endpoint: Endpoint, path: str) -> Fault:
 
 
 async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
-    """Ask for a few tokens and stop at the first; return the outcome, or the gate that refused."""
+    """Ask for a few tokens; return the outcome, or the gate that refused."""
     health = parts.health
     ticket = health.admit(endpoint, loop_now(), prompt_tokens=PROMPT_TOKENS, is_probe=True)
     if isinstance(ticket, Gate):
@@ -100,8 +101,8 @@ async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
     usage: Usage | None = None
     try:
         health.sent(ticket, loop_now())
-        fault, usage = await _ask(parts, endpoint, ticket.hang_s)
-        if fault.cls is OutcomeClass.OK:
+        fault, usage = await _ask(parts, ticket)
+        if fault.cls is OutcomeClass.OK and ticket.first_content_at is None:
             health.first_content(ticket, loop_now())
     finally:
         outcome = Outcome(
@@ -119,7 +120,8 @@ async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
     return outcome
 
 
-async def _ask(parts: Parts, endpoint: Endpoint, hang_s: float) -> tuple[Fault, Usage | None]:
+async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
+    endpoint, hang_s = ticket.endpoint, ticket.hang_s
     target = codec(endpoint.format)
     tokens = OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else OUTPUT_TOKENS
     conversation = Conversation(system=(), turns=QUESTION.turns, max_tokens=tokens)
@@ -139,7 +141,7 @@ async def _ask(parts: Parts, endpoint: Endpoint, hang_s: float) -> tuple[Fault, 
         async with asyncio.timeout(hang_s):
             response = await parts.upstream.open(request, connect_s=endpoint.timers.connect_s)
             try:
-                return await _first_content(parts, endpoint, response)
+                return await _listen(parts, ticket, response)
             finally:
                 response.close()
     except TimeoutError:
@@ -148,26 +150,28 @@ async def _ask(parts: Parts, endpoint: Endpoint, hang_s: float) -> tuple[Fault, 
         return Fault(cls=class_of(error), message=str(error)), None
 
 
-async def _first_content(
-    parts: Parts, endpoint: Endpoint, response: UpstreamResponse
+async def _listen(
+    parts: Parts, ticket: Ticket, response: UpstreamResponse
 ) -> tuple[Fault, Usage | None]:
+    """Read the whole short answer: a provider may begin answers and break them off."""
+    endpoint = ticket.endpoint
     if response.status != HTTP_OK:
         body = await _read(response, ERROR_BYTES_MAX)
         return parts.upstream.classify(endpoint.id, response.status, response.headers, body), None
     stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
-    while True:
+    while not (stream.is_eof or stream.tally.is_ended):
         items = await stream.read()
         if stream.tally.error is not None:
             data = stream.tally.error.data
             return parts.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
-        # What was written when the connection is cut is billed; all of it is the safe guess.
-        usage = Usage(input_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, is_estimated=True)
-        if any(item.has_content() for item in items):
-            return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
-        if stream.is_eof or stream.tally.is_ended:
-            is_thinking = endpoint.is_reasoning and stream.tally.finish is not None
-            cls = OutcomeClass.OK if is_thinking else OutcomeClass.DEGENERATE
-            return Fault(cls=cls, message="an answer without content"), usage
+        if ticket.first_content_at is None and any(item.has_content() for item in items):
+            parts.health.first_content(ticket, loop_now())
+    usage = stream.tally.usage(PROMPT_TOKENS)
+    # A model that thinks first may have spent all its tokens on that.
+    is_thinking = endpoint.is_reasoning and stream.tally.finish is not None
+    if ticket.first_content_at is None and not is_thinking:
+        return Fault(cls=OutcomeClass.DEGENERATE, message="an answer without content"), usage
+    return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
 
 
 async def _read(response: UpstreamResponse, bytes_max: int) -> bytes:

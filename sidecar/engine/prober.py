@@ -2,7 +2,7 @@
 half weight.
 
 A free probe lists models: it shows that the host answers and the credential holds. A paid probe
-asks for a few tokens and is over with the first of them. Whether one is worth its price is decided
+asks for a few tokens and reads them all. Whether one is worth its price is decided
 in ``core/probing.py`` and ``core/spend.py``; here it is only carried out. Every 50 ms of slack
 costs nothing: the loop sleeps to the next due time, bounded so that new evidence is seen soon.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.breaker import BreakerState
 from sidecar.core.cost import cost_usd, predicted_cost_usd
-from sidecar.core.probing import ProbeKind, ProbeView, draw_jitter, probe_need
+from sidecar.core.probing import ProbeKind, ProbeView, ProbeWhy, draw_jitter, probe_need
 from sidecar.core.spend import SpendGate
 from sidecar.domain import Gate, OutcomeClass
 from sidecar.engine.probe import free_probe, paid_probe
@@ -82,6 +82,7 @@ class Prober:
 
     def _due(self, now: float) -> list[tuple[EndpointId, ProbeNeed]]:
         due = []
+        is_shedding = self._parts.ladder.is_shedding(now)
         for endpoint_id in self._records:
             need = probe_need(self._view(endpoint_id, now), self._settings, now)
             endpoint = self._parts.catalogue.endpoints[endpoint_id]
@@ -92,7 +93,8 @@ class Prober:
             )
             # Where no probe will make the breaker's trial, a call has to.
             own.is_probed = is_affordable
-            if need is not None and need.due_at <= now and is_affordable:
+            is_spared = need is not None and need.why is ProbeWhy.IDLE and is_shedding
+            if need is not None and need.due_at <= now and is_affordable and not is_spared:
                 due.append((endpoint_id, need))
         return due
 

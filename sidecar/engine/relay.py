@@ -41,6 +41,8 @@ GOODBYE_S = 0.1
 """How long to wait for the provider's end of stream after its terminal marker, so that the
 connection can be kept.
 """
+LISTENED_SHARE = 0.9
+"""How much of a stream's time must have been waiting for the provider to tell its pace."""
 
 
 class Relay:
@@ -61,14 +63,15 @@ class Relay:
         self._pending: tuple[Item, ...] = committed.items
         self._settlement = settlement
         self._upstream = upstream
-        self._timer = timer
+        self.timer = timer
         self._on_end = on_end
         plan = settlement.plan
         self._call = plan.call
         self._limits = committed.limits
         self._first_at = committed.first_content_at
         self._last_content_at = committed.first_content_at
-        self._waited_s = 0.0
+        self._waited_s = 0.0  # for the provider, since its last content
+        self._listened_s = 0.0  # for the provider, altogether
         self._is_over = False
         self._renderer: StreamRenderer | None = None
         if plan.request.is_translated:
@@ -86,7 +89,7 @@ class Relay:
                 try:
                     items = await self._wait()
                 except (AttemptError, TimeoutError) as failure:
-                    return self._break_off(self._fault_of(failure))
+                    return await self._broken(self._fault_of(failure))
             is_last = self._stream.tally.is_ended or self._stream.is_eof
             if is_last and self._stream.tally.is_degenerate():
                 message = "one character over and over"
@@ -97,7 +100,7 @@ class Relay:
                 fault = self._upstream.classify(
                     self._settlement.plan.ticket.endpoint.id, 200, {}, error.data
                 )
-                return out + self._break_off(fault)
+                return out + await self._broken(fault)
             if is_last:
                 return out + self._complete()
             if out:
@@ -115,7 +118,7 @@ class Relay:
 
     def interrupt(self, reason: CallError) -> None:
         """End the stream with an error event, because the sidecar stops."""
-        self._timer.interrupt(reason)
+        self.timer.interrupt(reason)
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -123,9 +126,16 @@ class Relay:
         """Read on; only this waiting counts towards the stall limit."""
         began_at = loop_now()
         limit_at = min(began_at + self._limits.stall_s - self._waited_s, self._limits.end_at)
-        async with self._timer.until(limit_at):
-            items = await self._stream.read()
+        try:
+            async with self.timer.until(limit_at):
+                items = await self._stream.read()
+        except TimeoutError:
+            if not self._is_own_lag(began_at):
+                raise
+            # What came while the loop stood still is there to be read.
+            return ()
         now = loop_now()
+        self._listened_s += now - began_at
         if any(item.has_content() for item in items):
             self._waited_s = 0.0
             self._last_content_at = now
@@ -134,12 +144,18 @@ class Relay:
             self._waited_s += now - began_at
         return items
 
+    def _is_own_lag(self, began_at: float) -> bool:
+        """Return whether a wait overran because our own loop stood still, with time left."""
+        now = loop_now()
+        is_over = self.timer.interruption is not None or now >= self._limits.end_at
+        return not is_over and self._settlement.was_lagging(now - began_at)
+
     async def _say_goodbye(self) -> None:
         """Read to the end of the body, so that the connection can serve again."""
         if self._stream.is_eof or not self._settlement.is_done or self._was_broken():
             return
         try:
-            async with self._timer.until(loop_now() + GOODBYE_S):
+            async with self.timer.until(loop_now() + GOODBYE_S):
                 while not self._stream.is_eof:
                     await self._stream.read()
         except (AttemptError, TimeoutError):
@@ -170,9 +186,10 @@ class Relay:
         """The provider said that the answer is whole: settle, and say so in the caller's format."""
         tally = self._stream.tally
         usage = tally.usage(self._call.facts.prompt_tokens)
-        if tally.content_deltas > 1:
-            now = self._last_content_at
-            gap_s = (now - self._first_at) / max(1, usage.output_tokens - 1)
+        lasted_s = self._last_content_at - self._first_at
+        # A caller that reads slowly shows its own pace, not the model's: no sample then.
+        if lasted_s > 0 and self._listened_s >= LISTENED_SHARE * lasted_s:
+            gap_s = lasted_s / max(1, usage.output_tokens - 1)
             self._settlement.chunk_gap(gap_s, loop_now())
         self._settle(Fault(cls=OutcomeClass.OK, message="ok"))
         return b"" if self._renderer is None else self._renderer.finish()
@@ -184,16 +201,22 @@ class Relay:
             is_garbage = isinstance(error, ProtocolBrokenError)
             cls = OutcomeClass.TRUNC if is_garbage else OutcomeClass.RESET_MID
             return Fault(cls=cls, message=str(error))
-        if self._timer.interruption is not None:
-            return Fault(cls=OutcomeClass.LOCAL, message=self._timer.interruption.message)
+        if self.timer.interruption is not None:
+            return Fault(cls=OutcomeClass.LOCAL, message=self.timer.interruption.message)
         if loop_now() >= self._limits.end_at:
             return Fault(cls=OutcomeClass.CALLER_SHORT, message="the deadline came mid-stream")
         message = f"no content for {self._limits.stall_s:.3g} s"
         return Fault(cls=OutcomeClass.STALL_MID, message=message)
 
+    async def _broken(self, fault: Fault) -> bytes:
+        """Return what the caller gets instead of the rest."""
+        return self._break_off(fault)
+
     def _break_off(self, fault: Fault) -> bytes:
         """Settle, and return the error event that ends the stream."""
-        outcome = self._settle(fault)
+        return self._error_event(self._settle(fault))
+
+    def _error_event(self, outcome: Outcome) -> bytes:
         self._stream.response.close()
         reason = self._reason(outcome)
         details: dict[str, object] = {
@@ -209,8 +232,8 @@ class Relay:
         )
 
     def _reason(self, outcome: Outcome) -> CallError:
-        if self._timer.interruption is not None:
-            return self._timer.interruption
+        if self.timer.interruption is not None:
+            return self.timer.interruption
         if outcome.cls is OutcomeClass.CALLER_SHORT:
             return DeadlineExceededError("the deadline came before the end of the answer")
         message = (

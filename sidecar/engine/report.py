@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
+from sidecar.core.ladder import Level, degraded_header
 from sidecar.domain import OutcomeClass
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.events import CallFinished
@@ -19,6 +20,7 @@ from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelt
 if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
     from sidecar.engine.parts import Parts
+    from sidecar.engine.settlement import AttemptPlan
     from sidecar.errors import CallError
 
 COMMITTED = "COMMITTED"
@@ -35,6 +37,13 @@ class Report:
         self._parts = parts
         self._call = call
         self._is_ended = False
+        self._is_cut = False
+        self.is_continued = False
+
+    def takes(self, plan: AttemptPlan, finish: Finish | None) -> None:
+        """Note whose answer it is; a clamped one that ended by its length was cut by us."""
+        self.dropped = plan.request.dropped
+        self._is_cut = plan.is_clamped and finish is Finish.LENGTH
 
     def spent_usd(self) -> float:
         """Return what the attempts so far cost, US dollars."""
@@ -60,20 +69,24 @@ class Report:
 
     def static_answer(self, error: CallError) -> PlainAnswer:
         """Return the route's answer of last resort, instead of ``error``."""
-        call = self._call
         completion = Completion(
-            id=f"static-{call.id}",
-            model=f"static/{call.route.name}",
-            parts=(TextPart(text=call.route.static or ""),),
+            id=f"static-{self._call.id}",
+            model=f"static/{self._call.route.name}",
+            parts=(TextPart(text=self._call.route.static or ""),),
             finish=Finish.STOP,
         )
+        return self.stand_in(completion, error, "static")
+
+    def stand_in(self, completion: Completion, error: CallError, source: str) -> PlainAnswer:
+        """Return an answer that no model gave now, instead of ``error``."""
+        call = self._call
         self.ended("degraded", None)
         disclosure = Disclosure(
             call_id=call.id,
             route=call.route.name,
             endpoint=None,
             attempts=self._labels(),
-            degraded=f"L5;{error.code};static",
+            degraded=degraded_header(Level.STALE, error.code, source),
             cost_usd=self.spent_usd(),
             dropped=call.unserved,
         )
@@ -106,6 +119,10 @@ class Report:
         """Return ``level;reason;endpoint`` for an answer worse than the route's best tier, else
         None.
         """
+        if self.is_continued:
+            return degraded_header(Level.OTHER_REGION, "continuation", endpoint.id)
+        if self._is_cut:
+            return degraded_header(Level.SMALLER, "clamped", endpoint.id)
         route, endpoints = self._call.route, self._parts.catalogue.endpoints
         best = route.tiers[0]
         if endpoint.id in best:
@@ -113,7 +130,7 @@ class Report:
         own = endpoint.quality.of(route.name)
         if own >= min(endpoints[name].quality.of(route.name) for name in best):
             return None
-        return f"L3;{self._reason(best)};{endpoint.id}"
+        return degraded_header(Level.SMALLER, self._reason(best), endpoint.id)
 
     def _reason(self, best: tuple[EndpointId, ...]) -> str:
         """Return why the best tier did not answer: what its attempt met, else what kept it out."""

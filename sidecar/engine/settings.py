@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sidecar.core.attempts import AttemptSettings
+from sidecar.core.ladder import LadderSettings
 from sidecar.core.output import OutputSettings
+from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
 from sidecar.core.routing import RoutingSettings
 from sidecar.core.spend import SpendSettings
+from sidecar.engine.budgets import BudgetSettings
+from sidecar.engine.cache import CacheSettings
 from sidecar.engine.endpoint_health import HealthSettings
 
 
@@ -22,3 +26,7 @@ class EngineSettings:
     probes: ProbeSettings = field(default_factory=ProbeSettings)
     spend: SpendSettings = field(default_factory=SpendSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    budgets: BudgetSettings = field(default_factory=BudgetSettings)
+    panic: PanicSettings = field(default_factory=PanicSettings)
+    ladder: LadderSettings = field(default_factory=LadderSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)

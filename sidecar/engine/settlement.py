@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
     from sidecar.core.timers import AttemptLimits
     from sidecar.domain import Call, Fault, Usage
+    from sidecar.engine.budgets import Budgets
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.health import Health
     from sidecar.engine.pacer import Pacer
+    from sidecar.engine.ports import RateLimit
     from sidecar.engine.prepare import PreparedBody
     from sidecar.events import Observer
+
+
+BLAME_SHARE_MIN = 0.8
+"""A limit that ran out is charged to the provider if it had at least this share of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,8 @@ class AttemptPlan:
     """Everything decided before an attempt is made.
 
     ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
+    ``is_whole``: a stream is committed only when it is complete. ``is_clamped``: the answer's
+    length was bounded below what the caller asked for.
     """
 
     call: Call
@@ -40,16 +48,24 @@ class AttemptPlan:
     limits_from: Callable[..., AttemptLimits]
     pacer: Pacer | None
     tokens_reserved: float
+    predicted_usd: float | None
+    itl_s: float
     is_empty_answer_fine: bool
+    is_whole: bool = False
+    is_clamped: bool = False
     needs_fresh_connection: bool = False
 
 
 class Settlement:
     """Settles one ticket, once, and tells the observer; shared by attempt and relay."""
 
-    def __init__(self, health: Health, observer: Observer, plan: AttemptPlan) -> None:
+    def __init__(
+        self, health: Health, budgets: Budgets, observer: Observer, plan: AttemptPlan
+    ) -> None:
         self.plan = plan
+        self.outcome: Outcome | None = None
         self._health = health
+        self._budgets = budgets
         self._observer = observer
 
     @property
@@ -60,6 +76,17 @@ class Settlement:
     def sent(self, now: float) -> None:
         """Note that the request leaves."""
         self._health.sent(self.plan.ticket, now)
+
+    def limits_seen(self, limits: tuple[RateLimit, ...]) -> None:
+        """Believe what an answer's headers say of the account's limits."""
+        if limits:
+            provider = self.plan.ticket.endpoint.provider
+            self._health.account_limits[provider].seen(limits, loop_now())
+
+    def was_lagging(self, waited_s: float) -> bool:
+        """Return whether a wait overran mostly because our own event loop did not run."""
+        lag = self._health.lag
+        return lag.blame_s(waited_s, loop_now()) < waited_s * BLAME_SHARE_MIN
 
     def first_content(self, now: float, *, made_tokens: int = 0) -> None:
         """Note the first content; of a plain answer with all the tokens it is made of."""
@@ -85,7 +112,9 @@ class Settlement:
             usage=usage,
             cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
         )
+        self.outcome = outcome
         self._health.settle(ticket, outcome)
+        self._budgets.ended(self.plan.kind, self.plan.predicted_usd, outcome)
         if self.plan.pacer is not None and ticket.sent_at is not None:
             used = 0 if usage is None else usage.input_tokens + usage.output_tokens
             self.plan.pacer.used(self.plan.tokens_reserved, used)

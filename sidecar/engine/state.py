@@ -44,6 +44,10 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
             name: {"tiers": route.tiers, "within_s": route.within_s, "is_task": route.is_task}
             for name, route in engine.catalogue.routes.items()
         },
+        "egress_suspect": health.egress.is_suspect(now),
+        "loop_lag_s": round(health.lag.lag_s(now), 3),
+        "shedding": engine.ladder.is_shedding(now),
+        "waiting": len(health.room),
         "probes": {
             "count": engine.prober.probes_count,
             "spent_usd": round(engine.prober.spent_usd, 6),
@@ -58,7 +62,10 @@ def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]
     rated = score(
         reliability=own.reliability.value(now),
         level=own.latency.level(now),
-        headroom=1.0 - own.limit.inflight / own.limit.value,
+        headroom=min(
+            1.0 - own.limit.inflight / own.limit_value,
+            engine.health.account_limits[own.endpoint.provider].headroom(now),
+        ),
         is_blocked=gate not in (None, Gate.CONCURRENCY),  # being full is what headroom says
         samples=own.latency.samples,
         age_s=age_s,
@@ -86,7 +93,7 @@ def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]
 def _traffic(own: EndpointHealth, now: float) -> dict[str, object]:
     return {
         "in_flight": own.limit.inflight,
-        "limit": round(own.limit.value, 1),
+        "limit": round(own.limit_value, 1),
         "rate_per_s": round(own.rate_per_s(now), 3),
         "attempts": own.attempts_count,
         "answered": own.answered_count,

@@ -61,9 +61,9 @@ def view(
         availability=own.availability.value(now),
         penalty_s=own.penalty.value_s(now),
         slow_start=own.breaker.slow_start(now),
-        utilisation=min(1.0, own.limit.inflight / own.limit.value),
+        utilisation=_utilisation(own, health, now),
         is_sluggish=own.latency.is_sluggish(now),
-        is_suspect=own.breaker.is_suspect(now),
+        is_suspect=own.breaker.is_suspect(now) or own.latency.is_suspect(now),
         cost_usd=predicted_cost_usd(endpoint.price, facts.prompt_tokens, math.ceil(output_tokens)),
         hang_s=own.latency.hang_s(facts.prompt_tokens, now),
     )
@@ -79,3 +79,10 @@ def _known_ttft_s(own: EndpointHealth, prompt_tokens: int) -> float:
     """Return the usual first-content time, 0 while it is a guess that must refuse no call."""
     is_known = own.latency.samples >= SAMPLES_MIN
     return own.latency.typical_ttft_s(prompt_tokens) if is_known else 0.0
+
+
+def _utilisation(own: EndpointHealth, health: Health, now: float) -> float:
+    """Return how much of its limits the endpoint uses: its own, and its account's."""
+    in_use = own.limit.inflight / own.limit_value
+    headroom = health.account_limits[own.endpoint.provider].headroom(now)
+    return min(1.0, max(in_use, 1.0 - headroom))

@@ -7,8 +7,8 @@ production.
 
     x-sidecar-within: 2s          {"sidecar": {"within": "2s", "budget": 0.01, "quality!": 0.8}}
 
-Only ``within`` and ``budget`` are acted upon so far. The others are read and checked, and named as
-unserved, so that the answer says that they changed nothing.
+A wished-for ``quality`` without ``!`` is read and checked, and named as unserved: the answer says
+that it changed nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sidecar.domain import Constraints, Priority
+from sidecar.domain import Constraints, OnBreak, Priority
 from sidecar.durations import EXPECTED as EXPECTED_DURATION
 from sidecar.durations import parse_duration
 from sidecar.errors import BadRequestError
@@ -38,9 +38,8 @@ FIELDS = (
     "hedge",
 )
 _HEADERS = tuple((field, HEADER_PREFIX + field.replace("_", "-")) for field in FIELDS)
-SERVED = ("within", "budget")
 _HARD_QUALITY = "quality!"
-_ON_BREAK = ("error", "continue", "restart")
+_ON_BREAK = tuple(mode.value for mode in OnBreak)
 _SWITCH = ("on", "off")
 _SHOWN_CHARS_MAX = 60
 _PRIORITIES = tuple(priority.value for priority in Priority)
@@ -64,6 +63,7 @@ def read_constraints(
     if not wishes:
         return Constraints(), ()
     quality = wishes.get("quality")
+    on_break = _one_of(wishes.get("on_break"), _ON_BREAK)
     constraints = Constraints(
         within_s=_duration(wishes.get("within")),
         budget_usd=_amount(wishes.get("budget")),
@@ -71,11 +71,12 @@ def read_constraints(
         quality=_quality(quality),
         is_quality_hard=quality is not None and quality.is_hard(),
         priority=Priority(_one_of(wishes.get("priority"), _PRIORITIES) or _PRIORITIES[0]),
+        on_break=None if on_break is None else OnBreak(on_break),
+        may_use_cache=_one_of(wishes.get("cache"), _SWITCH) != "off",
+        may_hedge=_one_of(wishes.get("hedge"), _SWITCH) != "off",
     )
-    _one_of(wishes.get("on_break"), _ON_BREAK)
-    _one_of(wishes.get("cache"), _SWITCH)
-    _one_of(wishes.get("hedge"), _SWITCH)
-    return constraints, tuple(name for name in wishes if name not in SERVED)
+    is_served = constraints.quality is None or constraints.is_quality_hard
+    return constraints, () if is_served else ("quality",)
 
 
 class _Wish:

@@ -17,8 +17,7 @@ from sidecar.domain import WireFormat
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sidecar.engine.answer import PlainAnswer
-    from sidecar.engine.relay import Relay
+    from sidecar.engine.answer import PlainAnswer, StreamAnswer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +80,7 @@ def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # 
         seen.is_complete = body["stop_reason"] is not None
 
 
-async def read_stream(seen: Seen, answer: Relay, format: WireFormat) -> None:  # noqa: A002
+async def read_stream(seen: Seen, answer: StreamAnswer, format: WireFormat) -> None:  # noqa: A002
     """Read a stream to its end into ``seen``."""
     _disclosed(seen, answer)
     try:
@@ -94,7 +93,7 @@ async def read_stream(seen: Seen, answer: Relay, format: WireFormat) -> None:  #
     _read_events(seen, format)
 
 
-async def _chunks(answer: Relay) -> AsyncIterator[bytes]:
+async def _chunks(answer: StreamAnswer) -> AsyncIterator[bytes]:
     while chunk := await answer.read():
         yield chunk
 
@@ -125,7 +124,7 @@ def _read_event(seen: Seen, data: str, format: WireFormat) -> None:  # noqa: A00
         seen.is_complete = True
 
 
-def _disclosed(seen: Seen, answer: PlainAnswer | Relay) -> None:
+def _disclosed(seen: Seen, answer: PlainAnswer | StreamAnswer) -> None:
     disclosure = answer.disclosure
     seen.degraded, seen.attempts = disclosure.degraded, disclosure.attempts
     seen.endpoint, seen.cost_usd = disclosure.endpoint, disclosure.cost_usd

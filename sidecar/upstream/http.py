@@ -25,13 +25,14 @@ from sidecar.errors import AttemptError, ConfigError
 from sidecar.upstream.classify import classify
 from sidecar.upstream.failures import TRANSLATED, translate
 from sidecar.upstream.http_response import HttpResponse
+from sidecar.upstream.pushback import rate_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import SimpleNamespace
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
-    from sidecar.engine.ports import OutboundRequest
+    from sidecar.engine.ports import OutboundRequest, RateLimit
     from sidecar.upstream.credentials import Credential
     from sidecar.upstream.kinds import Kind
 
@@ -150,6 +151,10 @@ class HttpUpstream:
         if len(key) >= _KEY_CHARS_TO_MASK_MIN:
             body = body.replace(key.encode("latin-1"), b"***")
         return classify(target.kind, status, headers, body, clock.wall())
+
+    def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
+        """Return what an answer's headers say of the account's limits; never raises."""
+        return rate_limits(headers, clock.wall())
 
     def free_probe_path(self, endpoint: EndpointId) -> str | None:
         """Return the path of a GET that costs nothing, None if the provider has none."""

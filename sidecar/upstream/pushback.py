@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
+
+from sidecar.engine.ports import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,16 +58,6 @@ _LIMIT_HEADER: Final = re.compile(
     r"x-ratelimit-(?P<what>limit|remaining|reset)-(?P<of>[a-z-]{1,40})"
     r"|anthropic-ratelimit-(?P<of2>[a-z-]{1,40})-(?P<what2>limit|remaining|reset)"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
-    """One dimension of an account's limits (``requests``, ``tokens``, …); None where unsaid."""
-
-    dimension: str
-    limit: int | None = None
-    remaining: int | None = None
-    reset_s: float | None = None
 
 
 def pushback_s(headers: Mapping[str, str], body: bytes, wall_now: float) -> float | None:

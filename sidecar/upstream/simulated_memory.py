@@ -24,6 +24,8 @@ from sidecar.errors import (
 )
 from sidecar.upstream.classify import classify
 from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.pushback import rate_limits
+from sidecar.upstream.simulated import WALL_START_S
 from sidecar.upstream.simulated_exchange import (
     Data,
     Ended,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
-    from sidecar.engine.ports import OutboundRequest
+    from sidecar.engine.ports import OutboundRequest, RateLimit
     from sidecar.upstream.kinds import Kind
     from sidecar.upstream.simulated import SimulatedProvider
 
@@ -135,6 +137,10 @@ class MemoryUpstream:
         name = self._provider_of[endpoint]
         wall_now = self.providers[name].wall_start_s + clock.now()
         return classify(self._kind(name), status, headers, body, wall_now)
+
+    def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
+        """Return what an answer's headers say of the account's limits; never raises."""
+        return rate_limits(headers, WALL_START_S + clock.now())
 
     def free_probe_path(self, endpoint: EndpointId) -> str | None:
         """Return the path of a GET that costs nothing, None if the provider has none."""

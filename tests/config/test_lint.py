@@ -75,10 +75,6 @@ WARNINGS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
             " between reads the key; set verify_tls: true"
         ),
     ),
-    "stale": (
-        (("within: 20s", "degrade: [stale]"),),
-        "c.yaml:8: $.routes.reason.degrade: stale answers are not served yet; it has no effect",
-    ),
     "static never given": (
         (("within: 20s", "degrade: [smaller], static: x"),),
         (

@@ -11,7 +11,15 @@ from sidecar.config import load as load_module
 from sidecar.config.load import load
 from sidecar.config.model import Address, KeyReference
 from sidecar.config.prices import Listed
-from sidecar.domain import Capacity, EndpointId, Price, ProviderName, RouteName, WireFormat
+from sidecar.domain import (
+    Capacity,
+    EndpointId,
+    Price,
+    ProviderName,
+    RouteName,
+    Rung,
+    WireFormat,
+)
 from sidecar.errors import ConfigError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -78,11 +86,13 @@ def test_an_upstream_name_of_two_models_is_no_alias(read: Callable[..., Config])
 def test_degrading_is_what_the_list_says(read: Callable[..., Config]) -> None:
     """With a list only its steps are taken; without one a static answer and smaller models are."""
     free = read(("within: 20s", "static: no")).catalogue.resolve("reason")
-    assert (free.may_degrade_to_smaller, free.static) == (True, "no")
+    assert (free.rungs, free.static) == ((Rung.SMALLER, Rung.STATIC), "no")
     bound = read(("within: 20s", "static: no, degrade: [smaller]")).catalogue.resolve("reason")
-    assert (bound.may_degrade_to_smaller, bound.static) == (True, None)
+    assert (bound.rungs, bound.static) == ((Rung.SMALLER,), None)
+    more = read(("within: 20s", "degrade: [clamp, stale]")).catalogue.resolve("reason")
+    assert (more.rungs, more.static) == ((Rung.CLAMP, Rung.STALE), None)
     none = read(("within: 20s", "degrade: []")).catalogue.resolve("reason")
-    assert (none.may_degrade_to_smaller, none.static) == (False, None)
+    assert (none.rungs, none.static) == ((), None)
 
 
 def test_prompts_budget_and_attempts_reach_the_route(read: Callable[..., Config]) -> None:

@@ -222,8 +222,8 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
     "unknown step of degrading": (
         _with(ROUTE, "degrade: [smoler]"),
         (
-            'c.yaml:8: $.routes.reason.degrade[0]: expected "smaller" or "stale" or "static", got'
-            ' "smoler"; did you mean "smaller"?'
+            'c.yaml:8: $.routes.reason.degrade[0]: expected "clamp" or "smaller" or "stale" or'
+            ' "static", got "smoler"; did you mean "smaller"?'
         ),
     ),
     "quality out of range": (

@@ -287,7 +287,7 @@ def test_caller_fault_is_not_tried_elsewhere() -> None:
     """A 400 is the caller's to read, and a cancelled call is over."""
     world = World(view("a"), view("b")).tried("a", OutcomeClass.CALLER)
     assert failed(world.next()) is FailReason.CALLER_FAULT
-    for cls in (OutcomeClass.CANCEL, OutcomeClass.LOCAL, OutcomeClass.OK):
+    for cls in (OutcomeClass.CANCEL, OutcomeClass.OK):
         assert failed(World(view("a"), view("b")).tried("a", cls).next()) is FailReason.EXHAUSTED
 
 

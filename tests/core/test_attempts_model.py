@@ -24,6 +24,7 @@ from sidecar.core.attempts import (
     WaitUntil,
     next_step,
 )
+from sidecar.core.outcome import effects
 from sidecar.core.retry_tokens import RetryTokens, RetryTokenSettings
 from sidecar.core.routing import Choice, EndpointView
 from sidecar.domain import (
@@ -51,7 +52,7 @@ PASSING = (Gate.BREAKER_OPEN, Gate.HOST_OPEN, Gate.ACCOUNT_RATE, Gate.CONCURRENC
 OTHER_ACCOUNT = (OutcomeClass.RATE, OutcomeClass.QUOTA, OutcomeClass.AUTH)
 CALLERS = (OutcomeClass.CALLER,)
 OFTEN = (OutcomeClass.S5, OutcomeClass.STALE_CONN, OutcomeClass.CONNECT, OutcomeClass.RATE) * 3
-OVER = (OutcomeClass.OK, OutcomeClass.CANCEL, OutcomeClass.LOCAL)
+OVER = (OutcomeClass.OK, OutcomeClass.CANCEL)
 HOPELESS = (OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE)
 
 
@@ -246,14 +247,22 @@ class Run:
         tried = {str(record.endpoint.id) for record in self.records}
         accounts = {r.endpoint.provider for r in self.records if r.outcome.cls in OTHER_ACCOUNT}
         hosts = {r.endpoint.host for r in self.records if r.outcome.cls is OutcomeClass.CONNECT}
-        return [
-            place.name
+        open_places = [
+            place
             for place in self.world.places
             if self.gate(place) is None
             and place.name not in tried
             and place.account not in accounts
             and place.host not in hosts
         ]
+        # Behind a fault of a whole host, whoever shares its host or account comes last.
+        broken = [
+            r.endpoint
+            for r in self.records
+            if effects(r.outcome.cls, status=r.outcome.status).host_fail
+        ]
+        first = [p for p in open_places if not any(_is_kin(p, one) for one in broken)]
+        return [place.name for place in (*first, *(p for p in open_places if p not in first))]
 
     def wanted(self) -> tuple[str, str] | None:
         """Return endpoint and kind of the start that the rules ask for now, None for no start."""
@@ -298,6 +307,11 @@ class Run:
         if not is_over or is_in_vain or not self.tokens.may_retry():
             return None
         return self._useful([place.name], "retry", left_s)
+
+
+def _is_kin(place: Place, other: Endpoint) -> bool:
+    """Return whether two share a host or an account."""
+    return place.host == other.host or place.account == other.provider
 
 
 def check_start(run: Run, start: Start) -> None:

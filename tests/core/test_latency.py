@@ -94,10 +94,13 @@ def test_weak_evidence_moves_less() -> None:
 
 
 def test_hang_budget_before_and_after_thirty_samples() -> None:
-    """30 s while unknown, then thrice the worst usual time in 8..60 s; thinking triples it."""
-    assert LatencyModel().hang_s(100, 0.0) == 30.0
-    assert LatencyModel(is_reasoning=True).hang_s(100, 0.0) == 90.0
-    assert trained(samples=29).hang_s(100, 0.0) == 30.0
+    """15 s while unknown, less with each of thirty samples, then thrice the worst usual time in
+    8..60 s; thinking triples it.
+    """
+    assert LatencyModel().hang_s(100, 0.0) == 15.0
+    assert LatencyModel(is_reasoning=True).hang_s(0, 0.0) == 45.0
+    assert trained(samples=15).hang_s(100, 0.0) == pytest.approx(11.5)
+    assert trained(samples=30).hang_s(100, 0.0) == 8.0
     assert trained(1.0).hang_s(100, 0.0) == 8.0
     assert trained(5.0, samples=200).hang_s(100, 0.0) == pytest.approx(15.0, rel=0.05)
     assert trained(100.0).hang_s(100, 0.0) == 60.0
@@ -106,7 +109,7 @@ def test_hang_budget_before_and_after_thirty_samples() -> None:
 
 
 def test_long_prompt_is_no_hang_while_unknown() -> None:
-    """A prompt that needs minutes to read gets more than 30 s before its endpoint is blamed."""
+    """A prompt that needs minutes to read gets more than 15 s before its endpoint is blamed."""
     assert LatencyModel().hang_s(90_000, 0.0) == pytest.approx(57.0)
     assert LatencyModel().hang_s(1_000_000, 0.0) == 60.0
 

@@ -20,6 +20,7 @@ from sidecar.catalogue import Catalogue
 from sidecar.core.account import Account, AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings, BreakerState, Permit
 from sidecar.core.limit import LimitSettings
+from sidecar.core.local_faults import EgressSettings
 from sidecar.core.outcome import AccountEffect
 from sidecar.core.throttle import ThrottleSettings
 from sidecar.domain import (
@@ -56,6 +57,7 @@ STATUS = st.sampled_from([None, 500, 503, 429, 529, 400])
 RETRY_AFTER = st.sampled_from([None, None, 3.0, 40.0, -1.0, float("nan"), 1e9])
 
 FAILS = {
+    OutcomeClass.OUTRUN: (0.5, None),
     OutcomeClass.OK: (0.0, 0.0),
     OutcomeClass.CONNECT: (1.0, 1.0),
     OutcomeClass.HANG: (1.0, 0.5),
@@ -164,7 +166,13 @@ class HealthMachine(RuleBasedStateMachine):
         throttle = ThrottleSettings(requests_min=10**9)  # it is chance, tested elsewhere
         limit = LimitSettings(limit_max=LIMIT)
         own = EndpointSettings(breaker=BREAKER, limit=limit, throttle=throttle)
-        config = HealthSettings(endpoint=own, host=HOST_BREAKER, account=ACCOUNT)
+        config = HealthSettings(
+            endpoint=own,
+            host=HOST_BREAKER,
+            account=ACCOUNT,
+            # Two hosts that do not connect would make our own way out suspect, which has its tests.
+            egress=EgressSettings(hosts_min=3),
+        )
         self.health = Health(CATALOGUE, config, random.Random(0), Deaf())
         self.breakers = {name: breaker(name, BREAKER) for name in NAMES}
         self.hosts = {host: breaker(host, HOST_BREAKER) for host in "xy"}

@@ -72,10 +72,20 @@ def test_overdue_calls_are_failures_now() -> None:
 
 
 def test_old_outcomes_leave_the_share_but_not_the_run() -> None:
-    """Ten minutes end an outcome's say in the share; a run has no age."""
+    """Ten minutes end an outcome's say in the share; a run goes on, however long it takes."""
     mixed = ring_of([1.0, 1.0, 0.0, 1.0, 1.0])
     assert mixed.verdict(700.0) is None
     assert ring_of([1.0] * 5, gap_s=600.0).verdict(2400.0) is Cause.CONSECUTIVE
+
+
+def test_long_pause_ends_the_run() -> None:
+    """After more than ten minutes without any outcome the windows are cold."""
+    ring = ring_of([1.0] * 4)
+    ring.record(1.0, 3.0 + 601.0)
+    assert ring.verdict(604.0) is None
+    for second in range(4):
+        ring.record(1.0, 605.0 + second)
+    assert ring.verdict(608.0) is Cause.CONSECUTIVE
 
 
 def test_only_the_last_n_count() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sidecar.clock import now
+from sidecar.domain import Constraints, OnBreak, RouteName
 from sidecar.engine.answer import PlainAnswer
 from sidecar.events import AttemptFinished, CallFinished
 from sidecar.simulate.evidence import changes
@@ -125,3 +127,56 @@ def _blamed(world: World) -> set[str]:
 
 async def _run(caller: LeavingCaller) -> None:
     await caller
+
+
+@pytest.mark.parametrize("is_woken", [False, True], ids=["waiting", "waking"])
+@pytest.mark.parametrize(
+    ("is_stream", "on_break"), [(False, OnBreak.ERROR), *((True, mode) for mode in OnBreak)]
+)
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ((Fault(kind=FaultKind.HANG),), ()),
+        ((Fault(kind=FaultKind.SLOW_FIRST, factor=6.0),), (Fault(kind=FaultKind.HANG),)),
+        ((Fault(kind=FaultKind.SLOW_FIRST, factor=7.0),), ()),
+        ((Fault(kind=FaultKind.STATUS, delay_s=2.0),), (Fault(kind=FaultKind.STATUS),)),
+    ],
+    ids=["hedge-wins", "first-wins", "close", "both-fail"],
+)
+def test_leaving_a_race_at_any_await_leaks_nothing(
+    faults: tuple[tuple[Fault, ...], tuple[Fault, ...]],
+    is_stream: bool,
+    on_break: OnBreak,
+    is_woken: bool,
+) -> None:
+    """Wherever a caller leaves a race of two attempts: both are settled, neither is left open."""
+
+    async def main() -> int:
+        for at in range(AWAITS_MAX):
+            world = World()
+            _know(world)
+            world.alpha.faults, world.beta.faults = faults
+            wishes = Constraints(on_break=on_break)
+            call = world.make_call("reason", is_stream=is_stream, constraints=wishes)
+            caller = LeavingCaller(_answer(world, call), at=at, is_woken=is_woken)
+            task = asyncio.get_running_loop().create_task(_run(caller))
+            await asyncio.wait([task])
+            world.check_invariants()
+            assert asyncio.all_tasks() == {asyncio.current_task()}, f"await {at}: a task is left"
+            assert _results(world)[0] in {"cancelled", "ok", "degraded"}, f"await {at}"
+            assert task.cancelled() == (_results(world) == ["cancelled"]), f"await {at}"
+            if not caller.has_left:
+                assert len(world.alpha.log) == len(world.beta.log) == 1, "no race took place"
+                return at
+        pytest.fail("the call never ended")
+
+    assert simulate(main()) >= 2
+
+
+def _know(world: World) -> None:
+    """Let alpha and beta be known, as after some traffic: only then is hedged."""
+    for _ in range(10):
+        world.engine.output_model(RouteName("reason")).observe(20, now())
+    for name in (ALPHA, BETA):
+        for _ in range(10):
+            world.engine.health.endpoints[name].latency.observe_first_content(10, 0.4, now())

@@ -22,7 +22,7 @@ def _assert_nothing_opened(world: World) -> None:
 def test_brown_out_moves_traffic_and_opens_nothing() -> None:
     """Row 15: first tokens five times later: the level shows it in three samples, traffic leaves.
 
-    There are no hedges: those who had already been sent wait it out.
+    Hedges answer for some of those who had already been sent; half failures open nothing.
     """
     sick: list[SimulatedProvider] = []
     since: list[float] = []
@@ -46,7 +46,9 @@ def test_brown_out_moves_traffic_and_opens_nothing() -> None:
     slow = [one for one in pair if one.endpoint is not None and sick[0].name in one.endpoint]
     assert len(slow) <= 0.3 * len(pair), "it had the traffic before"
     _assert_nothing_opened(world)
-    assert all(one.cls.value == "OK" for one in outcomes(world, ALPHA) + outcomes(world, BETA))
+    own = outcomes(world, ALPHA if sick[0] is world.alpha else BETA)
+    assert {one.cls.value for one in own} <= {"OK", "OUTRUN", "CANCEL"}
+    assert sum(one.cls.value != "OK" for one in own) <= 5
 
 
 def test_sluggish_endpoint_is_softly_ejected() -> None:
@@ -75,7 +77,10 @@ def test_sluggish_endpoint_is_softly_ejected() -> None:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_slow_drip_sends_new_answers_elsewhere_and_keeps_running_ones(is_stream: bool) -> None:
-    """Row 16: ten times between tokens: streams under way go on to their end, new ones move."""
+    """Row 16: ten times between tokens: streams under way go on to their end, new ones move.
+
+    A plain answer is silent until it is whole: a hedge may answer for it, five at the most.
+    """
     sick: list[SimulatedProvider] = []
     since: list[float] = []
 
@@ -92,7 +97,8 @@ def test_slow_drip_sends_new_answers_elsewhere_and_keeps_running_ones(is_stream:
     asked = requests(sick[0], since[0], is_probe=False)
     dripped = [entry for entry in asked if entry.fault is FaultKind.DRIP]
     assert dripped
-    assert all(entry.output_tokens == entry.planned_tokens for entry in dripped), "none was cut"
+    cut = [entry for entry in dripped if entry.output_tokens < entry.planned_tokens]
+    assert len(cut) <= (0 if is_stream else 5)
     late = [entry for entry in asked if entry.at_s >= since[0] + 15]
     assert len(late) <= 0.2 * 45
     _assert_nothing_opened(world)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.domain import Priority
+from sidecar.domain import OnBreak, Priority
 from sidecar.errors import BadRequestError
-from sidecar.server.constraints import FIELDS, SERVED, read_constraints
+from sidecar.server.constraints import read_constraints
 
 
 def from_body(**members: Any) -> bytes:
@@ -55,7 +55,16 @@ def test_headers_and_body_say_the_same() -> None:
     assert constraints.budget_usd == 0.01
     assert (constraints.quality, constraints.is_quality_hard) == (0.8, True)
     assert constraints.priority is Priority.BATCH
-    assert unserved == tuple(name for name in FIELDS if name not in SERVED)
+    assert constraints.on_break is OnBreak.CONTINUE
+    assert not constraints.may_use_cache
+    assert not constraints.may_hedge
+    assert unserved == ()
+
+
+def test_soft_quality_is_said_to_change_nothing() -> None:
+    """A wish that is read but not acted upon is named."""
+    _, unserved = read_constraints({"x-sidecar-quality": "0.8"}, None)
+    assert unserved == ("quality",)
 
 
 def test_the_header_wins() -> None:

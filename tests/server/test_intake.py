@@ -81,7 +81,8 @@ def test_the_sidecar_object_is_read_and_removed(intake: Intake, form: WireFormat
     assert json.loads(call.body) == json.loads(body_of())
     assert call.deadline_at == 102.0
     assert call.constraints.budget_usd == 0.25
-    assert call.unserved == ("first_token",)
+    assert call.constraints.first_token_s == 0.3
+    assert call.unserved == ()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.upstream.pushback import PUSHBACK_MAX_S, RateLimit, pushback_s, rate_limits
+from sidecar.engine.ports import RateLimit
+from sidecar.upstream.pushback import PUSHBACK_MAX_S, pushback_s, rate_limits
 
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 

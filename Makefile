@@ -1,0 +1,17 @@
+# Short commands for the loop of daily work; `.ci/run` is what must pass before a change goes in.
+# PYTHON is an interpreter with the package and its test extra installed.
+PYTHON ?= python
+N ?= 500
+
+.PHONY: check test sim
+
+check: ## formatting, lint and types
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+test: ## every test
+	$(PYTHON) -m pytest -q
+
+sim: ## N random worlds in simulated time; a failing one prints its seed
+	$(PYTHON) -m sidecar.simulate.swarm --worlds $(N)

@@ -1,0 +1,59 @@
+"""What extra work may cost, over all calls: hedges, repeated attempts, tokens nobody gets.
+
+One owner of the three guards, so that every attempt is entered in all of them exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sidecar.core.amplification import AmplificationGuard, AmplificationSettings
+from sidecar.core.hedging import HedgeBudget, HedgeSettings
+from sidecar.core.waste import WasteBudget, WasteSettings
+from sidecar.domain import OutcomeClass
+
+if TYPE_CHECKING:
+    from sidecar.domain import Outcome
+
+HEDGE = "hedge"
+"""The kind of an attempt that was started beside another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSettings:
+    """The bounds of extra work."""
+
+    hedge: HedgeSettings = field(default_factory=HedgeSettings)
+    amplification: AmplificationSettings = field(default_factory=AmplificationSettings)
+    waste: WasteSettings = field(default_factory=WasteSettings)
+
+
+class Budgets:
+    """Enters what is started and what it cost."""
+
+    def __init__(self, settings: BudgetSettings) -> None:
+        self.hedge = HedgeBudget(settings.hedge)
+        self.amplification = AmplificationGuard(settings.amplification)
+        self.waste = WasteBudget(settings.waste)
+
+    def started(self, kind: str, predicted_usd: float | None, now: float) -> None:
+        """Note an attempt of ``kind``; a hedge reserves what it is expected to cost."""
+        if kind == "first":
+            self.amplification.request(now)
+            self.hedge.deposit_primary()
+            return
+        self.amplification.extra(now)  # noqa: S610 - no Django here
+        if kind == HEDGE:
+            self.hedge.withdraw()
+            self.hedge.hedge_spent(predicted_usd or 0.0, now)
+
+    def ended(self, kind: str, predicted_usd: float | None, outcome: Outcome) -> None:
+        """Note what an attempt came to; money for an answer that nobody got is wasted."""
+        now = outcome.ended_at
+        self.hedge.spent(outcome.cost_usd, now)
+        self.waste.spent(outcome.cost_usd, now)
+        if outcome.cls is not OutcomeClass.OK:
+            self.waste.wasted(outcome.cost_usd, now)
+        if kind == HEDGE:
+            self.hedge.hedge_spent(outcome.cost_usd - (predicted_usd or 0.0), now)

@@ -1,0 +1,90 @@
+"""Answers kept for the hour in which nobody else answers: exact requests only, never as a shortcut.
+
+A stale answer is served where an error would be, to a route that permits it, marked as such. Never
+for requests with tools. Bounded in entries and bytes; the oldest use goes first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sidecar.domain import Rung
+from sidecar.wire.cache_key import cache_key, is_cacheable
+from sidecar.wire.neutral import Finish, TextPart
+
+if TYPE_CHECKING:
+    from sidecar.domain import Call
+    from sidecar.wire.neutral import Completion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """Bounds of the stale cache: a sidecar is small, and so is what it remembers."""
+
+    entries_max: int = 512
+    answer_bytes_max: int = 256 * 1024
+    bytes_max: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    completion: Completion
+    stored_at: float
+    size: int
+
+
+class StaleCache:
+    """Owns the kept answers, least recently used first."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self._settings = settings
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._bytes = 0
+
+    def wants(self, call: Call) -> bool:
+        """Return whether answers to ``call`` may be kept and served stale."""
+        is_permitted = Rung.STALE in call.route.rungs and call.constraints.may_use_cache
+        return is_permitted and is_cacheable(call.body)
+
+    def store(self, call: Call, completion: Completion, now: float) -> None:
+        """Keep a complete answer; one that is not wanted or too large is let go."""
+        if completion.finish is not Finish.STOP or not self.wants(call):
+            return
+        size = sum(len(part.text) for part in completion.parts if isinstance(part, TextPart))
+        if size > self._settings.answer_bytes_max:
+            return
+        key = _key(call)
+        self._drop(key)
+        self._entries[key] = _Entry(completion=completion, stored_at=now, size=size)
+        self._bytes += size
+        while self._bytes > self._settings.bytes_max or (
+            len(self._entries) > self._settings.entries_max
+        ):
+            self._drop(next(iter(self._entries)))
+
+    def find(self, call: Call, now: float) -> Completion | None:
+        """Return the answer kept for exactly this request, if it is not too old."""
+        if not self.wants(call):
+            return None
+        key = _key(call)
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if now - entry.stored_at > call.route.stale_s_max:
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry.completion
+
+    def _drop(self, key: str) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry.size
+
+
+def _key(call: Call) -> str:
+    return cache_key(
+        call.body, wire_format=call.format, route=call.route.name, headers=call.forward_headers
+    )

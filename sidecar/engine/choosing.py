@@ -1,0 +1,83 @@
+"""What one call may choose from, asked anew before each attempt.
+
+Gathers the views of its route's endpoints and hands them to the router; keeps what this call has
+found out by itself: endpoints too poor for it, and gates that shut between choice and attempt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.attempts import Start
+from sidecar.core.routing import CallNeeds
+from sidecar.engine.fitness import unfit
+from sidecar.engine.views import view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sidecar.core.routing import Choice, EndpointView
+    from sidecar.domain import Call, EndpointId, Gate
+    from sidecar.engine.parts import Parts
+
+PANIC = "panic"
+
+
+class Chooser:
+    """Chooses for one call. ``views`` and ``choice`` are those of the last question."""
+
+    def __init__(self, parts: Parts, call: Call, budget_left: Callable[[], float | None]) -> None:
+        self.refused: dict[EndpointId, Gate] = {}
+        self.views: tuple[EndpointView, ...] = ()
+        self.choice: Choice | None = None
+        self._parts = parts
+        self._call = call
+        self._budget_left = budget_left
+        self._unfit = unfit(parts.catalogue, call)
+        self._has_panicked = False
+
+    def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
+        """Rank the endpoints; only where none is left may the call be a breaker's trial."""
+        excluded = {**self._unfit, **self.refused, **excluded}
+        choice = self._rank(excluded, may_try=False)
+        if not choice.ranked:
+            choice = self._rank(excluded, may_try=True)
+        self.choice = choice
+        return choice
+
+    def panic(self) -> Start | None:
+        """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
+        if self.choice is None or self._has_panicked:
+            return None
+        chosen = self._parts.panic.choose(self.views, loop_now(), self.choice.rejected)
+        if chosen is None:
+            return None
+        self._has_panicked = True
+        return Start(
+            endpoint_id=chosen.endpoint.id,
+            kind=PANIC,
+            needs_fresh_connection=False,
+            view=chosen,
+            next_view=None,
+        )
+
+    def _rank(self, excluded: Mapping[EndpointId, Gate], *, may_try: bool) -> Choice:
+        parts, call = self._parts, self._call
+        now = loop_now()
+        output = parts.output_model(call.route.name)
+        self.views = tuple(
+            view(parts.catalogue.endpoints[name], call, parts.health, output, now, may_try=may_try)
+            for name in call.route.endpoints()
+        )
+        needs = CallNeeds(
+            route=call.route,
+            remaining_s=call.deadline_at - now,
+            budget_usd=self._budget_left(),
+            format=call.format,
+            untranslatable=call.facts.untranslatable,
+            priority=call.constraints.priority,
+            prompt_tokens=call.facts.prompt_tokens,
+            excluded=excluded,
+        )
+        return parts.router.choose(self.views, needs, now, parts.rng)

@@ -1,0 +1,27 @@
+"""Which endpoints of a route a call must not use, whatever their health: too poor for it.
+
+A route that does not permit ``smaller`` never leaves the class of its first tier; a call that says
+how good the model must be, and means it, is never answered by a worse one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.domain import Gate, Rung
+
+if TYPE_CHECKING:
+    from sidecar.catalogue import Catalogue
+    from sidecar.domain import Call, EndpointId
+
+
+def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
+    """Return the endpoints of the call's route that are not good enough for it."""
+    route, wishes = call.route, call.constraints
+    least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
+    qualities = {
+        name: catalogue.endpoints[name].quality.of(route.name) for name in route.endpoints()
+    }
+    if Rung.SMALLER not in route.rungs:
+        least = max(least, min(qualities[name] for name in route.tiers[0]))
+    return {name: Gate.QUALITY for name, own in qualities.items() if own < least}

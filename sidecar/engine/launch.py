@@ -1,0 +1,178 @@
+"""From a decision to an attempt ready to run: the body, the ticket, the limits.
+
+Everything that a first attempt, a failover and a hedge need alike. The call's spend so far is asked
+for each time, since a hard budget covers all attempts together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.core.cost import predicted_cost_usd
+from sidecar.core.timers import attempt_limits
+from sidecar.domain import Gate, Rung
+from sidecar.engine.attempt import Attempt
+from sidecar.engine.endpoint_health import SILENT_FACTOR
+from sidecar.engine.prepare import Preparation
+from sidecar.engine.settlement import AttemptPlan, Settlement
+from sidecar.engine.timer import Timer
+from sidecar.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.core.attempts import Start
+    from sidecar.core.routing import EndpointView
+    from sidecar.domain import Call, Endpoint
+    from sidecar.engine.parts import Parts
+    from sidecar.engine.prepare import PreparedBody
+
+INPUT_MARGIN = 1.1
+"""Prompt tokens are estimated; a hard budget is kept with a tenth to spare."""
+CLAMP_TOKENS_MIN = 16
+"""An answer clamped to fewer tokens than this is not worth having."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entrant:
+    """One attempt ready to run, or running."""
+
+    plan: AttemptPlan
+    settlement: Settlement
+    timer: Timer
+    attempt: Attempt
+
+
+class Launcher:
+    """Makes the attempts of one call. ``spent_usd`` tells what the earlier ones cost."""
+
+    def __init__(
+        self, parts: Parts, call: Call, spent_usd: Callable[[], float], *, is_whole: bool
+    ) -> None:
+        self._parts = parts
+        self._call = call
+        self._spent_usd = spent_usd
+        self._is_whole = is_whole
+        self.preparation = Preparation(call)
+
+    def launch(self, start: Start, *, is_only_hope: bool) -> Entrant | Gate:
+        """Return the attempt that ``start`` asks for, its ticket taken; or the gate that refuses.
+
+        Raises:
+            BadRequestError: the caller's body cannot be said in the endpoint's format, and no other
+                endpoint has understood it (``is_only_hope``).
+        """
+        parts, endpoint = self._parts, start.view.endpoint
+        clamp = self._clamp(start.view)
+        try:
+            body = self.preparation.body_for(endpoint, max_tokens=clamp)
+        except BadRequestError:
+            if is_only_hope:
+                raise
+            # Another endpoint understood the body as it is; this one cannot be asked.
+            return Gate.UNSUPPORTED
+        plan = self._plan(start, body, clamp)
+        if isinstance(plan, Gate):
+            return plan
+        parts.health.account_limits[endpoint.provider].reserve(
+            self._call.facts.prompt_tokens,
+            plan.tokens_reserved - self._call.facts.prompt_tokens,
+            loop_now(),
+        )
+        parts.budgets.started(start.kind, start.view.cost_usd, loop_now())
+        settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
+        timer = Timer()
+        parts.timers.add(timer)
+        return Entrant(
+            plan=plan,
+            settlement=settlement,
+            timer=timer,
+            attempt=Attempt(plan, settlement, parts.upstream, timer),
+        )
+
+    def budget_left(self) -> float | None:
+        """Return what the call may still spend, US dollars, None without a budget."""
+        budget = self._call.constraints.budget_usd
+        return None if budget is None else budget - self._spent_usd()
+
+    def _plan(self, start: Start, body: PreparedBody, clamp: int | None) -> AttemptPlan | Gate:
+        parts, call, endpoint = self._parts, self._call, start.view.endpoint
+        facts = call.facts
+        now = loop_now()
+        output_tokens = parts.output_model(call.route.name).predict(facts.max_tokens, now)
+        output_s = output_tokens * start.view.itl_s
+        ticket = parts.health.admit(
+            endpoint,
+            now,
+            prompt_tokens=facts.prompt_tokens,
+            silent_s=0.0 if facts.is_stream else SILENT_FACTOR * output_s,
+            is_panic=start.kind == "panic",
+        )
+        if isinstance(ticket, Gate):
+            return ticket
+        following = start.next_view
+        limits_from = partial(
+            attempt_limits,
+            deadline_at=call.deadline_at,
+            timers=endpoint.timers,
+            hang_s=parts.health.hang_s(endpoint, facts.prompt_tokens, now),
+            ttft_s=start.view.ttft_s,
+            output_s=output_s,
+            is_stream=facts.is_stream,
+            next_total_s=None if following is None else following.total_s,
+            stall_s=parts.health.endpoints[endpoint.id].latency.stall_s(now),
+        )
+        return AttemptPlan(
+            call=call,
+            ticket=ticket,
+            kind=start.kind,
+            request=body,
+            limits_from=limits_from,
+            pacer=parts.health.pacers.get(endpoint.provider),
+            tokens_reserved=facts.prompt_tokens + output_tokens,
+            predicted_usd=start.view.cost_usd,
+            itl_s=start.view.itl_s,
+            is_empty_answer_fine=_follows_tool_result(call.body),
+            is_whole=self._is_whole,
+            is_clamped=clamp is not None,
+            needs_fresh_connection=start.needs_fresh_connection,
+        )
+
+    # --- clamps --------------------------------------------------------------------------------
+
+    def _clamp(self, view: EndpointView) -> int | None:
+        """Return the bound on the answer that keeps the call's promises, None if none is needed."""
+        clamps = [self._affordable_tokens(view.endpoint), self._timely_tokens(view)]
+        known = [clamp for clamp in clamps if clamp is not None]
+        return min(known) if known else None
+
+    def _affordable_tokens(self, endpoint: Endpoint) -> int | None:
+        """Return the clamp that keeps a hard budget hard."""
+        left, price = self.budget_left(), endpoint.price
+        if left is None or price is None or price.output_usd <= 0:
+            return None
+        input_usd = predicted_cost_usd(price, self._call.facts.prompt_tokens * INPUT_MARGIN, 0) or 0
+        tokens = max(1, int((left - input_usd) / price.output_usd * 1_000_000))
+        return self._unless_asked_less(tokens)
+
+    def _timely_tokens(self, view: EndpointView) -> int | None:
+        """Return the clamp that lets the answer end by the deadline, where the route permits it."""
+        if Rung.CLAMP not in self._call.route.rungs:
+            return None
+        remaining_s = self._call.deadline_at - loop_now()
+        if view.total_s <= remaining_s or view.itl_s <= 0:
+            return None
+        tokens = int((remaining_s - view.ttft_s) / view.itl_s)
+        return self._unless_asked_less(tokens) if tokens >= CLAMP_TOKENS_MIN else None
+
+    def _unless_asked_less(self, tokens: int) -> int | None:
+        asked = self._call.facts.max_tokens
+        return None if asked is not None and asked <= tokens else tokens
+
+
+def _follows_tool_result(body: bytes) -> bool:
+    """Return whether a tool's result is in the conversation: then silence is an answer."""
+    return b'"tool_result"' in body or b'"tool_call_id"' in body

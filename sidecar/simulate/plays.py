@@ -1,0 +1,246 @@
+"""One play of the study: a scenario, a rate, a policy, a seed, and what came of it.
+
+Every policy meets the same world: the same calls at the same instants (drawn from the seed before
+anything runs), the same faults, and providers whose n-th request has the same luck (common random
+numbers). First each large model gets thirty calls of its own, so that the engine knows it, as one
+that has run for a while does; the baselines make the same calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sidecar.clock import now as loop_now
+from sidecar.domain import EndpointId, ProviderName, WireFormat
+from sidecar.engine.answer import PlainAnswer
+from sidecar.engine.budgets import HEDGE
+from sidecar.engine.engine import Engine
+from sidecar.engine.settings import EngineSettings
+from sidecar.errors import CallError
+from sidecar.events import AttemptFinished
+from sidecar.simulate.client import Result
+from sidecar.simulate.evidence import changes
+from sidecar.simulate.loop import simulate, throttle_on_loop_time
+from sidecar.simulate.policies import Policy, policy_of
+from sidecar.simulate.seen import Seen, read_plain, read_stream
+from sidecar.simulate.world import LARGE, SMALL, World
+from sidecar.upstream.simulated import SimulatedProvider
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from sidecar.domain import Call
+    from sidecar.simulate.incidents import Scenario
+    from sidecar.upstream.simulated import LogEntry
+
+ENGINE = "engine"
+WARM_CALLS, WARM_S = 30, 60.0
+LONE = ("alone", "alone-beta")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One call to come; ``at`` counts from the start of the play."""
+
+    at: float
+    route: str
+    is_stream: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What a play came to. ``calls`` in the order of their arrival, warm-up apart."""
+
+    scenario: Scenario
+    rate_per_s: float
+    fault_at: float
+    fault_until: float
+    calls: tuple[Result, ...]
+    logs: dict[str, list[LogEntry]]
+    opened_at: tuple[float, ...]
+    changes: int
+    hedge_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A design under test: the engine with ``settings`` and, while it plays, ``patch`` applied."""
+
+    settings: EngineSettings
+    patch: AbstractContextManager[object]
+
+
+class EnginePolicy:
+    """The production engine behind the face of a policy."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def answer(self, call: Call, result: Result) -> None:
+        """Answer by the engine and look at the bytes as a caller would."""
+        seen = Seen(route=call.route.name, started_at=loop_now(), deadline_at=call.deadline_at)
+        try:
+            answer = await self._engine.answer(call)
+            if isinstance(answer, PlainAnswer):
+                read_plain(seen, answer, WireFormat.OPENAI_CHAT)
+            else:
+                await read_stream(seen, answer, WireFormat.OPENAI_CHAT)
+        except CallError as error:
+            seen.code, seen.status = error.code, error.status
+            result.attempts = len(error.attempts)
+            return
+        result.first_at, result.endpoint = seen.first_at, seen.endpoint
+        result.is_whole = seen.is_complete
+        result.is_delivered = seen.code is None and seen.status == 200  # noqa: PLR2004 - HTTP
+        result.attempts = len(seen.attempts)
+
+
+def plan_of(scenario: Scenario, rate_per_s: float, seed: int) -> list[Planned]:
+    """Return the calls that follow the warm-up: random arrivals, the same for every policy."""
+    rng = random.Random(f"calls/{scenario.name}/{rate_per_s}/{seed}")
+    lapse = scenario.lapse(rate_per_s, seed)
+    end_s = WARM_S + lapse.calm_s + lapse.fault_s + lapse.return_s
+    planned: list[Planned] = []
+    at = WARM_S - (0.5 / rate_per_s if scenario.is_even else 0.0)
+    while True:
+        at += 1.0 / rate_per_s if scenario.is_even else rng.expovariate(rate_per_s)
+        if at >= end_s:
+            return planned
+        is_stream = rng.random() < scenario.stream_share
+        planned.append(Planned(at=at, route=scenario.route, is_stream=is_stream))
+
+
+def perform(
+    scenario: Scenario, rate_per_s: float, policy: str, seed: int, variant: Variant | None = None
+) -> Played:
+    """Play ``scenario`` in simulated time; ``variant`` replaces the engine's own settings."""
+    settings = EngineSettings() if variant is None else variant.settings
+    patch = nullcontext() if variant is None else variant.patch
+
+    async def main() -> Played:
+        world = _world(scenario, seed, settings)
+        return await _Play(world, scenario, rate_per_s, policy, seed).run()
+
+    with patch, throttle_on_loop_time():
+        return simulate(main())
+
+
+def _world(scenario: Scenario, seed: int, settings: EngineSettings) -> World:
+    world = World(seed=seed, settings=settings)
+    tokens = scenario.answer_tokens
+    chunk = max(1, tokens // 10)
+    usual = replace(LARGE, ttft_s=0.5, output_tokens=tokens, output_sigma=0.3, chunk_tokens=chunk)
+    small = replace(SMALL, output_tokens=tokens, output_sigma=0.3, chunk_tokens=chunk)
+    world.gamma.models["gamma-small"] = small
+    world.alpha.models["alpha-large"] = usual
+    world.beta.models["beta-large"] = replace(usual, ttft_s=0.8, itl_s=0.025)
+    for name, limits in scenario.limits.items():
+        old = world.providers[ProviderName(name)]
+        new = SimulatedProvider(name, old.format, old.models, seed=old.seed, limits=limits)
+        world.providers[ProviderName(name)] = world.upstream.providers[ProviderName(name)] = new
+    return world
+
+
+class _Play:
+    """One play under way."""
+
+    def __init__(
+        self, world: World, scenario: Scenario, rate_per_s: float, policy: str, seed: int
+    ) -> None:
+        self._world = world
+        self._scenario = scenario
+        self._rate_per_s = rate_per_s
+        self._planned = plan_of(scenario, rate_per_s, seed)
+        self._results: list[Result] = []
+        self._engines = _engines(world, scenario.pods, seed) if policy == ENGINE else []
+        self._policies: list[Policy] = [EnginePolicy(engine) for engine in self._engines] or [
+            policy_of(policy, world, scenario.limits) for _ in range(scenario.pods)
+        ]
+        lapse = scenario.lapse(rate_per_s, seed)
+        self._fault_at = WARM_S + lapse.calm_s
+        self._fault_until = self._fault_at + lapse.fault_s
+        for name, faults in scenario.faults(self._fault_at, lapse.fault_s, seed).items():
+            world.providers[ProviderName(name)].faults = faults
+
+    async def run(self) -> Played:
+        """Warm up, call, let everything end."""
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(engine.background()) for engine in self._engines]
+            async with asyncio.TaskGroup() as callers:
+                for planned in sorted([*_warm_up(), *self._planned], key=lambda one: one.at):
+                    await asyncio.sleep(planned.at - loop_now())
+                    callers.create_task(self._call(planned))
+            for task in background:
+                task.cancel()
+        if len(self._engines) == 1:
+            self._world.check_invariants()
+        return self._played()
+
+    async def _call(self, planned: Planned) -> None:
+        # Callers ask for usage, as frameworks do: the words of simulated models are no tokens.
+        extra: dict[str, object] = {"stream_options": {"include_usage": True}}
+        call = self._world.make_call(
+            planned.route, is_stream=planned.is_stream, extra=extra if planned.is_stream else None
+        )
+        result = Result(
+            started_at=loop_now(), deadline_at=call.deadline_at, is_stream=planned.is_stream
+        )
+        pods = self._policies
+        if planned.route == self._scenario.route:
+            self._results.append(result)
+            pods = [pods[len(self._results) % len(pods)]]
+        for pod in pods:
+            await pod.answer(call, result)
+        result.ended_at = loop_now()
+
+    def _played(self) -> Played:
+        sick = self._world.endpoints[
+            EndpointId(f"{self._scenario.sick}/{self._scenario.sick}-large")
+        ]
+        moved = [one for one in changes(self._world, sick.id) if one.at >= self._fault_at]
+        opened = changes(self._world, sick.id, to="open")
+        opened += changes(self._world, sick.host, to="open")
+        hedges = [
+            event.outcome.cost_usd
+            for event in self._world.recorder.events
+            if isinstance(event, AttemptFinished) and event.kind == HEDGE
+        ]
+        return Played(
+            scenario=self._scenario,
+            rate_per_s=self._rate_per_s,
+            fault_at=self._fault_at,
+            fault_until=self._fault_until,
+            calls=tuple(self._results),
+            logs={name: provider.log for name, provider in self._world.providers.items()},
+            opened_at=tuple(sorted(one.at for one in opened if one.at >= self._fault_at)),
+            changes=len(moved),
+            hedge_usd=sum(hedges),
+        )
+
+
+def _engines(world: World, pods: int, seed: int) -> list[Engine]:
+    """Return the world's engine and its neighbours: all meet the same providers."""
+    more = [
+        Engine(
+            catalogue=world.catalogue,
+            settings=world.engine.settings,
+            upstream=world.upstream,
+            observer=world.recorder,
+            rng=random.Random(f"pod/{seed}/{number}"),
+        )
+        for number in range(1, pods)
+    ]
+    return [world.engine, *more]
+
+
+def _warm_up() -> list[Planned]:
+    gap_s = WARM_S / WARM_CALLS
+    return [
+        Planned(at=gap_s * number, route=route, is_stream=number % 2 == 0)
+        for number in range(WARM_CALLS)
+        for route in LONE
+    ]
