@@ -95,7 +95,7 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
     if budget_usd is not None and not costs:
         needs.append("no budget, since none of its models has a known price")
     elif budget_usd is not None and min(costs) > budget_usd:
-        needs.append(f"a budget of at least {min(costs):.4g} USD (asked: {budget_usd:.4g})")
+        needs.append(f"a budget of at least {_usd(min(costs))} (asked: {_usd(budget_usd)})")
     within_s = call.deadline_at - call.arrived_at
     fastest_s = min(view.total_s for view in fit)
     if fastest_s > within_s or not needs:
@@ -109,3 +109,8 @@ def _can_express(view: EndpointView, call: Call) -> bool:
     if view.gate is Gate.CONTEXT_TOO_SMALL:
         return False
     return not call.facts.untranslatable or view.endpoint.format is call.format
+
+
+def _usd(amount: float) -> str:
+    """Return an amount as people write it: 0.0025 USD, never 2.5e-03."""
+    return f"{amount:.8f}".rstrip("0").rstrip(".") + " USD"

@@ -30,6 +30,16 @@ TRANSLATED = (aiohttp.ClientError, OSError, TimeoutError, zlib.error, ValueError
 """What may come out of the HTTP client; everything else is a bug and stays itself."""
 
 _CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_WORDS = (
+    (aiohttp.ConnectionTimeoutError, "not in time"),
+    (aiohttp.ServerDisconnectedError, "closed by the other side"),
+    (aiohttp.ClientPayloadError, "the body ended too early or was malformed"),
+    (aiohttp.ClientResponseError, "the answer's head is malformed"),
+    ((ValueError, zlib.error), "the body cannot be decoded"),
+    (TimeoutError, "not in time"),
+    (OSError, "closed by the other side"),
+)
+"""Callers read these messages: a library's class names mean nothing to them."""
 _CUT = (http_exceptions.ContentLengthError,)
 
 
@@ -78,4 +88,6 @@ def _described(error: BaseException) -> str:
         said = root.strerror
     elif isinstance(root, OSError) and root.errno is not None and root.errno > 0:
         said = os.strerror(root.errno)  # asyncio puts the address where the system's words belong
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    if said:
+        return said
+    return next((words for kind, words in _WORDS if isinstance(error, kind)), "for no known reason")
