@@ -128,6 +128,9 @@ class Attempt:
             async with self._timer.until(plan.call.deadline_at):
                 await plan.pacer.acquire(plan.tokens_reserved)
         sent_at = loop_now()
+        if sent_at >= plan.call.deadline_at:
+            # A suspended machine wakes past both: nobody would wait for this answer.
+            raise TimeoutError
         self._settlement.sent(sent_at)
         limits = self._limits = plan.limits_from(now=sent_at)
         async with self._timer.until(min(limits.first_content_at, limits.end_at)):

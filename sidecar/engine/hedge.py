@@ -82,13 +82,16 @@ def _equals(
 def launch_hedge(
     parts: Parts, launcher: Launcher, first: Entrant, plan: HedgePlan
 ) -> Entrant | None:
-    """Return the planned attempt beside ``first``, if that is still silent and money and gates
-    still allow it.
+    """Return the planned attempt beside ``first``, if that is still silent and time, money and
+    gates still allow it.
     """
     if first.plan.ticket.first_content_at is not None:
         # Its answer flows; it is merely kept back until it is whole.
         return None
     chosen, now = plan.view, loop_now()
+    if now >= first.plan.call.deadline_at:
+        # A suspended machine wakes past the time of the hedge and past the deadline.
+        return None
     is_affordable = parts.budgets.hedge.may_hedge(chosen.cost_usd, now)
     if not is_affordable or not parts.budgets.waste.may_waste(chosen.cost_usd or 0.0, now):
         return None

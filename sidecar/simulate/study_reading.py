@@ -157,7 +157,7 @@ def _gains(found: Mapping[str, Figures], world: World, ablation: Ablation) -> It
 def _differences(good: Figures, bad: Figures, *, is_reversed: bool = False) -> Iterator[str]:
     """Yield in which respects ``bad`` is clearly worse; figures as engine's, then the other's."""
     # Who never left a provider has nothing to come back to.
-    is_left = inf not in (*good.detect_s, *bad.detect_s)
+    is_left = (inf in good.detect_s) == (inf in bad.detect_s)
     times = [("detection", good.detect_s, bad.detect_s)]
     times += [("recovery", good.recover_s, bad.recover_s)] if is_left else []
     told = [
