@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Gate, Rung
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import Call, EndpointId
+    from sidecar.domain import Call, Endpoint, EndpointId
 
 
 def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
     """Return the endpoints of the call's route that are not good enough for it."""
+    route, endpoints = call.route, catalogue.endpoints
+    least = least_quality(call, endpoints)
+    return {
+        name: Gate.QUALITY
+        for name in route.endpoints()
+        if endpoints[name].quality.of(route.name) < least
+    }
+
+
+def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float:
+    """Return how good an endpoint must be for the call, 0..1."""
     route, wishes = call.route, call.constraints
     least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
-    qualities = {
-        name: catalogue.endpoints[name].quality.of(route.name) for name in route.endpoints()
-    }
-    if Rung.SMALLER not in route.rungs:
-        least = max(least, min(qualities[name] for name in route.tiers[0]))
-    return {name: Gate.QUALITY for name, own in qualities.items() if own < least}
+    if Rung.SMALLER in route.rungs:
+        return least
+    return max(least, min(endpoints[name].quality.of(route.name) for name in route.tiers[0]))
