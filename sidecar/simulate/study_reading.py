@@ -64,7 +64,8 @@ def _broken(table: Table) -> Iterator[str]:
     if where:
         yield (
             f"Streams that broke after content was shown (by default an explicit error): {where}."
-            " Until the fault is known nobody can save them without changing what was shown."
+            " Its provider breaks a stream, which nobody can undo without changing what was shown;"
+            " or its deadline comes, because it failed over late."
         )
 
 
