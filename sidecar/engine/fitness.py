@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Gate, Rung
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sidecar.catalogue import Catalogue
     from sidecar.domain import Call, EndpointId
+
+
+CLASS_MARGIN = 0.05
+"""Qualities this near each other are one class: the figures are judgements, not measurements."""
+
+
+def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
+    """Return whether a model of quality ``own`` is of a lower class than every one of the best."""
+    return own < min(best_tier) - CLASS_MARGIN
 
 
 def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
@@ -22,6 +33,10 @@ def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
     qualities = {
         name: catalogue.endpoints[name].quality.of(route.name) for name in route.endpoints()
     }
-    if Rung.SMALLER not in route.rungs:
-        least = max(least, min(qualities[name] for name in route.tiers[0]))
-    return {name: Gate.QUALITY for name, own in qualities.items() if own < least}
+    best = [qualities[name] for name in route.tiers[0]]
+    may_be_smaller = Rung.SMALLER in route.rungs
+    return {
+        name: Gate.QUALITY
+        for name, own in qualities.items()
+        if own < least or (not may_be_smaller and is_smaller(own, best))
+    }
