@@ -106,7 +106,10 @@ class Fail:
 Step = Start | WaitUntil | Fail
 
 _INFEASIBLE_GATES = frozenset(
-    {Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN, Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL}
+    {
+        *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
+        *(Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.QUALITY),
+    }
 )
 _NOT_WORTH_REPEATING = frozenset({OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE})
 """The same credential and model will be refused again in a second."""

@@ -90,7 +90,7 @@ class Attempt:
         self._timer = timer
         self._response: UpstreamResponse | None = None
         self._limits: AttemptLimits | None = None
-        self._tally = Tally()
+        self.tally = Tally()
         self.has_lost = False  # another attempt of the call has answered
         self.is_outrun = False  # and it started later
 
@@ -180,7 +180,8 @@ class Attempt:
     async def _commit(self, response: UpstreamResponse) -> Committed | Failed:
         endpoint = self._plan.ticket.endpoint
         stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
-        self._tally = stream.tally
+        self.tally = stream.tally
+        self.tally.keeps_text = self._plan.is_kept
         prelude: list[Item] = []
         prelude_bytes = 0
         while True:
@@ -242,7 +243,7 @@ class Attempt:
         except WireError as error:
             return Failed(outcome=self._misshapen(body, error))
         tally = tally_of(completion)
-        self._tally = tally
+        self.tally = tally
         usage = completion.usage or tally.usage(self._plan.call.facts.prompt_tokens)
         self._settlement.first_content(loop_now(), made_tokens=usage.output_tokens)
         if completion.finish is None:
@@ -280,7 +281,7 @@ class Attempt:
         return self._settlement.settle(fault, usage or self._billed(cls))
 
     def _billed(self, cls: OutcomeClass) -> Usage | None:
-        return billed(self._plan, self._response, self._tally, cls)
+        return billed(self._plan, self._response, self.tally, cls)
 
     def _timed_out(self) -> Outcome:
         ticket = self._plan.ticket

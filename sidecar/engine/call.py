@@ -258,7 +258,8 @@ class CallRun:
     def _relay(self, result: Committed, entrant: Entrant) -> Relay:
         self._entrant = entrant
         endpoint = entrant.plan.ticket.endpoint
-        self.report.takes(entrant.plan, None)
+        # What is shown only when it is whole has its end already.
+        self.report.takes(entrant.plan, result.stream.tally.finish)
         self._note_accepted(endpoint.id)
         disclosure = self.report.committed(endpoint)
         if self._on_break is OnBreak.CONTINUE and not self.call.facts.untranslatable:
@@ -283,6 +284,10 @@ class CallRun:
         """Record the end of a stream; the last entrant is the one that ended it."""
         entrant = self._entrant
         assert entrant is not None, "a stream ends after it began"
+        self.report.takes(entrant.plan, entrant.attempt.tally.finish)
+        said = entrant.attempt.tally.completion()
+        if said is not None and outcome.cls is OutcomeClass.OK and not self.report.is_continued:
+            self._parts.cache.store(self.call, said, loop_now())
         self._parts.timers.discard(entrant.timer)
         if all(record.outcome is not outcome for record in self.records):
             self._record(entrant, outcome)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Gate, Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import Call, EndpointId
-
+    from sidecar.domain import Call, Endpoint, EndpointId
 
 CLASS_MARGIN = 0.05
 """Qualities this near each other are one class: the figures are judgements, not measurements."""
@@ -28,15 +27,20 @@ def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
 
 def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
     """Return the endpoints of the call's route that are not good enough for it."""
-    route, wishes = call.route, call.constraints
-    least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
-    qualities = {
-        name: catalogue.endpoints[name].quality.of(route.name) for name in route.endpoints()
-    }
-    best = [qualities[name] for name in route.tiers[0]]
-    may_be_smaller = Rung.SMALLER in route.rungs
+    route, endpoints = call.route, catalogue.endpoints
+    least = least_quality(call, endpoints)
     return {
         name: Gate.QUALITY
-        for name, own in qualities.items()
-        if own < least or (not may_be_smaller and is_smaller(own, best))
+        for name in route.endpoints()
+        if endpoints[name].quality.of(route.name) < least
     }
+
+
+def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float:
+    """Return how good an endpoint must be for the call, 0..1."""
+    route, wishes = call.route, call.constraints
+    least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
+    if Rung.SMALLER in route.rungs:
+        return least
+    best = min(endpoints[name].quality.of(route.name) for name in route.tiers[0])
+    return max(least, best - CLASS_MARGIN)

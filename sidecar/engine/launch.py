@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from sidecar.engine.prepare import PreparedBody
 
 INPUT_MARGIN = 1.1
-"""Prompt tokens are estimated; a hard budget is kept with a tenth to spare."""
+INPUT_SPARE_TOKENS = 16
+"""Prompt tokens are estimated; a hard budget is kept with a tenth to spare, and with what providers
+add to every message.
+"""
+CLAMP_SHARE = 0.9
+"""A clamped answer shall be written in this part of the time: its pace is only a mean."""
 CLAMP_TOKENS_MIN = 16
 """An answer clamped to fewer tokens than this is not worth having."""
 
@@ -56,6 +61,7 @@ class Launcher:
         self._call = call
         self._spent_usd = spent_usd
         self._is_whole = is_whole
+        self._is_kept = call.facts.is_stream and parts.cache.wants(call)
         self.preparation = Preparation(call)
 
     def launch(self, start: Start, *, is_only_hope: bool) -> Entrant | Gate:
@@ -138,6 +144,7 @@ class Launcher:
             is_empty_answer_fine=_follows_tool_result(call.body),
             is_whole=self._is_whole,
             is_clamped=clamp is not None,
+            is_kept=self._is_kept,
             needs_fresh_connection=start.needs_fresh_connection,
         )
 
@@ -154,7 +161,8 @@ class Launcher:
         left, price = self.budget_left(), endpoint.price
         if left is None or price is None or price.output_usd <= 0:
             return None
-        input_usd = predicted_cost_usd(price, self._call.facts.prompt_tokens * INPUT_MARGIN, 0) or 0
+        input_tokens = self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
+        input_usd = predicted_cost_usd(price, input_tokens, 0) or 0
         tokens = max(1, int((left - input_usd) / price.output_usd * 1_000_000))
         return self._unless_asked_less(tokens)
 
@@ -165,7 +173,7 @@ class Launcher:
         remaining_s = self._call.deadline_at - loop_now()
         if view.total_s <= remaining_s or view.itl_s <= 0:
             return None
-        tokens = int((remaining_s - view.ttft_s) / view.itl_s)
+        tokens = int(CLAMP_SHARE * (remaining_s - view.ttft_s) / view.itl_s)
         return self._unless_asked_less(tokens) if tokens >= CLAMP_TOKENS_MIN else None
 
     def _unless_asked_less(self, tokens: int) -> int | None:

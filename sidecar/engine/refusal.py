@@ -13,6 +13,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.attempts import FailReason
 from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
+from sidecar.engine.fitness import least_quality
 from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
 from sidecar.wire.formats import codec
 
@@ -90,6 +91,14 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
     if not fit:
         kinds = ", ".join(call.facts.untranslatable) or "this prompt's length"
         return f"no endpoint of {call.route.name!r} can serve a call with {kinds}"
+    least = least_quality(call, {view.endpoint.id: view.endpoint for view in views})
+    best = max(view.endpoint.quality.of(call.route.name) for view in fit)
+    if best < least:
+        return (
+            f"no endpoint of {call.route.name!r} that can serve this call has a quality of at least"
+            f" {least:g}; the best has {best:g}"
+        )
+    fit = [view for view in fit if view.endpoint.quality.of(call.route.name) >= least]
     budget_usd = call.constraints.budget_usd
     costs = [view.cost_usd for view in fit if view.cost_usd is not None]
     if budget_usd is not None and not costs:

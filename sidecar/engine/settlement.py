@@ -38,7 +38,8 @@ class AttemptPlan:
 
     ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
     ``is_whole``: a stream is committed only when it is complete. ``is_clamped``: the answer's
-    length was bounded below what the caller asked for.
+    length was bounded below what the caller asked for. ``is_kept``: a stream's text is remembered,
+    for the stale cache.
     """
 
     call: Call
@@ -53,6 +54,7 @@ class AttemptPlan:
     is_empty_answer_fine: bool
     is_whole: bool = False
     is_clamped: bool = False
+    is_kept: bool = False
     needs_fresh_connection: bool = False
 
 

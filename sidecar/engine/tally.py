@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import Usage
 from sidecar.wire.neutral import (
+    Completion,
     Ended,
     ErrorSeen,
     Finish,
@@ -28,7 +29,7 @@ from sidecar.wire.neutral import (
 )
 
 if TYPE_CHECKING:
-    from sidecar.wire.neutral import Completion, Delta
+    from sidecar.wire.neutral import Delta
 
 CHARS_PER_TOKEN = 3.6
 """English text in the tokenizers of today; used only where a provider reports no usage."""
@@ -37,9 +38,12 @@ DEGENERATE_RUN = 64
 
 
 class Tally:
-    """What a stream has said so far."""
+    """What a stream has said so far; its text too where ``keeps_text`` asks for it."""
 
     def __init__(self) -> None:
+        self.keeps_text = False
+        self._texts: list[str] = []
+        self._name: Started | None = None
         self.content_chars = 0
         self.content_deltas = 0
         self.finish: Finish | None = None
@@ -52,8 +56,8 @@ class Tally:
     def note(self, delta: Delta) -> None:
         """Count ``delta``."""
         match delta:
-            case TextDelta(text=text) | RefusalDelta(text=text) | ReasoningDelta(text=text):
-                self._note_text(text)
+            case TextDelta() | RefusalDelta() | ReasoningDelta():
+                self._note_text(delta)
             case ToolCallDelta() | ToolCallStart():
                 self._note_tool_call(delta)
             case Finished(finish=finish):
@@ -62,6 +66,7 @@ class Tally:
                 self._usage = usage
             case Started(usage=usage):
                 self._usage = usage or self._usage
+                self._name = delta
             case ErrorSeen():
                 self.error = delta
             case Ended():
@@ -73,12 +78,24 @@ class Tally:
         if isinstance(delta, ToolCallDelta):
             self.content_chars += len(delta.arguments)
 
-    def _note_text(self, text: str) -> None:
+    def _note_text(self, delta: TextDelta | RefusalDelta | ReasoningDelta) -> None:
+        text = delta.text
+        if self.keeps_text and isinstance(delta, TextDelta):
+            self._texts.append(text)
         self.content_deltas += 1
         self.content_chars += len(text)
         if self._is_one_char and text:
             self._run_char = self._run_char or text[0]
             self._is_one_char = text.count(self._run_char) == len(text)
+
+    def completion(self) -> Completion | None:
+        """Return the answer as a whole if it was text and was kept, None if not."""
+        if self._name is None or not self._texts:
+            return None
+        text = TextPart(text="".join(self._texts))
+        return Completion(
+            id=self._name.id, model=self._name.model, parts=(text,), finish=self.finish
+        )
 
     def is_degenerate(self) -> bool:
         """Return whether the content so far is one character over and over."""

@@ -94,7 +94,7 @@ def _late(table: Table) -> Iterator[str]:
             + ". At random arrivals the first call alone comes 1 or 10 s late on average. A success"
             " of an answer asked for before the outage breaks a run of failures; a silent provider"
             " is known after the 8 s that each call is given at least, and a silent attempt that"
-            " loses to its hedge says nothing."
+            " loses to its hedge weighs half."
         )
     never = [
         _label(name, rate_per_s)
