@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Gate, Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sidecar.catalogue import Catalogue
     from sidecar.domain import Call, Endpoint, EndpointId
+
+CLASS_MARGIN = 0.05
+"""Qualities this near each other are one class: the figures are judgements, not measurements."""
+
+
+def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
+    """Return whether a model of quality ``own`` is of a lower class than every one of the best."""
+    return own < min(best_tier) - CLASS_MARGIN
 
 
 def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
@@ -34,4 +42,5 @@ def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float
     least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
     if Rung.SMALLER in route.rungs:
         return least
-    return max(least, min(endpoints[name].quality.of(route.name) for name in route.tiers[0]))
+    best = min(endpoints[name].quality.of(route.name) for name in route.tiers[0])
+    return max(least, best - CLASS_MARGIN)

@@ -13,6 +13,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.ladder import Level, degraded_header
 from sidecar.domain import OutcomeClass
 from sidecar.engine.answer import Disclosure, PlainAnswer
+from sidecar.engine.fitness import is_smaller
 from sidecar.events import CallFinished
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
@@ -128,7 +129,7 @@ class Report:
         if endpoint.id in best:
             return None
         own = endpoint.quality.of(route.name)
-        if own >= min(endpoints[name].quality.of(route.name) for name in best):
+        if not is_smaller(own, (endpoints[name].quality.of(route.name) for name in best)):
             return None
         return degraded_header(Level.SMALLER, self._reason(best), endpoint.id)
 
