@@ -203,6 +203,10 @@ class Breaker:
             self._machine.open()
             self._announce(BreakerState.CLOSED, Cause.OVERDUE, now)
 
+    def suspect(self) -> None:
+        """Raise suspicion without a verdict: a call was silent too long, and then not needed."""
+        self._is_last_hard = True
+
     def hurry(self, now: float) -> None:
         """Make an open breaker's trial due: a call past it got an answer."""
         self._storage.reopens_at = now if self.reopens_at(now) is not None else None

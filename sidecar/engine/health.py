@@ -15,7 +15,7 @@ from sidecar.core.account import Account
 from sidecar.core.breaker import Breaker
 from sidecar.core.contract import ContractGuard
 from sidecar.core.local_faults import EgressMonitor, LagMonitor
-from sidecar.core.outcome import AccountEffect, LimiterEffect, effects
+from sidecar.core.outcome import HARD_FAIL, AccountEffect, LimiterEffect, effects
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
 from sidecar.engine.account_limits import AccountLimits
@@ -244,17 +244,19 @@ class Health:
         states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
         retry_after_s = outcome.retry_after_s if states_when else None
         if fail and ticket.weight < 1.0 and not ticket.permit.is_trial:
-            # Half a failure, but as suspicious as a whole one: it must raise suspicion, not end it.
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
             breaker.observe(fail=fail, now=now, retry_after_s=retry_after_s)
             return is_current
-        return breaker.settle(
+        is_current = breaker.settle(
             ticket.permit,
             fail=fail,
             now=now,
             retry_after_s=retry_after_s,
             pushback=outcome.cls is OutcomeClass.RATE,
         )
+        if outcome.cls is OutcomeClass.OUTRUN:
+            breaker.suspect()
+        return is_current
 
     def _settle_account(self, endpoint: Endpoint, outcome: Outcome, effect: Effects) -> None:
         now = outcome.ended_at
@@ -341,4 +343,9 @@ class Health:
 
 
 def _weighted(fail: float | None, weight: float) -> float | None:
-    return None if fail is None else fail * weight
+    """Return what a failure counts.
+
+    A probe's few tokens say less of real calls when they come, not when they fail: a hard failure
+    of so little counts in full, or probes alone could hardly open a breaker.
+    """
+    return fail if fail is None or fail == HARD_FAIL else fail * weight

@@ -209,7 +209,9 @@ class HealthMachine(RuleBasedStateMachine):
         weight = 0.5 if out.is_probe else 1.0
         host = HOSTS[out.name]
         self.hosts[host].settle(
-            out.host_permit, fail=None if host_fail is None else host_fail * weight, now=self.now
+            out.host_permit,
+            fail=host_fail if host_fail in (None, 1.0) else host_fail * weight,
+            now=self.now,
         )
         self._settle_breaker(out, cls, fail, retry_after_s if status in (503, 529) else None)
         if cls is OutcomeClass.RATE:
@@ -235,12 +237,14 @@ class HealthMachine(RuleBasedStateMachine):
     ) -> None:
         """A probe's failure is evidence of its own, unless the probe was a trial."""
         one = self.breakers[out.name]
-        weighted = None if fail is None else fail * (0.5 if out.is_probe else 1.0)
+        weighted = fail if fail in (None, 1.0) else fail * (0.5 if out.is_probe else 1.0)
         if out.is_probe and fail and not out.permit.is_trial:
             one.settle(out.permit, fail=None, now=self.now)
             one.observe(fail=weighted or 0.0, now=self.now, retry_after_s=stated_s)
         elif cls is not OutcomeClass.RATE:
             one.settle(out.permit, fail=weighted, now=self.now, retry_after_s=stated_s)
+        if cls is OutcomeClass.OUTRUN and not (out.is_probe and not out.permit.is_trial):
+            one.suspect()
 
     # --- what may happen -----------------------------------------------------------------------
 
