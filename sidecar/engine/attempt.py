@@ -213,9 +213,12 @@ class Attempt:
         stream, limits = committed.stream, committed.limits
         items = list(committed.items)
         answer_bytes = sum(len(item.raw) for item in items)
+        last_at = committed.first_content_at
         while not (stream.is_eof or stream.tally.is_ended):
-            async with self._timer.until(min(loop_now() + limits.stall_s, limits.end_at)):
+            async with self._timer.until(min(last_at + limits.stall_s, limits.end_at)):
                 more = await stream.read()
+            if any(item.has_content() for item in more):
+                last_at = loop_now()
             items.extend(more)
             if stream.tally.error is not None:
                 return self._error_inside(stream.tally.error, stream.response)
@@ -225,6 +228,10 @@ class Attempt:
         if stream.tally.is_degenerate():
             message = "one character over and over"
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message))
+        tokens = stream.tally.usage(self._plan.call.facts.prompt_tokens).output_tokens
+        if last_at > committed.first_content_at:
+            gap_s = (last_at - committed.first_content_at) / max(1, tokens - 1)
+            self._settlement.chunk_gap(gap_s, loop_now())
         return replace(committed, items=tuple(items))
 
     def _error_inside(self, error: ErrorSeen, response: UpstreamResponse) -> Failed:
@@ -288,7 +295,12 @@ class Attempt:
         waited_s = loop_now() - (ticket.sent_at or ticket.admitted_at)
         if self._settlement.was_lagging(waited_s):
             return self._settle(OutcomeClass.LOCAL, "the event loop lagged")
-        is_short = self._limits is None or self._limits.is_short
+        limits = self._limits
+        if limits is not None and ticket.first_content_at is not None:
+            is_over = loop_now() >= limits.end_at
+            cls = OutcomeClass.CALLER_SHORT if is_over else OutcomeClass.STALL_MID
+            return self._settle(cls, f"not whole after {waited_s:.3g} s")
+        is_short = limits is None or limits.is_short
         cls = OutcomeClass.CALLER_SHORT if is_short else OutcomeClass.HANG
         return self._settle(cls, f"no content within {waited_s:.3g} s")
 

@@ -224,7 +224,7 @@ def test_an_answer_is_cut_to_end_in_time(is_stream: bool) -> None:
     world = play(scenario, routes=ROUTES)
     last = world.seen[-1]
     assert last.is_good
-    assert last.took_s <= 2.5
+    assert last.took_s <= 2.4, "with something to spare"
     assert 10 <= len(last.text.split()) < 150
     assert last.degraded == f"L3;clamped;{BETA}"
 
