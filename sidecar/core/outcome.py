@@ -19,7 +19,9 @@ from enum import Enum
 from sidecar.domain import OutcomeClass
 
 PROBE_WEIGHT = 0.5
-"""A probe is a small artificial prompt: it says less of real calls than a real call does."""
+"""What a probe's answer weighs beside a call's: a few artificial tokens say less of real ones. A hard
+failure of so little counts in full (``engine/health.py``).
+"""
 
 HARD_FAIL = 1.0
 SOFT_FAIL = 0.5
