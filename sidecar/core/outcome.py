@@ -19,8 +19,8 @@ from enum import Enum
 from sidecar.domain import OutcomeClass
 
 PROBE_WEIGHT = 0.5
-"""What a probe's answer weighs beside a call's: a few artificial tokens say less of real ones. A hard
-failure of so little counts in full (``engine/health.py``).
+"""What a probe's answer weighs beside a call's: a few artificial tokens say less of real ones. But
+a hard failure of so little counts in full (``engine/health.py``).
 """
 
 HARD_FAIL = 1.0
