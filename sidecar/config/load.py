@@ -81,7 +81,7 @@ def load_text(data: bytes, env: Mapping[str, str], *, source: str) -> Config:
         ConfigError: it cannot be used; every problem is listed, ``source`` and line first.
     """
     tree = parse_tree(data, source)
-    problems = Problems(source, tree.lines)
+    problems = tree.problems
     fits = Walk(problems).fit(msgspec.inspect.type_info(File), tree.value, "$")
     if fits and isinstance(fits[0], dict) and isinstance(tree.value, dict):
         check_references(tree.value, fits[0], problems)

@@ -51,25 +51,29 @@ for _tag, _pattern, _first in (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """``value`` of plain dicts, lists and scalars; ``lines`` from path to line, counted from 1."""
+    """``value`` of plain dicts, lists and scalars; ``lines`` from path to line, counted from 1.
+
+    ``problems`` are those found so far; whoever reads the values adds theirs.
+    """
 
     value: object
     lines: Mapping[str, int]
     source: str
+    problems: Problems
 
 
 def parse_tree(data: bytes, source: str) -> Tree:
     """Return what ``data`` says; ``source`` names the file in messages.
 
     Raises:
-        ConfigError: not UTF-8, not YAML, empty, several documents, equal keys, or beyond the
-        bounds.
+        ConfigError: not UTF-8, not YAML, empty, several documents, or beyond the bounds. Equal keys
+            and other faults of single members are in the tree's ``problems``, so that they are
+            told together with what the values have wrong.
     """
     node = _compose(_decode(data, source), source)
     builder = _Builder(source)
     value = builder.build(node, "$", 0)
-    builder.problems.raise_any()
-    return Tree(value=value, lines=builder.lines, source=source)
+    return Tree(value=value, lines=builder.lines, source=source, problems=builder.problems)
 
 
 def _decode(data: bytes, source: str) -> str:

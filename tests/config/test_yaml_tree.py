@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.config.load import load_text
+from sidecar.config.load import load_text
 from sidecar.config.yaml_tree import BYTES_MAX, DEPTH_MAX, parse_tree
 from sidecar.errors import ConfigError
 
@@ -66,7 +67,7 @@ from sidecar.errors import ConfigError
 def test_unreadable_text_is_one_clear_problem(data: bytes, message: str) -> None:
     """What is not a plain YAML mapping is refused with file, line and what to do."""
     with pytest.raises(ConfigError) as caught:
-        parse_tree(data, "c.yaml")
+        parse_tree(data, "c.yaml").problems.raise_any()
     assert caught.value.problems == (message,)
 
 
@@ -157,3 +158,14 @@ def test_no_value_raises_anything_else(value: object) -> None:
     text = yaml.safe_dump(value, allow_unicode=True).encode()
     with pytest.raises(ConfigError):
         load_text(text, {}, source="c.yaml")
+
+
+def test_equal_keys_hide_no_other_mistake() -> None:
+    """A duplicate key is told together with what is wrong elsewhere, in the order of lines."""
+    text = b"providers:\n  a: {kind: opnai}\nmodels: {}\nmodels: {}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, {}, source="c.yaml")
+    lines = [problem.split(": ")[0] for problem in caught.value.problems]
+    assert lines == sorted(lines)
+    assert any('did you mean "openai"' in problem for problem in caught.value.problems)
+    assert any('duplicate key "models"' in problem for problem in caught.value.problems)
