@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.config.load import load_text
-from sidecar.config.load import load_text
 from sidecar.config.yaml_tree import BYTES_MAX, DEPTH_MAX, parse_tree
 from sidecar.errors import ConfigError
 
