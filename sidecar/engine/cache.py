@@ -7,7 +7,7 @@ for requests with tools. Bounded in entries and bytes; the oldest use goes first
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Rung
@@ -49,12 +49,15 @@ class StaleCache:
         return is_permitted and is_cacheable(call.body)
 
     def store(self, call: Call, completion: Completion, now: float) -> None:
-        """Keep a complete answer; one that is not wanted or too large is let go."""
+        """Keep the text of a complete answer; one without, not wanted or too large is let go."""
         if completion.finish is not Finish.STOP or not self.wants(call):
             return
-        size = sum(len(part.text) for part in completion.parts if isinstance(part, TextPart))
-        if size > self._settings.answer_bytes_max:
+        # Reasoning and its signatures mean nothing an hour later, and would not be counted.
+        texts = tuple(part for part in completion.parts if isinstance(part, TextPart))
+        size = sum(len(part.text.encode("utf-8", "replace")) for part in texts)
+        if not 0 < size <= self._settings.answer_bytes_max:
             return
+        completion = replace(completion, parts=texts)
         key = _key(call)
         self._drop(key)
         self._entries[key] = _Entry(completion=completion, stored_at=now, size=size)

@@ -75,9 +75,7 @@ class Health:
     # --- gates ---------------------------------------------------------------------------------
 
     def gate(self, endpoint: Endpoint, now: float) -> Gate | None:
-        """Return why ``endpoint`` would refuse an attempt now, None if it would not; no side
-        effect.
-        """
+        """Return why ``endpoint`` would refuse an attempt now, if it would; no side effect."""
         if self.is_gone(endpoint.id, now):
             return Gate.GONE
         return (
