@@ -160,7 +160,7 @@ class Health:
     ) -> tuple[Permit, Permit] | Gate:
         """Take the permits of the endpoint's and its host's breaker, both or none."""
         refusal = self.gate(endpoint, now)
-        if refusal is not None:
+        if refusal not in (None, Gate.DRIFT):  # a soft ejection, where nobody else is left
             return refusal
         health = self.endpoints[endpoint.id]
         if not is_probe and not health.throttle.admits(now):

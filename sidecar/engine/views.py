@@ -45,6 +45,8 @@ def view(
     ttft_s = own.latency.ttft_s(facts.prompt_tokens, now) + pacing_s
     itl_s = own.latency.itl_s(now)
     gate = health.gate(endpoint, now)
+    if gate is Gate.DRIFT and may_try:
+        gate = None
     if gate is None and not may_try and own.is_probed and _is_trial(endpoint, health, now):
         gate = Gate.BREAKER_OPEN
     if gate is None and pacing_s > (call.deadline_at - now) / 2:
