@@ -3,7 +3,7 @@
 A retry storm feeds itself: slowness makes retries, retries make slowness, and it goes on when its
 cause is gone (Bronson et al., "Metastable Failures in Distributed Systems"). Failing over to
 another endpoint does not burden the sick one, so tokens are not the gate; the sum over all
-endpoints is (RESILIENCE 3.9): at most half as many extra attempts as requests in a minute. The
+endpoints is: at most half as many extra attempts as requests in a minute. The
 first few are free, as a ratio of few requests says nothing. Above the bound batch calls stop, since
 they can wait; interactive ones go on, bounded by their own ``attempts_max``.
 """

@@ -1,4 +1,4 @@
-"""What a call does next: start an attempt, wait, or give up, and why (RESILIENCE 3.9).
+"""What a call does next: start an attempt, wait, or give up, and why.
 
 A pure function of what was tried: the engine acts, appends what came of it, and asks again. Asked
 only while nothing was committed.

@@ -1,7 +1,7 @@
 """Whether an endpoint's contract drifted: it calls requests malformed that others answer.
 
 A 400 is the caller's mistake and moves no breaker, so a provider that changes its API and refuses
-everything looks healthy, and being fast, attractive. The evidence against it (RESILIENCE 3.2): many
+everything looks healthy, and being fast, attractive. The evidence against it: many
 refusals, from several routes, half of what it gets, and some of the very bodies were answered
 elsewhere. All four, since a caller's own bug makes the first three.
 

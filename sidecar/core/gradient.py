@@ -13,7 +13,7 @@ varied: between 9 and 11 calls a server that is not full varies little, too. In 
 the two raise the goodput from some 85 to 95 percent of the best at the same limit.
 
 Only for dedicated endpoints with enough samples: public ones hardly slow under our load, and at a
-call a second nothing here converges (RESILIENCE 3.7). Explicit signs of overload stay with
+call a second nothing here converges. Explicit signs of overload stay with
 ``core/limit.py``; the lower of the two limits holds.
 """
 

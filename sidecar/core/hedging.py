@@ -4,7 +4,7 @@ A hedge cuts the tail: it starts when the first attempt is later than 95 of 100 
 "The Tail at Scale"), at another host, and the first content wins. The loser is often billed in
 full, so calls that are dear, can wait, or must not run twice are never hedged. Hedges feed an
 overload; so none while more than one endpoint of the route is not closed, and none to an endpoint
-in doubt (RESILIENCE 3.9).
+in doubt.
 
 The trigger counts from the *typical* first content. The current one follows calls that still wait,
 this one too: each time it was asked, the hedge would recede.

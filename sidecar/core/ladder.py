@@ -1,6 +1,6 @@
 """How far service is degraded, by name, and when load is shed before it is refused.
 
-The ladder (RESILIENCE 3.11) is what a call goes through when the best cannot be had; each answer
+The ladder is what a call goes through when the best cannot be had; each answer
 names its rung. One rung is the sidecar's, not a call's: with half of the best tier's capacity out,
 batch calls, hedges and idle probes stop so that what is left serves people. It starts after two bad
 seconds and ends after thirty good ones: the asymmetry keeps it from flapping, since shedding itself

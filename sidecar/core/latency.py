@@ -1,7 +1,7 @@
 """How long an endpoint takes: to its first content, between tokens, and when it counts as hung.
 
 Time to first content is modelled as ``a + b * prompt_tokens`` by exponentially weighted least
-squares, so that long prompts do not look like a slow endpoint (RESILIENCE 3.3). What the model
+squares, so that long prompts do not look like a slow endpoint. What the model
 cannot explain is a ratio; its fast, asymmetric average ``g`` (log domain: up in seconds, down in
 half a minute, as in Peak-EWMA) says how slow the endpoint is *now*. Calls that still wait count
 too, as censored samples: a hanging endpoint completes nothing and would otherwise look healthy
@@ -40,8 +40,8 @@ class LatencySettings:
     * ``window_max`` 100: samples kept for quantiles; ``quantile`` 0.99.
     * ``hang_factor`` 3 times the quantile, within ``hang_min_s`` 8 and ``hang_max_s`` 60;
       ``hang_unknown_s`` 15 without a sample, less with each of the first ``hang_samples_min`` 30;
-      all times ``hang_reasoning_factor`` 3 for models that think. Departure from RESILIENCE 3.1,
-      which waits 30 s until 30 samples are in: with deadlines of 30 s nothing that hangs from the
+      all times ``hang_reasoning_factor`` 3 for models that think. Not 30 s
+      until 30 samples are in: with deadlines of 30 s nothing that hangs from the
       start would ever count as hanging (149 of 149 calls went to such an endpoint).
     * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
       ``stall_max_s`` 30.

@@ -5,7 +5,7 @@ gradient converges, so only explicit signs move the limit: a success while the l
 raises it, an overload, a 429 or a hang cuts it. One cut an epoch: calls that were admitted before
 the last cut saw the old limit and say nothing of the new one.
 
-Departure from RESILIENCE 3.7, which starts every endpoint at 8 of 64: a sidecar of a busy pod has a
+No endpoint starts at a low limit (8 of 64, say): a sidecar of a busy pod has a
 thousand streams open at a healthy provider, and a limit without a reason sheds calls. So there is
 none but ``limit_max`` before the first sign of overload, and the first cut counts from what was
 really in use.

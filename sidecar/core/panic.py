@@ -2,7 +2,7 @@
 
 When every gate is shut, refusing all is the one answer that cannot notice a recovery before the
 gates do; letting all through would topple whoever recovers (Envoy's panic mode does, on purpose).
-So a ration (RESILIENCE 3.5), spent where reliability times the chance that the gate opens soon is
+So a ration, spent where reliability times the chance that the gate opens soon is
 highest.
 
 Only gates that are our own guess may be passed: a breaker or the throttle. Never one that states a

@@ -1,4 +1,4 @@
-"""When an endpoint deserves a probe, of which kind, and why (RESILIENCE 3.6).
+"""When an endpoint deserves a probe, of which kind, and why.
 
 Live traffic is the best probe and free. A paid micro-completion is worth its price in two places:
 when an open breaker is due, so that no caller is the guinea pig, and after the first hard failure

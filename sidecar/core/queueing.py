@@ -5,7 +5,7 @@ bounded; refused at once if the predicted wait leaves no time for the call itsel
 before batch, and a full queue gives a batch place to an interactive call; first come, first served
 while the queue is short, but last come first when it is longer than twice the limit, since the
 oldest are then the ones that will miss their deadline anyway (Facebook's adaptive LIFO, "Fail at
-Scale"). RESILIENCE 3.7.
+Scale").
 
 The pace is the mean time between takes while somebody waits. It starts from Little's law
 (``limit`` places, each free again after one call's time) and does so again whenever the queue was

@@ -6,7 +6,7 @@ the most lasting one first, so that a call no endpoint could ever serve is told 
 came at a bad moment. Soft signals (slow, dear, unreliable, freshly recovered) only move weights and
 never remove the last endpoint.
 
-Then the best tier with anything eligible; within a tier the score decides (RESILIENCE 3.8). One
+Then the best tier with anything eligible; within a tier the score decides. One
 exception: in a brown-out, where nothing of that tier would finish in time and a later tier would,
 the later tier goes first.
 

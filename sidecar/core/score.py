@@ -1,6 +1,6 @@
 """One number a human can read off an endpoint: 0 (do not use) to 100 (as good as it gets).
 
-``100 * reliability² * latency * headroom`` (RESILIENCE 3.3): reliability is squared because one
+``100 * reliability² * latency * headroom``: reliability is squared because one
 lost call hurts more than one slow one; latency loses a third for every doubling; headroom matters
 only when nearly gone. For screens, dashboards and ties: routing weighs the parts itself and never
 reads this number.

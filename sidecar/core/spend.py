@@ -3,7 +3,7 @@
 Half the budget is the bucket's size, the other half flows back over a day; whatever the day's
 boundaries, what fits in is size plus refill, the budget. Classes may fill the bucket to different
 heights, so that looking after idle endpoints cannot use up what proving a recovery needs (OPEN
-before SUSPECT before IDLE, RESILIENCE 3.6).
+before SUSPECT before IDLE).
 """
 
 from __future__ import annotations

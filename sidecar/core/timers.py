@@ -1,6 +1,6 @@
 """The limits of one attempt: how long it may connect, stay silent, stall, and live.
 
-One rule matters (RESILIENCE 3.1): an attempt leaves room for the next best endpoint. Silence is
+One rule matters: an attempt leaves room for the next best endpoint. Silence is
 tolerated up to the endpoint's hang budget, or less if the deadline would then allow no second
 attempt; but an attempt too short to succeed helps nobody, so where there is no room for two, one
 gets it all.

@@ -3,7 +3,7 @@
 An attempt that failed before its first token is free, and failing over must not ask for leave: with
 tokens alone a 30 % partial outage drains any retry budget although the other endpoint is healthy.
 What costs is what was paid for and never delivered: aborted answers, streams lost in the middle,
-hedge losers. That is bounded in dollars (RESILIENCE 3.9), since one attempt may cost a thousand
+hedge losers. That is bounded in dollars, since one attempt may cost a thousand
 times another.
 """
 

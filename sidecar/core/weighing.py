@@ -1,11 +1,11 @@
-"""What an endpoint costs a call, and how much of the traffic that earns it (RESILIENCE 3.8).
+"""What an endpoint costs a call, and how much of the traffic that earns it.
 
 Time, money, the risk of a failure and crowding are brought to one unitless cost, whose differences
 a softmax turns into weights: a tenth more cost takes two thirds of the weight. Everything is
 monotone: an endpoint worse in one respect and equal in all others never gets more weight.
 
-That is why the price of failing looks at one common second-best time. RESILIENCE 3.8 takes the best
-*other* endpoint of each, which would make a slow, unreliable endpoint cheaper than a fast one,
+That is why the price of failing looks at one common second-best time. Taking the best
+*other* endpoint of each would make a slow, unreliable endpoint cheaper than a fast one,
 since its alternative is better.
 """
 

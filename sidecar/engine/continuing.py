@@ -1,6 +1,6 @@
 """Going on where a stream broke: text from another attempt, joined to what was delivered.
 
-Opt-in (``on_break: continue``), for text alone, once a call (RESILIENCE 3.10): continuations are
+Opt-in (``on_break: continue``), for text alone, once a call: continuations are
 dangerous by default. So that two providers' events become one stream, everything is rendered from
 deltas, also where the formats would allow to forward bytes. The final figures tell the caller.
 """

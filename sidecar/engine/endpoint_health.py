@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 RATE_WINDOW_S = 60.0
 RATE_SAMPLES_MAX = 4096
 STALE_RELIABILITY_WEIGHT = 0.25
-"""A verdict from before the last state change still says a little about reliability (RESILIENCE
-3.4).
-"""
+"""A verdict from before the last state change still says a little about reliability."""
 CENSORED = (
     OutcomeClass.HANG,
     OutcomeClass.CALLER_SHORT,

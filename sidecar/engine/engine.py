@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sidecar.events import Observer
 
 TICK_S = 0.25
-"""How often overdue calls are counted (RESILIENCE 3.2)."""
+"""How often overdue calls are counted."""
 CREDENTIALS_S = 2.0
 """How often a new credential is looked for: a rotated key lifts its block within 5 s."""
 

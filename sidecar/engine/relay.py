@@ -3,7 +3,7 @@
 After the commit there is no failover. A stream of the caller's own format is forwarded byte by byte
 in whole events; another format is rendered from deltas. The second verdict falls at the end: a
 stream that breaks, stalls, runs over its deadline or ends without its terminal marker is closed
-with the format's error event and never with a success marker (RESILIENCE 3.10, mode ``error``).
+with the format's error event and never with a success marker (mode ``error``).
 
 Backpressure is one chunk: the provider is read only when the caller's connection took the chunk
 before, and only the time spent waiting for the provider counts towards its stall limit.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PROMPT_TOKENS_SHOWN = 500
 OUTPUT_TOKENS_SHOWN = 256
-"""The latency score is for a prompt and an answer of these lengths (RESILIENCE 3.3)."""
+"""The latency score is for a prompt and an answer of these lengths."""
 SCORE_MAX = 100.0
 
 

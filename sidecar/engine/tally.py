@@ -1,6 +1,6 @@
 """The running tally of an answer: what a verdict needs to know of it, and no more.
 
-The side parser of RESILIENCE 3.10: how much content came, whether a finish reason and a terminal
+The side parser of every answer: how much content came, whether a finish reason and a terminal
 marker were seen, the usage. Whole answers are tallied the same way.
 """
 

@@ -1,4 +1,4 @@
-"""The engine with one idea taken out, to see what the idea is worth (FAULTS 3).
+"""The engine with one idea taken out, to see what the idea is worth.
 
 Most ideas go by a setting. Some have no switch, since nobody should want one: those are taken out
 by replacing a method while a play lasts (``_Swapped``), here and nowhere else, and put back.

@@ -1,7 +1,7 @@
 """The invariants of the swarm, by name: what must hold in every world, whatever fails in it.
 
 Each is a generator of sentences, one a case that breaks it; none looks at how the engine decides,
-only at what was promised (FAULTS 1, RESILIENCE 3). ``AT_EVENT`` is asked after every event, the
+only at what was promised. ``AT_EVENT`` is asked after every event, the
 others when a world is over: ``OF_CALL`` of each call, ``OF_WORLD`` of all together.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     OfCall = Callable[[SwarmWorld, Trace], Iterator[str]]
 
 LATE_S = 0.05
-"""An answer later than this after its deadline breaks the promise (FAULTS 1)."""
+"""An answer later than this after its deadline breaks the promise."""
 WORD = re.compile(r"([a-z]+):(\d+)")
 OK = 200
 LEGS_MAX = 2

@@ -36,6 +36,7 @@ from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.engine import Engine
 from sidecar.engine.settings import EngineSettings
 from sidecar.errors import CallError
+from sidecar.simulate.checks import LATE_S
 from sidecar.simulate.loop import simulate, throttle_on_loop_time
 from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.upstream.simulated import SimulatedModel, SimulatedProvider
@@ -58,8 +59,6 @@ SMALL = SimulatedModel(
     ttft_s=0.15, ttft_sigma=0.25, itl_s=0.01, output_tokens=20, input_usd=0.15, output_usd=0.6
 )
 QUESTION = "Say something."
-LATE_S = 0.05
-"""An answer later than this after its deadline breaks the promise (FAULTS 1, deadline honesty)."""
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ Providers say it in headers (seconds, an HTTP date, milliseconds, Go durations o
 RFC 3339 instants) or only in the error's text ("Please try again in 6ms"). An explicit wait wins
 over the text, the text over the resets: a reset says when the bucket is full again, which is later
 than when the next request fits. A reset counts only for a dimension not known to have something
-left, or a token limit would be blamed for a request limit. What is found is clamped to 0..300 s
-(RESILIENCE 3.14), so that no header can block for hours.
+left, or a token limit would be blamed for a request limit. What is found is clamped to 0..300 s,
+so that no header can block for hours.
 
 Honour the result on errors only: Anthropic and the Hugging Face router send ``retry-after`` on
 successes too.

@@ -1,6 +1,6 @@
 """Which requests are the same for the stale cache, and which answers may be kept at all.
 
-Exact keys only (RESILIENCE 3.11): same caller format, same route, same body. Left out is what tells
+Exact keys only: same caller format, same route, same body. Left out is what tells
 how the answer travels (``stream``) or for whose sake, as ``user`` does: two callers that send the
 very same words get the same answer, and whatever of it is private is among those words. The order
 of top-level members does not matter. Values count as they stand, byte by byte: one client writes

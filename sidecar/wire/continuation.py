@@ -1,6 +1,6 @@
 """Going on with an answer that broke off: whether it may be done, how to ask, how to join.
 
-For the ``continue`` mode of broken streams (RESILIENCE 3.10). Only plain text can be continued:
+For the ``continue`` mode of broken streams. Only plain text can be continued:
 nobody would check that two halves of a tool call or of a JSON document make a whole one, and signed
 reasoning means nothing to another model.
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sidecar.wire.neutral import Conversation, Delta
 
 OVERLAP_CHARS_MAX = 200
-"""Longer repetitions are a new answer, not an overlap (RESILIENCE 3.10)."""
+"""Longer repetitions are a new answer, not an overlap."""
 
 _BYTES_PER_TOKEN = 3.6
 """Four characters of English a token; other scripts have fewer characters a token, more bytes."""

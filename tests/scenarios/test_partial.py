@@ -20,7 +20,7 @@ from sidecar.upstream.simulated import Fault, FaultKind, SimulatedProvider
 
 
 def flaps_max(outage_s: float) -> int:
-    """Return how many changes of state an outage may cause (FAULTS 1)."""
+    """Return how many changes of state an outage may cause."""
     return 2 * ceil(log2(outage_s / 5)) + 2
 
 

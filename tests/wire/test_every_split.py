@@ -1,4 +1,4 @@
-"""Every recorded stream, cut at every byte (FAULTS 23).
+"""Every recorded stream, cut at every byte.
 
 Parsing a whole stream for each of its bytes would take a minute, so a cut in a long stream is
 tested within the two events that it falls in and before: between events the parser holds nothing.
