@@ -40,6 +40,7 @@ from sidecar.domain import (
     RouteName,
     WireFormat,
 )
+from tests.core.views import healthy_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,24 +134,7 @@ def view(place: Place) -> EndpointView:
         format=WireFormat.OPENAI_CHAT,
         host=HostName(place.host),
     )
-    return EndpointView(
-        endpoint=endpoint,
-        gate=None,
-        opens_at=None,
-        ttft_s=place.ttft_s,
-        itl_s=0.02,
-        total_s=3.0,
-        typical_ttft_s=1.0,
-        reliability=0.98,
-        availability=1.0,
-        penalty_s=0.0,
-        slow_start=1.0,
-        utilisation=0.0,
-        is_sluggish=False,
-        is_suspect=False,
-        cost_usd=None,
-        hang_s=30.0,
-    )
+    return healthy_view(endpoint, ttft_s=place.ttft_s, availability=1.0, cost_usd=None)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,6 @@ from sidecar.core.hedging import (
     HedgeSettings,
     hedge_at,
 )
-from sidecar.core.routing import EndpointView
 from sidecar.domain import (
     Endpoint,
     EndpointId,
@@ -27,6 +27,10 @@ from sidecar.domain import (
     ProviderName,
     WireFormat,
 )
+from tests.core.views import healthy_view
+
+if TYPE_CHECKING:
+    from sidecar.core.routing import EndpointView
 
 EPSILON = 1e-9
 
@@ -41,25 +45,7 @@ def view(name: str, *, host: str | None = None, **changes: object) -> EndpointVi
         format=WireFormat.OPENAI_CHAT,
         host=HostName(f"https://{host or name}.test:443"),
     )
-    healthy = EndpointView(
-        endpoint=endpoint,
-        gate=None,
-        opens_at=None,
-        ttft_s=0.6,
-        itl_s=0.02,
-        total_s=3.0,
-        typical_ttft_s=0.8,
-        reliability=0.98,
-        availability=0.98,
-        penalty_s=0.0,
-        slow_start=1.0,
-        utilisation=0.0,
-        is_sluggish=False,
-        is_suspect=False,
-        cost_usd=0.001,
-        hang_s=30.0,
-    )
-    return replace(healthy, **changes)  # type: ignore[arg-type]  # each test names real fields
+    return healthy_view(endpoint, **({"ttft_s": 0.6, "typical_ttft_s": 0.8} | changes))
 
 
 def facts(**changes: object) -> HedgeFacts:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.panic import PASSABLE, PanicRation
-from sidecar.core.routing import EndpointView
 from sidecar.domain import (
     Endpoint,
     EndpointId,
@@ -20,6 +19,10 @@ from sidecar.domain import (
     ProviderName,
     WireFormat,
 )
+from tests.core.views import healthy_view
+
+if TYPE_CHECKING:
+    from sidecar.core.routing import EndpointView
 
 
 def view(name: str, **changes: object) -> EndpointView:
@@ -32,25 +35,8 @@ def view(name: str, **changes: object) -> EndpointView:
         format=WireFormat.OPENAI_CHAT,
         host=HostName(f"https://{name}.test:443"),
     )
-    shut = EndpointView(
-        endpoint=endpoint,
-        gate=Gate.BREAKER_OPEN,
-        opens_at=110.0,
-        ttft_s=1.0,
-        itl_s=0.02,
-        total_s=3.0,
-        typical_ttft_s=1.0,
-        reliability=0.5,
-        availability=0.98,
-        penalty_s=0.0,
-        slow_start=1.0,
-        utilisation=0.0,
-        is_sluggish=False,
-        is_suspect=True,
-        cost_usd=0.001,
-        hang_s=30.0,
-    )
-    return replace(shut, **changes)  # type: ignore[arg-type]  # each test names real fields
+    shut = {"gate": Gate.BREAKER_OPEN, "opens_at": 110.0, "reliability": 0.5, "is_suspect": True}
+    return healthy_view(endpoint, **(shut | changes))
 
 
 def name_of(chosen: EndpointView | None) -> str | None:

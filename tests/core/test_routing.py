@@ -23,6 +23,7 @@ from sidecar.domain import (
     RouteName,
     WireFormat,
 )
+from tests.core.views import healthy_view
 
 OPENAI, ANTHROPIC = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
 
@@ -45,25 +46,7 @@ def endpoint(
 
 def view(name: str = "a", *, of: Endpoint | None = None, **changes: object) -> EndpointView:
     """A healthy endpoint but for ``changes``."""
-    healthy = EndpointView(
-        endpoint=of or endpoint(name),
-        gate=None,
-        opens_at=None,
-        ttft_s=1.0,
-        itl_s=0.02,
-        total_s=3.0,
-        typical_ttft_s=1.0,
-        reliability=0.98,
-        availability=0.98,
-        penalty_s=0.0,
-        slow_start=1.0,
-        utilisation=0.0,
-        is_sluggish=False,
-        is_suspect=False,
-        cost_usd=0.001,
-        hang_s=30.0,
-    )
-    return replace(healthy, **changes)  # type: ignore[arg-type]  # each test names real fields
+    return healthy_view(of or endpoint(name), **changes)
 
 
 def needs(*tiers: str, **changes: object) -> CallNeeds:

@@ -22,6 +22,7 @@ from sidecar.domain import (
     RouteName,
     WireFormat,
 )
+from tests.core.views import healthy_view
 
 SETTINGS = RoutingSettings()
 ENDPOINT = Endpoint(
@@ -32,24 +33,7 @@ ENDPOINT = Endpoint(
     format=WireFormat.OPENAI_CHAT,
     host=HostName("https://a.test:443"),
 )
-VIEW = EndpointView(
-    endpoint=ENDPOINT,
-    gate=None,
-    opens_at=None,
-    ttft_s=1.0,
-    itl_s=0.02,
-    total_s=3.0,
-    typical_ttft_s=1.0,
-    reliability=0.98,
-    availability=1.0,
-    penalty_s=0.0,
-    slow_start=1.0,
-    utilisation=0.0,
-    is_sluggish=False,
-    is_suspect=False,
-    cost_usd=0.001,
-    hang_s=30.0,
-)
+VIEW = healthy_view(ENDPOINT, availability=1.0)
 
 
 def needs(*, priority: Priority = Priority.INTERACTIVE, remaining_s: float = 60.0) -> CallNeeds:
