@@ -109,6 +109,7 @@ class Gate(Enum):
     CONTEXT_TOO_SMALL = "context_too_small"
     QUALITY = "quality"
     DRIFT = "drift"
+    SILENT = "silent"
 
 
 class OutcomeClass(Enum):

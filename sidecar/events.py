@@ -77,7 +77,20 @@ class ProbeFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointEjected:
-    """An endpoint was taken out for refusing what others accept; needs a human's look."""
+    """An endpoint was taken out softly: callers go elsewhere as long as there is anybody else.
+
+    ``reason``: contract_drift, it refuses what others accept, which needs a human's look; silent,
+    it has answered none of its last calls, and none of these is due to have failed yet.
+    """
+
+    at: float
+    endpoint: EndpointId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointReturned:
+    """A soft ejection for ``reason`` ended."""
 
     at: float
     endpoint: EndpointId
@@ -90,6 +103,7 @@ Event = (
     | BreakerChanged
     | AccountChanged
     | EndpointEjected
+    | EndpointReturned
     | ProbeFinished
 )
 

@@ -15,6 +15,7 @@ from sidecar.events import (
     BreakerChanged,
     CallFinished,
     EndpointEjected,
+    EndpointReturned,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class LogObserver:
                 )
             case EndpointEjected():
                 log.warning("ejected endpoint=%s reason=%s", event.endpoint, event.reason)
+            case EndpointReturned():
+                log.info("returned endpoint=%s reason=%s", event.endpoint, event.reason)
             case AttemptFinished(outcome=outcome):
                 log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
             case CallFinished():

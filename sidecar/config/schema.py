@@ -29,6 +29,7 @@ from sidecar.core.probing import ProbeSettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings, RoutingWeights
+from sidecar.core.silence import SilenceSettings
 from sidecar.core.spend import SpendSettings
 from sidecar.core.throttle import ThrottleSettings
 from sidecar.core.waste import WasteSettings
@@ -59,6 +60,7 @@ BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
 LimitGiven = Annotated[Given, section_mark(LimitSettings)]
 ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
 LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
+SilenceGiven = Annotated[Given, section_mark(SilenceSettings)]
 ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
 PenaltyGiven = Annotated[Given, section_mark(PenaltySettings)]
 AccountGiven = Annotated[Given, section_mark(AccountSettings)]
@@ -170,6 +172,7 @@ class ModelEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
 
@@ -206,6 +209,7 @@ class DefaultsEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
     account: AccountGiven = field(default_factory=dict)

@@ -23,6 +23,7 @@ from sidecar.core.probing import ProbeSettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings
+from sidecar.core.silence import SilenceSettings
 from sidecar.core.spend import SpendSettings
 from sidecar.core.throttle import ThrottleSettings
 from sidecar.core.waste import WasteSettings
@@ -89,6 +90,7 @@ def _endpoint(*layers: DefaultsEntry | ModelEntry) -> EndpointSettings:
         limit=build(LimitSettings, *(layer.limit for layer in layers)),
         throttle=build(ThrottleSettings, *(layer.throttle for layer in layers)),
         latency=build(LatencySettings, *(layer.latency for layer in layers)),
+        silence=build(SilenceSettings, *(layer.silence for layer in layers)),
         reliability=build(ReliabilitySettings, *(layer.reliability for layer in layers)),
         penalty=build(PenaltySettings, *(layer.penalty for layer in layers)),
     )

@@ -85,6 +85,7 @@ class Breaker:
         self._unsettled: dict[int, bool] = {}  # serial: counted as a success already
         self._trial_serial = 0
         self._trial_until = -inf  # until then a trial holds the place
+        self._run_serial = 0  # the last permit taken before the run of failures began
         self._is_last_hard = False
 
     def state(self, _now: float) -> BreakerState:
@@ -111,9 +112,8 @@ class Breaker:
         return self._storage.reopens_at if self.state(now) is BreakerState.OPEN else None
 
     def is_suspect(self, now: float) -> bool:
-        """Return whether, closed, no success followed a hard failure, or calls are overdue."""
-        is_closed = self.state(now) is BreakerState.CLOSED
-        return is_closed and (self._is_last_hard or self._storage.overdue > 0)
+        """Return whether, closed, no success followed a hard failure."""
+        return self.state(now) is BreakerState.CLOSED and self._is_last_hard
 
     def slow_start(self, now: float) -> float:
         """Return the share of its weight, up to 1.0, that it deserves soon after closing."""
@@ -146,7 +146,7 @@ class Breaker:
         """Count a trial that answers as a success now; its end confirms, or reopens if it fails."""
         if permit.is_trial and self._unsettled.get(permit.serial) is False:
             self._unsettled[permit.serial] = True
-            self._succeed(now)
+            self._succeed(permit.serial, now)
 
     def settle(
         self,
@@ -169,10 +169,7 @@ class Breaker:
             return False
         if permit.serial == self._trial_serial:
             self._trial_until = -inf
-        if not permit.is_trial:
-            # Replaced, not added: it may be one of the overdue; their next count corrects it.
-            self._storage.overdue = max(0, self._storage.overdue - 1)
-        elif pushback:
+        if permit.is_trial and pushback:
             self._reopen(now, retry_after_s)
             return True
         if fail is None:
@@ -180,7 +177,7 @@ class Breaker:
         if fail > 0.0:
             self._fail(fail, now, retry_after_s, is_hard=fail >= HARD_FAIL)
         elif not is_counted:
-            self._succeed(now)
+            self._succeed(permit.serial, now)
         return True
 
     def observe(self, *, fail: float, now: float, retry_after_s: float | None = None) -> None:
@@ -190,22 +187,20 @@ class Breaker:
         if fail > 0.0:
             self._fail(fail, now, retry_after_s, is_hard=fail >= HARD_FAIL * PROBE_WEIGHT)
         else:
-            self._succeed(now)
-
-    def overdue(self, count: int, now: float) -> None:
-        """Say how many calls of this generation wait beyond their hang budget; may trip."""
-        if self.state(now) is not BreakerState.CLOSED:
-            return
-        self._storage.overdue = count
-        self._storage.now = now
-        if count > 0 and self._storage.counter > 0:
-            self._storage.pushback_s = None
-            self._machine.open()
-            self._announce(BreakerState.CLOSED, Cause.OVERDUE, now)
+            self._serial += 1
+            self._succeed(self._serial, now)
 
     def suspect(self) -> None:
         """Raise suspicion without a verdict: a call was silent too long, and then not needed."""
         self._is_last_hard = True
+
+    def trip(self, now: float) -> None:
+        """Open although the ring would not: it has fallen silent, and a call proved it."""
+        if self.state(now) is BreakerState.CLOSED:
+            self._storage.now = now
+            self._storage.pushback_s = None
+            self._machine.open()
+            self._announce(BreakerState.CLOSED, Cause.SILENCE, now)
 
     def hurry(self, now: float) -> None:
         """Make an open breaker's trial due: a call past it got an answer."""
@@ -228,18 +223,32 @@ class Breaker:
         self._machine.close()
         self._announce(BreakerState.ISOLATED, Cause.RESTORED, now)
 
-    def _succeed(self, now: float) -> None:
+    def _succeed(self, serial: int, now: float) -> None:
         old = self.state(now)
         self._storage.now = now
-        self._storage.ring.record(0.0, now)
-        self._is_last_hard = False
+        ends_run = not self._is_of_before(serial, now)
+        self._storage.ring.record(0.0, now, ends_run=ends_run)
+        self._is_last_hard = self._is_last_hard and not ends_run
         self._recovery.succeeded()
         self._machine.call(_succeeded)
         self._announce(old, Cause.RECOVERED, now)
 
+    def _is_of_before(self, serial: int, now: float) -> bool:
+        """Return whether a success tells only of the time before the run of failures.
+
+        An answer under way when an outage begins ends well all the same. But while any call that
+        began later still waits, that may yet end well too: where a part of the calls fails at once
+        and the others take long, the failures alone would else look like an outage.
+        """
+        if serial > self._run_serial or not self._storage.ring.has_run(now):
+            return False
+        return not any(later > self._run_serial for later in self._unsettled)
+
     def _fail(self, fail: float, now: float, retry_after_s: float | None, *, is_hard: bool) -> None:
         old = self.state(now)
         storage = self._storage
+        if not storage.ring.has_run(now):
+            self._run_serial = self._serial
         storage.now = now
         storage.fail = fail
         storage.pushback_s = retry_after_s
@@ -266,7 +275,6 @@ class Breaker:
         self.generation += 1
         self._unsettled.clear()
         self._trial_until = -inf
-        self._storage.overdue = 0
 
     def _announce(self, old: BreakerState, cause: Cause | None, now: float) -> None:
         """Tell of a change after pybreaker is done with it, so that no observer can abort it."""

@@ -1,7 +1,7 @@
 """What pybreaker is told by its storage: the verdict of our ring as its counter, our clock as its.
 
 pybreaker compares a count of failures to ``fail_max`` and a wall clock to a timeout. With
-``fail_max=1`` the counter is a verdict (``core/ring.py``), so weights, windows and overdue calls
+``fail_max=1`` the counter is a verdict (``core/ring.py``), so weights and windows
 decide; with an ``opened_at`` that is either this instant or none, the open period is the one of
 ``core/recovery.py``, measured on the clock of the caller.
 """
@@ -35,7 +35,6 @@ class RingStorage(pybreaker.CircuitMemoryStorage):
         self.now = 0.0
         self.fail = HARD_FAIL
         self.pushback_s: float | None = None
-        self.overdue = 0
         self.verdict: Cause | None = None
         self.tripped_at: float | None = None
         self.reopens_at: float | None = None
@@ -52,7 +51,7 @@ class RingStorage(pybreaker.CircuitMemoryStorage):
     @property
     def counter(self) -> int:
         """Return 1 if the ring's verdict is to trip, else 0."""
-        self.verdict = self.ring.verdict(self.now, overdue=self.overdue)
+        self.verdict = self.ring.verdict(self.now)
         return 0 if self.verdict is None else 1
 
     @property

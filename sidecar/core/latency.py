@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil, exp, log
 
 
@@ -45,6 +46,7 @@ class LatencySettings:
       start would ever count as hanging (149 of 149 calls went to such an endpoint).
     * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
       ``stall_max_s`` 30.
+    * ``late_quantile`` 0.95, of at least ``late_samples_min`` 10: what is late for a wait.
     * suspect: beyond ``suspect_ratio`` 3 times the usual it is nobody's hedge, nor kept out of
       habit.
     * sluggish: ``sluggish_share`` 0.6 of the last ``sluggish_window`` 8 samples over
@@ -78,6 +80,8 @@ class LatencySettings:
     stall_factor: float = 30.0
     stall_min_s: float = 10.0
     stall_max_s: float = 30.0
+    late_quantile: float = 0.95
+    late_samples_min: int = 10
     suspect_ratio: float = 3.0
     sluggish_share: float = 0.6
     sluggish_window: int = 8
@@ -107,6 +111,7 @@ class LatencyModel:
         self._gap_s = settings.gap_prior_s
         self._gap_at: float | None = None
         self._ratios = _Window(settings.window_max, settings.quantile)
+        self._plain_ratios = _Window(settings.window_max, settings.late_quantile)
         self._gaps = _Window(settings.window_max, settings.quantile)
         self._recent: deque[tuple[float, bool]] = deque(maxlen=settings.sluggish_window)
         self.samples = 0
@@ -190,6 +195,23 @@ class LatencyModel:
         """Return the quantile of measured over predicted first content, at least 1."""
         return max(1.0, self._ratios.at(share)) if self.samples else 1.0
 
+    def observe_plain(self, prompt_tokens: int, output_s: float, waited_s: float) -> None:
+        """Record how long a plain answer took whose writing was expected to take ``output_s``."""
+        self._plain_ratios.add(waited_s / (self.typical_ttft_s(prompt_tokens) + output_s))
+
+    def late_s(self, prompt_tokens: int, now: float, *, output_s: float = 0.0) -> float:
+        """Return what one wait in twenty for the first content exceeds, seconds, were the endpoint
+        as slow as lately; of a plain answer, whose writing is expected to take ``output_s``.
+
+        Calls that still wait have no say: a silence must not look usual because it lasts.
+        """
+        settings = self._settings
+        ratios = self._plain_ratios if output_s > 0.0 else self._ratios
+        if len(ratios) < settings.late_samples_min:
+            return self.hang_s(prompt_tokens, now) / settings.hang_factor + LATE_OUTPUT * output_s
+        worst = max(1.0, ratios.at(settings.late_quantile), ratios.last_most())
+        return worst * (self.typical_ttft_s(prompt_tokens) + output_s)
+
     def is_sluggish(self, now: float) -> bool:
         """Return whether most recent answers began far later than usual (soft ejection)."""
         settings = self._settings
@@ -254,6 +276,12 @@ class _Trend:
         return max(_TTFT_LEAST_S, intercept_s + slope_s * tokens)
 
 
+LATELY = 3
+"""So many samples say how slow an endpoint is at present, whatever it was before."""
+LATE_OUTPUT = 3.0
+"""Before enough plain answers are known, one is late after three times its expected writing."""
+
+
 class _Window:
     """The last values, and a quantile of them that is sorted out only when asked after a change."""
 
@@ -261,6 +289,9 @@ class _Window:
         self._values: deque[float] = deque(maxlen=size_max)
         self._share = share
         self._known: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def add(self, value: float) -> None:
         self._values.append(value)
@@ -271,6 +302,10 @@ class _Window:
         if self._known is None:
             self._known = self.at(self._share)
         return self._known
+
+    def last_most(self) -> float:
+        """Return the greatest of the last few values."""
+        return max(islice(reversed(self._values), LATELY))
 
     def at(self, share: float) -> float:
         """Return another quantile; sorted out anew each time."""

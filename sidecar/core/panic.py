@@ -33,6 +33,7 @@ PASSABLE = frozenset(
         Gate.EGRESS,
         Gate.THROTTLED,
         Gate.DRIFT,
+        Gate.SILENT,
     }
 )
 

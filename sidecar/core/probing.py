@@ -81,8 +81,8 @@ class ProbeView:
     ``cause`` is the ``OutcomeClass`` value of the last failure. ``last_sample_at`` is the last
     outcome of live traffic. ``free_probe_ok``: a free probe passed since the breaker last opened.
     ``has_free_probe``: the provider has a path that costs nothing. ``is_wanted``: among the first
-    two of a route used within the hour. The ``suspect_`` counts are of this suspicion. ``jitter``
-    is a factor around 1.
+    two of a route used within the hour. ``is_silent``: it has ceased to answer, and traffic keeps
+    away. The ``suspect_`` counts are of this suspicion. ``jitter`` is a factor around 1.
     """
 
     endpoint: EndpointId
@@ -90,6 +90,7 @@ class ProbeView:
     cause: str = ""
     reopens_at: float | None = None
     is_suspect: bool = False
+    is_silent: bool = False
     rate_per_s: float = 0.0
     last_sample_at: float | None = None
     last_probe_at: float | None = None
@@ -149,7 +150,7 @@ def _open_need(view: ProbeView, settings: ProbeSettings, now: float) -> ProbeNee
 def _suspect_need(view: ProbeView, settings: ProbeSettings, now: float) -> ProbeNeed | None:
     is_settled = (
         not view.is_suspect
-        or view.rate_per_s >= settings.suspect_rate_max
+        or (view.rate_per_s >= settings.suspect_rate_max and not view.is_silent)
         or view.suspect_probe_count >= settings.suspect_probes_max
         or view.suspect_ok_count >= settings.suspect_ok_enough
     )

@@ -7,9 +7,7 @@ of ordinary errors.
 
 Two rules, either trips: an unbroken run of failures, or a share of the window. The run must also
 last ``run_span_s``, since streams killed by one reset are one event. The share rule knows no time:
-the same outcomes give the same verdict whether they came in a millisecond or in minutes. Calls that
-wait beyond their hang budget count as failures before they end, because an outage that shows as
-silence would else be seen minutes late.
+the same outcomes give the same verdict whether they came in a millisecond or in minutes.
 
 The outcomes of a run may lie minutes apart, since few calls are all that a quiet endpoint gets; but
 ``ring_age_s`` without any ends it: after a night, or a machine that was suspended, windows are cold
@@ -30,7 +28,7 @@ class Cause(Enum):
 
     CONSECUTIVE = "consecutive_failures"
     SHARE = "failure_share"
-    OVERDUE = "overdue_calls"
+    SILENCE = "silence"
     TRIAL_DUE = "trial_due"
     TRIAL_FAILED = "trial_failed"
     PUSHBACK = "trial_pushback"
@@ -79,8 +77,14 @@ class CountRing:
         self._run_started_at: float | None = None
         self._run_span_s = 0.0
 
-    def record(self, fail: float, now: float) -> None:
-        """Add an outcome: 0.0 a success, above 0 the weight of a failure."""
+    def has_run(self, now: float) -> bool:
+        """Return whether a run of failures is under way."""
+        return self._run_weight > 0.0 and now - self._entries[-1][0] <= self._settings.ring_age_s
+
+    def record(self, fail: float, now: float, *, ends_run: bool = True) -> None:
+        """Add an outcome: 0.0 a success, above 0 the weight of a failure. A success that
+        ``ends_run`` is false for counts for the share alone.
+        """
         if self._entries and now - self._entries[-1][0] > self._settings.ring_age_s:
             # A run that nothing was added to for so long was another incident's.
             self._end_run()
@@ -90,7 +94,7 @@ class CountRing:
             if self._run_started_at is None:
                 self._run_started_at = now
             self._run_span_s = now - self._run_started_at
-        else:
+        elif ends_run:
             self._end_run()
 
     def clear(self) -> None:
@@ -113,29 +117,24 @@ class CountRing:
         wanted = ceil(count * settings.ring_span_s / settings.rate_window_s)
         return min(max(wanted, settings.ring_min), settings.ring_max)
 
-    def verdict(self, now: float, *, overdue: int = 0) -> Cause | None:
-        """Say whether to trip, counting ``overdue`` calls under way as failures of weight 1."""
+    def verdict(self, now: float) -> Cause | None:
+        """Say whether to trip, and by which rule."""
         size = self.size(now)
-        if self._is_long_run(size, overdue):
+        if self._is_long_run(size):
             return Cause.CONSECUTIVE
-        return Cause.SHARE if self._is_bad_share(size, overdue, now) else None
+        return Cause.SHARE if self._is_bad_share(size, now) else None
 
-    def _is_long_run(self, size: int, overdue: int) -> bool:
+    def _is_long_run(self, size: int) -> bool:
         settings = self._settings
         least = max(settings.run_weight_min, ceil(size * settings.run_share))
-        return self._run_weight + overdue >= least and self._is_no_burst(overdue)
+        return self._run_weight >= least and self._run_span_s >= settings.run_span_s
 
-    def _is_no_burst(self, overdue: int) -> bool:
-        # A call is overdue only after seconds of silence: that is no burst by nature.
-        return overdue > 0 or self._run_span_s >= self._settings.run_span_s
-
-    def _is_bad_share(self, size: int, overdue: int, now: float) -> bool:
+    def _is_bad_share(self, size: int, now: float) -> bool:
         settings = self._settings
         since = now - settings.ring_age_s
         window = [fail for at, fail in islice(reversed(self._entries), size) if at >= since]
-        count = len(window) + overdue
-        least = max(settings.share_weight_min, ceil(count * settings.share_min))
-        return count >= settings.share_count_min and sum(window) + overdue >= least
+        least = max(settings.share_weight_min, ceil(len(window) * settings.share_min))
+        return len(window) >= settings.share_count_min and sum(window) >= least
 
     def _end_run(self) -> None:
         self._run_weight = 0.0

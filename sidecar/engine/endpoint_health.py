@@ -21,6 +21,7 @@ from sidecar.core.local_faults import EgressSettings, LagSettings
 from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
+from sidecar.core.silence import Silence, SilenceSettings, Wait
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
 from sidecar.domain import Capacity, OutcomeClass
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sidecar.core.breaker import Permit
+    from sidecar.core.local_faults import LagMonitor
     from sidecar.core.outcome import Effects
     from sidecar.domain import Endpoint, EndpointId, Outcome, ProviderName
     from sidecar.engine.pacer import PacerSettings
@@ -64,6 +66,7 @@ class EndpointSettings:
     gradient: GradientSettings = field(default_factory=GradientSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    silence: SilenceSettings = field(default_factory=SilenceSettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
     penalty: PenaltySettings = field(default_factory=PenaltySettings)
     gone_s: float = 300.0
@@ -127,6 +130,7 @@ class EndpointHealth:
         self.gradient = GradientLimit(settings.gradient) if is_dedicated else None
         self.throttle = OverloadThrottle(settings.throttle, rng)
         self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
+        self.silence = Silence(settings.silence)
         self.reliability = Reliability(settings.reliability)
         self.availability = Reliability(settings.reliability)
         self.penalty = Penalty(settings.penalty)
@@ -157,14 +161,39 @@ class EndpointHealth:
             self._starts.popleft()
         return len(self._starts) / RATE_WINDOW_S
 
+    def watch(self, lag: LagMonitor, now: float) -> bool:
+        """Learn from the calls that wait; return whether it fell silent, or ceased to be."""
+        waits = []
+        for ticket in self.in_flight.values():
+            if ticket.first_content_at is None and ticket.sent_at is not None:
+                waited_s = lag.blame_s(now - ticket.sent_at, now)
+                silence_s = waited_s - ticket.silent_s
+                if silence_s > 0:
+                    self.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
+                waits.append(self.wait_of(ticket, waited_s, now))
+        was_silent = self.silence.is_silent
+        self.silence.look(waits, now)
+        return self.silence.is_silent is not was_silent
+
+    def wait_of(self, ticket: Ticket, waited_s: float, now: float) -> Wait:
+        """Return what ``ticket`` is to the silence detector, ``waited_s`` after it was sent."""
+        output_s = ticket.silent_s / SILENT_FACTOR
+        usual_s = self.latency.late_s(ticket.prompt_tokens, now, output_s=output_s)
+        return Wait(began_at=now - waited_s, usual_s=usual_s)
+
     def learn_first_content(self, ticket: Ticket, now: float, *, made_tokens: int) -> None:
         """Learn from when the first content came; ``made_tokens`` came with it at once."""
         self.last_sample_at = now
         if ticket.sent_at is None:
             return
+        self.silence.answered(ticket.sent_at, now)
         waited_s = now - ticket.sent_at
         if self.gradient is not None:
             self.gradient.observe(self.limit.inflight, waited_s, now)
+        if ticket.silent_s > 0.0:
+            self.latency.observe_plain(
+                ticket.prompt_tokens, ticket.silent_s / SILENT_FACTOR, waited_s
+            )
         if made_tokens > 0:
             # Writing a plain answer is not waiting; but it cannot all have been writing either.
             waited_s = max(waited_s / 2, waited_s - made_tokens * self.latency.itl_s(now))
@@ -193,7 +222,8 @@ class EndpointHealth:
             self.penalty.inject(outcome.retry_after_s or 0.0, now)
         is_censored = outcome.cls in CENSORED
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
-            waited_s = now - ticket.sent_at - ticket.silent_s / SILENT_FACTOR
-            silence_s = CENSORED_FACTOR * waited_s
+            waited_s = now - ticket.sent_at
+            self.silence.gave_up(self.wait_of(ticket, waited_s, now), now)
+            silence_s = CENSORED_FACTOR * (waited_s - ticket.silent_s / SILENT_FACTOR)
             if silence_s > 0:
                 self.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)

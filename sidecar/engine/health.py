@@ -22,7 +22,7 @@ from sidecar.engine.account_limits import AccountLimits
 from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
 from sidecar.engine.room import Room
-from sidecar.events import AccountChanged
+from sidecar.events import AccountChanged, EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:
     import random
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from sidecar.events import Observer
 
 PROBE_WEIGHT = 0.5
+SILENT = Gate.SILENT.value
+SOFT_GATES = frozenset({Gate.DRIFT, Gate.SILENT})
+"""They keep callers away, but for those who have nobody else left; and no probe."""
 TRIAL_LEASE_SLACK_S = 2.0
 
 
@@ -82,8 +85,10 @@ class Health:
             self.accounts[endpoint.provider].gate(now)
             or self._host_gate(endpoint, now)
             or self.endpoints[endpoint.id].breaker.refusal(now)
-            or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
             or self._fullness(endpoint, now)
+            # Last, as they hold only where somebody else is left.
+            or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
+            or (Gate.SILENT if self.endpoints[endpoint.id].silence.is_silent else None)
         )
 
     def _host_gate(self, endpoint: Endpoint, now: float) -> Gate | None:
@@ -160,7 +165,7 @@ class Health:
     ) -> tuple[Permit, Permit] | Gate:
         """Take the permits of the endpoint's and its host's breaker, both or none."""
         refusal = self.gate(endpoint, now)
-        if refusal not in (None, Gate.DRIFT):  # a soft ejection, where nobody else is left
+        if refusal is not None and refusal not in SOFT_GATES:
             return refusal
         health = self.endpoints[endpoint.id]
         if not is_probe and not health.throttle.admits(now):
@@ -244,16 +249,19 @@ class Health:
         if fail and ticket.weight < 1.0 and not ticket.permit.is_trial:
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
             breaker.observe(fail=fail, now=now, retry_after_s=retry_after_s)
-            return is_current
-        is_current = breaker.settle(
-            ticket.permit,
-            fail=fail,
-            now=now,
-            retry_after_s=retry_after_s,
-            pushback=outcome.cls is OutcomeClass.RATE,
-        )
+        else:
+            is_current = breaker.settle(
+                ticket.permit,
+                fail=fail,
+                now=now,
+                retry_after_s=retry_after_s,
+                pushback=outcome.cls is OutcomeClass.RATE,
+            )
         if outcome.cls is OutcomeClass.OUTRUN:
             breaker.suspect()
+        is_unanswered = outcome.cls in (OutcomeClass.HANG, OutcomeClass.CONNECT)
+        if is_unanswered and self.endpoints[ticket.endpoint.id].silence.is_silent:
+            breaker.trip(now)
         return is_current
 
     def _settle_account(self, endpoint: Endpoint, outcome: Outcome, effect: Effects) -> None:
@@ -304,23 +312,11 @@ class Health:
     # --- time and operators --------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Count calls that are overdue: they are failures already, before they end (every 250
-        ms).
-        """
-        for health in self.endpoints.values():
-            overdue = 0
-            for ticket in health.in_flight.values():
-                if ticket.first_content_at is None and ticket.sent_at is not None:
-                    permit = ticket.permit
-                    is_current = permit is not None and (
-                        permit.generation == health.breaker.generation
-                    )
-                    waited_s = self.lag.blame_s(now - ticket.sent_at, now)
-                    silence_s = waited_s - ticket.silent_s
-                    if silence_s > 0:
-                        health.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
-                    overdue += is_current and waited_s > ticket.hang_s
-            health.breaker.overdue(overdue, now)
+        """Learn from calls that wait, before they end (every 250 ms)."""
+        for endpoint_id, health in self.endpoints.items():
+            if health.watch(self.lag, now):
+                event = EndpointEjected if health.silence.is_silent else EndpointReturned
+                self._observer.on_event(event(at=now, endpoint=endpoint_id, reason=SILENT))
 
     def isolate(self, endpoint_id: EndpointId, now: float) -> None:
         """Take an endpoint out by hand."""

@@ -105,7 +105,7 @@ class Prober:
         if record.state_generation != own.breaker.generation:
             record.state_generation = own.breaker.generation
             record.free_probe_ok = False
-        is_suspect = own.breaker.is_suspect(now)
+        is_suspect = own.breaker.is_suspect(now) or own.silence.is_suspect
         if not is_suspect:
             record.suspect_probe_count = 0
             record.suspect_ok_count = 0
@@ -123,6 +123,7 @@ class Prober:
             cause=cause,
             reopens_at=reopens_at,
             is_suspect=is_suspect,
+            is_silent=own.silence.is_silent,
             rate_per_s=own.rate_per_s(now),
             last_sample_at=own.last_sample_at,
             last_probe_at=record.last_probe_at,

@@ -14,6 +14,7 @@ from sidecar.core.breaker import BreakerState
 from sidecar.core.cost import predicted_cost_usd
 from sidecar.core.routing import EndpointView
 from sidecar.domain import Gate
+from sidecar.engine.health import SOFT_GATES
 
 if TYPE_CHECKING:
     from sidecar.core.output import OutputModel
@@ -45,7 +46,7 @@ def view(
     ttft_s = own.latency.ttft_s(facts.prompt_tokens, now) + pacing_s
     itl_s = own.latency.itl_s(now)
     gate = health.gate(endpoint, now)
-    if gate is Gate.DRIFT and may_try:
+    if gate in SOFT_GATES and may_try:
         gate = None
     if gate is None and not may_try and own.is_probed and _is_trial(endpoint, health, now):
         gate = Gate.BREAKER_OPEN

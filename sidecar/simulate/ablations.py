@@ -21,6 +21,7 @@ from sidecar.core.panic import PanicRation
 from sidecar.core.probing import ProbeSettings
 from sidecar.core.ring import Cause, CountRing
 from sidecar.core.routing import RoutingSettings
+from sidecar.core.silence import Silence, Wait
 from sidecar.domain import OutcomeClass
 from sidecar.engine.budgets import BudgetSettings
 from sidecar.engine.endpoint_health import (
@@ -33,7 +34,7 @@ from sidecar.engine.settings import EngineSettings
 from sidecar.simulate.plays import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from sidecar.core.breaker import Permit
@@ -126,12 +127,11 @@ def with_rate_as_failure() -> Iterator[None]:
 def with_time_window() -> AbstractContextManager[None]:
     """Trip as Hystrix does: half of at least 20 requests in the last 10 s failed."""
 
-    def verdict(ring: CountRing, now: float, *, overdue: int = 0) -> Cause | None:
+    def verdict(ring: CountRing, now: float) -> Cause | None:
         entries = ring._entries  # noqa: SLF001 - the rule under test
         recent = [fail for at, fail in entries if at > now - HYSTRIX_WINDOW_S]
-        count = len(recent) + overdue
-        bad = sum(fail > 0.0 for fail in recent) + overdue
-        is_bad = count >= HYSTRIX_REQUESTS_MIN and bad >= HYSTRIX_SHARE * count
+        bad = sum(fail > 0.0 for fail in recent)
+        is_bad = len(recent) >= HYSTRIX_REQUESTS_MIN and bad >= HYSTRIX_SHARE * len(recent)
         return Cause.SHARE if is_bad else None
 
     return _swapped(CountRing, "verdict", verdict)
@@ -146,13 +146,13 @@ def without_panic() -> AbstractContextManager[None]:
     return _swapped(PanicRation, "choose", none)
 
 
-def without_overdue() -> AbstractContextManager[None]:
+def without_silence() -> AbstractContextManager[None]:
     """Learn of a call only when it ends."""
 
-    def nothing(_breaker: Breaker, _count: int, _now: float) -> None:
+    def nothing(_silence: Silence, _waits: Iterable[Wait], _now: float) -> None:
         return None
 
-    return _swapped(Breaker, "overdue", nothing)
+    return _swapped(Silence, "look", nothing)
 
 
 # --- what has one ------------------------------------------------------------------------------
@@ -223,10 +223,10 @@ ABLATIONS = (
     ),
     Ablation(name="no-panic", title="no panic", scenarios=("all-down",), patch=without_panic),
     Ablation(
-        name="no-overdue",
-        title="no overdue evidence",
+        name="no-silence",
+        title="no silence evidence",
         scenarios=("hang", "silent"),
-        patch=without_overdue,
+        patch=without_silence,
     ),
     Ablation(
         name="no-slow-start",

@@ -4,7 +4,7 @@
 * *Avoidable errors*: calls that failed for the caller and not for the oracle; those before first
   content, those that broke a stream under way, and answers cut off without anybody noticing.
 * *Time to detect*: from the start of the fault until the sick provider gets at most 5 % of the next
-  20 calls, and, where a breaker is what keeps them away, until it is open.
+  20 calls, and, where a gate keeps them away (its breaker, its silence), until that is shut.
 * *Time to recover*: from the end of the fault until it gets 80 % of what it got before, over 10
   calls. *Service back*: until the start of the last call after the fault that failed.
 * *Amplification*: requests of callers' calls at all providers over calls; probes are told apart.
@@ -213,8 +213,8 @@ def _detect_s(played: Played) -> float | None:
         if calls < DETECT_CALLS_MIN:
             break
         if len(_sent(log, at, until)) <= DETECT_SHARE * calls:
-            opens = [one for one in played.opened_at if played.fault_at <= one <= until]
-            known_at = max(at, opens[0]) if opens else at
+            shut = [one for one in played.shut_at if played.fault_at <= one <= until]
+            known_at = max(at, shut[0]) if shut else at
             return known_at - played.fault_at
     return NEVER_S
 

@@ -21,7 +21,7 @@ from sidecar.engine.budgets import HEDGE
 from sidecar.engine.engine import Engine
 from sidecar.engine.settings import EngineSettings
 from sidecar.errors import CallError
-from sidecar.events import AttemptFinished
+from sidecar.events import AttemptFinished, EndpointEjected
 from sidecar.simulate.client import Result
 from sidecar.simulate.evidence import changes
 from sidecar.simulate.loop import simulate, throttle_on_loop_time
@@ -61,7 +61,7 @@ class Played:
     fault_until: float
     calls: tuple[Result, ...]
     logs: dict[str, list[LogEntry]]
-    opened_at: tuple[float, ...]
+    shut_at: tuple[float, ...]
     changes: int
     hedge_usd: float
 
@@ -202,8 +202,13 @@ class _Play:
             EndpointId(f"{self._scenario.sick}/{self._scenario.sick}-large")
         ]
         moved = [one for one in changes(self._world, sick.id) if one.at >= self._fault_at]
-        opened = changes(self._world, sick.id, to="open")
-        opened += changes(self._world, sick.host, to="open")
+        shut = [one.at for one in changes(self._world, sick.id, to="open")]
+        shut += [one.at for one in changes(self._world, sick.host, to="open")]
+        shut += [
+            event.at
+            for event in self._world.recorder.events
+            if isinstance(event, EndpointEjected) and event.endpoint == sick.id
+        ]
         hedges = [
             event.outcome.cost_usd
             for event in self._world.recorder.events
@@ -216,7 +221,7 @@ class _Play:
             fault_until=self._fault_until,
             calls=tuple(self._results),
             logs={name: provider.log for name, provider in self._world.providers.items()},
-            opened_at=tuple(sorted(one.at for one in opened if one.at >= self._fault_at)),
+            shut_at=tuple(sorted(at for at in shut if at >= self._fault_at)),
             changes=len(moved),
             hedge_usd=sum(hedges),
         )

@@ -21,9 +21,9 @@ LEASE_S = 10.0
 class Rig:
     """A breaker without jitter and the changes it told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ring_min: int = 10) -> None:
         self.changes: list[BreakerChanged] = []
-        settings = BreakerSettings(open_jitter=0.0)
+        settings = BreakerSettings(open_jitter=0.0, ring_min=ring_min)
         self.breaker = Breaker("a/m", settings, random.Random(1), self.changes.append)
 
     def admit(self, now: float) -> Permit:
@@ -217,28 +217,38 @@ def test_first_content_of_ordinary_calls_is_nothing(rig: Rig) -> None:
     assert rig.breaker.is_suspect(2.0)
 
 
-def test_overdue_calls_trip(rig: Rig) -> None:
-    """Five calls that hang trip before any of them ends; a count replaces the one before."""
-    for _ in range(4):
-        rig.breaker.overdue(4, 10.0)
-    assert rig.breaker.state(10.0) is CLOSED
-    assert rig.breaker.is_suspect(10.0)
-    rig.breaker.overdue(0, 11.0)
-    assert not rig.breaker.is_suspect(11.0)
-    rig.breaker.overdue(5, 12.0)
-    assert rig.breaker.state(12.0) is OPEN
-    assert rig.moves() == [("closed", "open", "overdue_calls")]
-    rig.breaker.overdue(5, 13.0)
-    assert len(rig.changes) == 1
+def test_answer_from_before_an_outage_does_not_end_it() -> None:
+    """Calls under way when an outage begins end well, and say nothing of those that failed."""
+    rig = Rig(ring_min=50)
+    for _ in range(20):
+        rig.call(0.0, 0.0)
+    old = [rig.admit(0.0) for _ in range(2)]
+    for at in (1.0, 2.0):
+        rig.call(1.0, at)
+    assert rig.breaker.settle(old[0], fail=0.0, now=2.5)
+    assert rig.breaker.is_suspect(2.5)
+    for at in (3.0, 4.0):
+        rig.call(1.0, at)
+    assert rig.breaker.settle(old[1], fail=0.0, now=4.5)
+    rig.call(1.0, 5.0)
+    assert rig.moves() == [("closed", "open", "consecutive_failures")]
 
 
-def test_overdue_is_replaced_not_added(rig: Rig) -> None:
-    """An overdue call that fails is one failure, not two."""
-    permits = [rig.admit(0.0) for _ in range(4)]
-    rig.breaker.overdue(4, 10.0)
-    for permit in permits:
-        assert rig.breaker.settle(permit, fail=1.0, now=11.0)
-    assert rig.breaker.state(11.0) is CLOSED
+def test_answer_from_before_counts_while_a_later_call_waits() -> None:
+    """Some fail at once and the others take long: no outage as long as one of those may answer."""
+    rig = Rig(ring_min=50)
+    for _ in range(20):
+        rig.call(0.0, 0.0)
+    old = rig.admit(0.0)
+    rig.call(1.0, 1.0)
+    rig.admit(1.5)
+    for at in (2.0, 3.0):
+        rig.call(1.0, at)
+    assert rig.breaker.settle(old, fail=0.0, now=3.5)
+    assert not rig.breaker.is_suspect(3.5)
+    for at in (4.0, 5.0):
+        rig.call(1.0, at)
+    assert rig.breaker.state(5.0) is CLOSED
 
 
 def test_probe_evidence_while_closed(rig: Rig) -> None:
@@ -280,7 +290,6 @@ def test_isolation(rig: Rig) -> None:
     assert rig.breaker.admit(9e9, lease_s=LEASE_S) is None
     assert not rig.breaker.settle(permit, fail=1.0, now=2.0)
     rig.breaker.observe(fail=1.0, now=2.0)
-    rig.breaker.overdue(9, 2.0)
     rig.breaker.restore(3.0)
     assert rig.breaker.state(3.0) is CLOSED
     assert rig.breaker.slow_start(3.0) == pytest.approx(0.1)
@@ -333,9 +342,10 @@ def test_observer_that_raises_cannot_tear_a_change() -> None:
         raise RuntimeError
 
     breaker = Breaker("a/m", BreakerSettings(open_jitter=0.0), random.Random(1), broken)
-    breaker.overdue(4, 0.0)
+    for _ in range(4):
+        breaker.observe(fail=1.0, now=0.0)
     with pytest.raises(RuntimeError):
-        breaker.overdue(5, 1.0)
+        breaker.observe(fail=1.0, now=1.0)
     assert (breaker.state(1.0), breaker.reopens_at(1.0)) == (OPEN, 6.0)
 
 

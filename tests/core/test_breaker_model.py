@@ -32,8 +32,10 @@ class Model:
         self.reopens_at = 0.0
         self.failed_trials = 0
         self.closed_at: float | None = None
-        self.outcomes: list[tuple[float, float]] = []
-        self.overdue = 0
+        self.outcomes: list[tuple[float, float, bool]] = []
+        self.last_serial = 0
+        self.run_serial = 0
+        self.out: set[int] = set()
         self.trial_successes: list[int] = []
         self.place: tuple[int, float] | None = None
 
@@ -43,7 +45,7 @@ class Model:
         self.generation += 1
         self.trial_successes = []
         self.place = None
-        self.overdue = 0
+        self.out = set()
 
     def open(self, now: float, open_s: float | None = None) -> None:
         """Open, by default for 5 s doubled by each failed trial that is not forgotten yet."""
@@ -68,22 +70,39 @@ class Model:
 
     def is_bad(self, now: float) -> bool:
         """Apply both rules of the ring to the whole history."""
+        run = self.run()
+        is_long = sum(fail for _, fail in run) >= max(5, ceil(self.size / 10))
+        is_spread = bool(run) and run[-1][0] - run[0][0] >= 0.5
+        window = [fail for at, fail, _ in self.outcomes[-self.size :] if now - at <= 600.0]
+        count = len(window)
+        return (is_long and is_spread) or (count >= 5 and sum(window) >= max(4, ceil(count / 2)))
+
+    def run(self) -> list[tuple[float, float]]:
+        """Return the failures that no success ended."""
         run: list[tuple[float, float]] = []
-        for at, fail in self.outcomes:
-            run = [*run, (at, fail)] if fail > 0.0 else []
-        weight = sum(fail for _, fail in run) + self.overdue
-        is_spread = self.overdue > 0 or (bool(run) and run[-1][0] - run[0][0] >= 0.5)
-        window = [fail for at, fail in self.outcomes[-self.size :] if now - at <= 600.0]
-        count = len(window) + self.overdue
-        bad = sum(window) + self.overdue
-        return (weight >= max(5, ceil(self.size / 10)) and is_spread) or (
-            count >= 5 and bad >= max(4, ceil(count / 2))
-        )
+        last_at = 0.0
+        for at, fail, ends_run in self.outcomes:
+            if at - last_at > 600.0:
+                run = []
+            last_at = at
+            if fail > 0.0:
+                run = [*run, (at, fail)]
+            elif ends_run:
+                run = []
+        return run
+
+    def record(self, serial: int, fail: float, now: float) -> None:
+        """Add an outcome; a success of before the run ends it only if a later call still waits."""
+        run = self.run()
+        if fail > 0.0 and not run:
+            self.run_serial = self.last_serial
+        is_later_out = any(one > self.run_serial for one in self.out)
+        self.outcomes.append((now, fail, serial > self.run_serial or is_later_out))
 
     def outcome(self, serial: int, fail: float, now: float) -> None:
         """Take an outcome of the current generation."""
         if self.state is BreakerState.CLOSED:
-            self.outcomes.append((now, fail))
+            self.record(serial, fail, now)
             if fail > 0.0 and self.is_bad(now):
                 self.open(now)
         elif fail > 0.0:
@@ -152,6 +171,8 @@ class BreakerMachine(RuleBasedStateMachine):
         assert self._is_current(permit)
         if permit.is_trial:
             self.model.place = (permit.serial, self.now + LEASE_S)
+        self.model.last_serial = permit.serial
+        self.model.out.add(permit.serial)
         self.permits.append(permit)
 
     @precondition(lambda self: self.permits)
@@ -173,17 +194,16 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def _settle_model(self, permit: Permit, fail: float | None, *, pushback: bool) -> None:
         model = self.model
+        model.out.discard(permit.serial)
         if model.place is not None and model.place[0] == permit.serial:
             model.place = None
         if permit.is_trial and pushback:
             model.open(self.now, 30.0)
             return
-        if not permit.is_trial:
-            model.overdue = max(0, model.overdue - 1)
         if fail is None:
             return
         if pushback and fail > 0.0 and model.state is BreakerState.CLOSED:
-            model.outcomes.append((self.now, fail))
+            model.record(permit.serial, fail, self.now)
             if model.is_bad(self.now):
                 model.open(self.now, max(30.0, self._period()))
             return
@@ -206,16 +226,9 @@ class BreakerMachine(RuleBasedStateMachine):
         """Hear a probe's evidence."""
         self.breaker.observe(fail=fail, now=self.now)
         if self.model.state is BreakerState.CLOSED:
-            self.model.outcome(-1, fail, self.now)
-
-    @rule(count=st.integers(0, 6))
-    def overdue(self, count: int) -> None:
-        """Count calls that hang."""
-        self.breaker.overdue(count, self.now)
-        if self.model.state is BreakerState.CLOSED:
-            self.model.overdue = count
-            if count > 0 and self.model.is_bad(self.now):
-                self.model.open(self.now)
+            if fail == 0.0:
+                self.model.last_serial += 1
+            self.model.outcome(self.model.last_serial, fail, self.now)
 
     @rule(
         fail=st.sampled_from([0.5, 1.0]),

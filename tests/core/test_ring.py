@@ -63,12 +63,15 @@ def test_few_outcomes_have_no_share() -> None:
     assert ring_of([1.0, 1.0, 0.0, 1.0, 0.0, 1.0]).verdict(5.0) is Cause.SHARE
 
 
-def test_overdue_calls_are_failures_now() -> None:
-    """Calls that hang count before they end, in both rules and without a span."""
-    assert ring_of([]).verdict(9.0, overdue=4) is None
-    assert ring_of([]).verdict(9.0, overdue=5) is Cause.CONSECUTIVE
-    assert ring_of([1.0, 1.0, 1.0, 0.0, 1.0]).verdict(9.0) is Cause.SHARE
-    assert ring_of([1.0, 0.0, 1.0, 0.0]).verdict(9.0, overdue=2) is Cause.SHARE
+def test_success_from_before_counts_for_the_share_alone() -> None:
+    """It leaves the run as it is, and is one more good outcome of the window."""
+    ring = ring_of([1.0] * 3)
+    ring.record(0.0, 3.0, ends_run=False)
+    assert ring.has_run(3.0)
+    ring.record(1.0, 4.0)
+    assert ring.verdict(4.0) is Cause.SHARE
+    ring.record(0.0, 5.0)
+    assert not ring.has_run(5.0)
 
 
 def test_old_outcomes_leave_the_share_but_not_the_run() -> None:
