@@ -73,12 +73,16 @@ class Silence:
         self._given_up_at = -inf
         self._given_up_began_at = -inf
         self._waiting = 0.0
-        self._is_silent = False
+        self._silent_since: float | None = None
 
     @property
     def is_silent(self) -> bool:
         """Return whether callers had better go elsewhere."""
-        return self._is_silent
+        return self._silent_since is not None
+
+    def is_proof(self, began_at: float) -> bool:
+        """Return whether a hang that began then is no mere part of the silence but confirms it."""
+        return self._silent_since is not None and began_at >= self._silent_since
 
     @property
     def is_suspect(self) -> bool:
@@ -104,7 +108,10 @@ class Silence:
         if self._given_up > 0.0 and now - self._given_up_at > settings.hold_s:
             self._given_up = 0.0
         self._waiting = sum(self._says(wait, now) for wait in waits)
-        self._is_silent = self._given_up + self._waiting >= settings.silent_at
+        if self._given_up + self._waiting < settings.silent_at:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
 
     def _says(self, wait: Wait, now: float) -> float:
         """Return minus the log of the chance of such a wait, 0 for an ordinary one.

@@ -111,6 +111,15 @@ class Ticket:
     first_content_at: float | None = None
     is_settled: bool = False
 
+    @property
+    def is_probe(self) -> bool:
+        """Return whether no caller waits for it.
+
+        A probe takes no place of the concurrency limit: it asks for next to nothing, and calls that
+        hang must not keep it from finding out.
+        """
+        return self.weight < 1.0
+
 
 class EndpointHealth:
     """One endpoint's gates, estimators and calls in flight."""

@@ -143,7 +143,7 @@ class Health:
             permits = self._permits(endpoint, now, hang_s, is_probe=is_probe)
         if isinstance(permits, Gate):
             return permits
-        if not health.limit.try_acquire(now):
+        if not is_probe and not health.limit.try_acquire(now):
             return Gate.CONCURRENCY
         ticket = Ticket(
             endpoint=endpoint,
@@ -165,7 +165,8 @@ class Health:
     ) -> tuple[Permit, Permit] | Gate:
         """Take the permits of the endpoint's and its host's breaker, both or none."""
         refusal = self.gate(endpoint, now)
-        if refusal is not None and refusal not in SOFT_GATES:
+        is_passed = refusal in SOFT_GATES or (is_probe and refusal is Gate.CONCURRENCY)
+        if refusal is not None and not is_passed:
             return refusal
         health = self.endpoints[endpoint.id]
         if not is_probe and not health.throttle.admits(now):
@@ -212,7 +213,8 @@ class Health:
         now = outcome.ended_at
         health = self.endpoints[ticket.endpoint.id]
         del health.in_flight[id(ticket)]
-        health.limit.release()
+        if not ticket.is_probe:
+            health.limit.release()
         effect = self._charged(ticket.endpoint, outcome)
         is_current = self._settle_breakers(ticket, outcome, effect)
         self._settle_account(ticket.endpoint, outcome, effect)
@@ -246,7 +248,7 @@ class Health:
         fail = _weighted(effect.endpoint_fail, ticket.weight)
         states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
         retry_after_s = outcome.retry_after_s if states_when else None
-        if fail and ticket.weight < 1.0 and not ticket.permit.is_trial:
+        if fail and ticket.is_probe and not ticket.permit.is_trial:
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
             breaker.observe(fail=fail, now=now, retry_after_s=retry_after_s)
         else:
@@ -259,8 +261,8 @@ class Health:
             )
         if outcome.cls is OutcomeClass.OUTRUN:
             breaker.suspect()
-        is_unanswered = outcome.cls in (OutcomeClass.HANG, OutcomeClass.CONNECT)
-        if is_unanswered and self.endpoints[ticket.endpoint.id].silence.is_silent:
+        silence = self.endpoints[ticket.endpoint.id].silence
+        if outcome.cls is OutcomeClass.HANG and silence.is_proof(ticket.sent_at or 0.0):
             breaker.trip(now)
         return is_current
 

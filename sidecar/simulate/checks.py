@@ -49,10 +49,11 @@ def one_trial_at_a_time(world: SwarmWorld, now: float) -> Iterator[str]:
 
 
 def limits_are_kept(world: SwarmWorld, now: float) -> Iterator[str]:
-    """The places counted as taken are those of the tickets in flight."""
+    """The places counted as taken are those of the calls in flight; probes take none."""
     for name, own in world.engine.health.endpoints.items():
-        if own.limit.inflight != len(own.in_flight):
-            yield f"{name}: {own.limit.inflight} places, {len(own.in_flight)} calls at {now:.3f}"
+        calls = sum(not ticket.is_probe for ticket in own.in_flight.values())
+        if own.limit.inflight != calls:
+            yield f"{name}: {own.limit.inflight} places, {calls} calls at {now:.3f}"
 
 
 # --- of one call ---------------------------------------------------------------------------------

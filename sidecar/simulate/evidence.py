@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sidecar.events import AttemptFinished, BreakerChanged, ProbeFinished
+from sidecar.events import AttemptFinished, BreakerChanged, EndpointEjected, ProbeFinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,15 @@ def changes(world: World, name: str, *, to: str | None = None) -> list[BreakerCh
 def opened_at(world: World, name: str) -> float:
     """Return when the breaker first opened; infinity if it never did."""
     return min((event.at for event in changes(world, name, to="open")), default=FOREVER_S)
+
+
+def ejections(world: World, endpoint: EndpointId) -> list[EndpointEjected]:
+    """Return when one endpoint was taken out softly."""
+    return [
+        event
+        for event in world.recorder.events
+        if isinstance(event, EndpointEjected) and event.endpoint == endpoint
+    ]
 
 
 def probes(world: World, endpoint: EndpointId, *, kind: str | None = None) -> list[ProbeFinished]:

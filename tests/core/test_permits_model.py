@@ -193,7 +193,7 @@ class HealthMachine(RuleBasedStateMachine):
             return Gate.HOST_OPEN
         if (refusal := self.breakers[name].refusal(now)) is not None:
             return refusal
-        if len(self.out_at(name)) >= self.slots[name].value:
+        if self.in_use(name) >= self.slots[name].value:
             return Gate.CONCURRENCY
         # Whether a silence is one has its own tests; here, that it holds back no permit.
         is_silent = self.health.endpoints[EndpointId(name)].silence.is_silent
@@ -202,6 +202,10 @@ class HealthMachine(RuleBasedStateMachine):
     def out_at(self, name: str) -> list[Out]:
         """Return what is under way at an endpoint."""
         return [each for each in self.out if each.name == name]
+
+    def in_use(self, name: str) -> int:
+        """Return how many places of its limit are taken: probes need none."""
+        return sum(not each.is_probe for each in self.out_at(name))
 
     def settle_model(self, out: Out, end: End) -> None:
         """Carry an outcome to breakers, account, limit and tokens; ``out`` is over already."""
@@ -228,7 +232,7 @@ class HealthMachine(RuleBasedStateMachine):
         elif nature in BLOCKING:
             account.block(BLOCKING[nature], retry_after_s, self.now)
         slots = self.slots[out.name]
-        slots.settle(nature, len(self.out_at(out.name)), out.ticket.admitted_at, self.now)
+        slots.settle(nature, self.in_use(out.name), out.ticket.admitted_at, self.now)
         if cls is OutcomeClass.GONE:
             slots.gone_until = self.now + 300.0
         slots.answered += nature is OutcomeClass.OK and not out.is_probe
@@ -247,7 +251,7 @@ class HealthMachine(RuleBasedStateMachine):
             one.observe(fail=weighted or 0.0, now=self.now, retry_after_s=stated_s)
         elif cls is not OutcomeClass.RATE:
             one.settle(out.permit, fail=weighted, now=self.now, retry_after_s=stated_s)
-        if cls is OutcomeClass.OUTRUN and not (out.is_probe and not out.permit.is_trial):
+        if cls is OutcomeClass.OUTRUN:
             one.suspect()
 
     # --- what may happen -----------------------------------------------------------------------
@@ -264,7 +268,8 @@ class HealthMachine(RuleBasedStateMachine):
         if isinstance(got, Gate):
             assert got is self.gate(name, self.now)
             return
-        assert self.gate(name, self.now) in (None, Gate.SILENT)
+        shut = self.gate(name, self.now)
+        assert shut in (None, Gate.SILENT) or (is_probe and shut is Gate.CONCURRENCY)
         host_permit = self.hosts[HOSTS[name]].admit(self.now, lease_s=HANG_S + 2.0)
         permit = self.breakers[name].admit(self.now, lease_s=HANG_S + 2.0)
         assert host_permit is not None
@@ -304,8 +309,12 @@ class HealthMachine(RuleBasedStateMachine):
             status=end.status,
             retry_after_s=end.retry_after_s,
         )
+        silence = self.health.endpoints[EndpointId(out.name)].silence
+        is_proof = silence.is_proof(out.ticket.sent_at or 0.0)
         self.health.settle(out.ticket, outcome)
         self.settle_model(out, end)
+        if is_proof and end.cls is OutcomeClass.HANG:
+            self.breakers[out.name].trip(self.now)
         with pytest.raises(AssertionError, match="settled twice"):
             self.health.settle(out.ticket, outcome)
 
@@ -392,7 +401,7 @@ class HealthMachine(RuleBasedStateMachine):
             own = self.health.endpoints[EndpointId(name)]
             tickets = [each.ticket for each in self.out_at(name)]
             assert list(own.in_flight.values()) == tickets
-            assert own.limit.inflight == len(tickets)
+            assert own.limit.inflight == self.in_use(name)
             assert own.limit.value == pytest.approx(self.slots[name].value)
             assert own.attempts_count == self.slots[name].live
             assert own.answered_count == self.slots[name].answered
