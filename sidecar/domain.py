@@ -40,10 +40,20 @@ CallId = NewType("CallId", str)
 
 
 class WireFormat(Enum):
-    """A wire format spoken by callers and providers."""
+    """A wire format; ``wire/formats.py`` says who speaks it. Of ``EMBEDDINGS`` come vectors."""
 
     OPENAI_CHAT = "openai-chat"
+    OPENAI_RESPONSES = "openai-responses"
+    OPENAI_EMBEDDINGS = "openai-embeddings"
     ANTHROPIC_MESSAGES = "anthropic-messages"
+    GEMINI = "gemini"
+    GEMINI_EMBEDDINGS = "gemini-embeddings"
+    BEDROCK_CONVERSE = "bedrock-converse"
+    OLLAMA_CHAT = "ollama-chat"
+    REPLICATE = "replicate"
+
+
+EMBEDDINGS = frozenset({WireFormat.OPENAI_EMBEDDINGS, WireFormat.GEMINI_EMBEDDINGS})
 
 
 class Capacity(Enum):
@@ -189,11 +199,12 @@ class Quality:
 class Endpoint:
     """One model at one provider.
 
-    ``upstream_model`` is the provider's own name for the model; ``max_tokens_field`` names the
-    request field that bounds the answer in the provider's dialect of its format. ``upstream`` names
-    who really runs the model where that is somebody else (an aggregator's source): endpoints of one
-    upstream, host or account share a fate. ``supports_prefill``: the model goes on from a trailing
-    assistant turn.
+    ``format`` is what it is asked in unless the caller speaks one of ``also``, which need no
+    translation either. ``upstream_model`` is the provider's own name for the model;
+    ``max_tokens_field`` names the request field that bounds the answer in the provider's dialect of
+    its format. ``upstream`` names who really runs the model where that is somebody else (an
+    aggregator's source): endpoints of one upstream, host or account share a fate.
+    ``supports_prefill``: the model goes on from a trailing assistant turn.
     """
 
     id: EndpointId
@@ -211,6 +222,14 @@ class Endpoint:
     supports_prefill: bool = False
     upstream: str | None = None
     max_tokens_field: str = "max_tokens"
+    also: tuple[WireFormat, ...] = ()
+
+    def format_for(self, asked: WireFormat) -> WireFormat | None:
+        """Return in which format a call in ``asked`` is put to it, None if in none."""
+        spoken = (
+            (asked, self.format, *self.also) if asked in self.also else (self.format, *self.also)
+        )
+        return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

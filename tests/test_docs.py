@@ -18,7 +18,7 @@ from sidecar.config.groups import key_of
 from sidecar.config.schema import DefaultsEntry, ListenEntry
 from sidecar.domain import OutcomeClass
 from sidecar.durations import parse_duration
-from sidecar.server import admin, constraints, data, health
+from sidecar.server import admin, constraints, doors, health
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ def test_the_paths_are_those_of_the_planes() -> None:
     shown = {found[0] for row in table if (found := re.findall(CODE, row[1]))}
     operate = f"POST {admin.ENDPOINTS_PATH}{{id}}/"
     assert shown == {
-        *data.PATHS,
+        *doors.PATHS,
         f"GET {admin.STATE_PATH}",
         f"{operate}isolate",
         f"{operate}restore",

@@ -13,7 +13,7 @@ import yaml
 from sidecar.app import GOODBYE_S
 from sidecar.cli.main import _parser
 from sidecar.config.load import load_text
-from sidecar.server import data, health
+from sidecar.server import data, doors, health
 
 if TYPE_CHECKING:
     from sidecar.config.model import Config
@@ -187,8 +187,9 @@ def test_the_app_calls_the_data_plane_by_a_route_that_exists(config: Config) -> 
     assert url == f"http://{listen.host}:{listen.port}/v1"
     assert asked is not None
     assert config.catalogue.resolve(asked[1]).is_task
-    assert f"POST /v1{data.CHAT}" in data.PATHS
-    assert data.CHAT in script
+    chat = "/chat/completions"
+    assert f"POST /v1{chat}" in doors.PATHS
+    assert chat in script
     compile(script, "app.py", "exec")
 
 

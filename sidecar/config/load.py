@@ -165,6 +165,7 @@ class _Parts:
             upstream=model.upstream,
             context_tokens=model.context or (known.context_tokens if known else None),
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
+            also=kind.also_at(target.base_url),
         )
 
     def routes(self) -> dict[str, Route]:

@@ -242,7 +242,8 @@ def rejection(view: EndpointView, needs: CallNeeds, settings: RoutingSettings) -
 
 
 def _unable(endpoint: Endpoint, needs: CallNeeds, settings: RoutingSettings) -> Gate | None:
-    if needs.untranslatable and endpoint.format is not needs.format:
+    spoken = endpoint.format_for(needs.format)
+    if spoken is None or (needs.untranslatable and spoken is not needs.format):
         return Gate.UNSUPPORTED
     wanted_tokens = needs.prompt_tokens * settings.context_margin
     if endpoint.context_tokens is not None and wanted_tokens > endpoint.context_tokens:

@@ -27,7 +27,7 @@ from sidecar.errors import (
     StaleConnectionError,
     WireError,
 )
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import provider_codec
 from sidecar.wire.neutral import Finish
 
 if TYPE_CHECKING:
@@ -178,8 +178,7 @@ class Attempt:
     # --- streams -------------------------------------------------------------------------------
 
     async def _commit(self, response: UpstreamResponse) -> Committed | Failed:
-        endpoint = self._plan.ticket.endpoint
-        stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
+        stream = UpstreamStream(response, provider_codec(self._plan.request.format))
         self.tally = stream.tally
         self.tally.keeps_text = self._plan.is_kept
         prelude: list[Item] = []
@@ -243,10 +242,8 @@ class Attempt:
     # --- whole answers -------------------------------------------------------------------------
 
     def _judge(self, body: bytes) -> Answered | Failed:
-        endpoint = self._plan.ticket.endpoint
-        target = codec(endpoint.format)
         try:
-            completion = target.parse_response(body)
+            completion = provider_codec(self._plan.request.format).parse_response(body)
         except WireError as error:
             return Failed(outcome=self._misshapen(body, error))
         tally = tally_of(completion)
@@ -266,7 +263,7 @@ class Attempt:
     def _misshapen(self, body: bytes, error: WireError) -> Outcome:
         """Judge a 200 that is not an answer: an error in disguise, or plain rubbish."""
         endpoint = self._plan.ticket.endpoint
-        if codec(endpoint.format).error_text(body) is not None:
+        if provider_codec(self._plan.request.format).error_text(body) is not None:
             fault = self._upstream.classify(endpoint.id, HTTP_OK, {}, body)
             return self._settlement.settle(fault)
         message = f"not a valid answer: {error.message} at {error.path}"

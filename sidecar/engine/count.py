@@ -37,7 +37,8 @@ async def count_tokens(parts: Parts, call: Call) -> CountAnswer:
     """Return the input tokens of ``call``; never raises for a provider's fault."""
     for endpoint_id in call.route.endpoints():
         endpoint = parts.catalogue.endpoints[endpoint_id]
-        is_able = endpoint.format is WireFormat.ANTHROPIC_MESSAGES is call.format
+        spoken = endpoint.format_for(call.format)
+        is_able = spoken is WireFormat.ANTHROPIC_MESSAGES is call.format
         if is_able and parts.health.gate(endpoint, loop_now()) is None:
             tokens = await _ask(parts, call, endpoint)
             if tokens is not None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sidecar.errors import BadRequestError, WireError
 from sidecar.wire.continuation import continued
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import codec, provider_codec
 
 if TYPE_CHECKING:
-    from sidecar.domain import Call, Endpoint
+    from sidecar.domain import Call, Endpoint, WireFormat
     from sidecar.wire.neutral import Conversation
 
 JSON_HEADER = ("content-type", "application/json")
@@ -26,10 +26,11 @@ ACCEPT_JSON = ("accept", "application/json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedBody:
-    """What to send: path below the base URL, headers without credentials, body; and what got
-    lost.
+    """What to send, in ``format``: path below the base URL, headers without credentials, body; and
+    what got lost.
     """
 
+    format: WireFormat
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -54,11 +55,13 @@ class Preparation:
         """
         call = self._call
         accept = ACCEPT_STREAM if call.facts.is_stream else ACCEPT_JSON
-        if endpoint.format is call.format and self.delivered is None:
+        if endpoint.format_for(call.format) is call.format and self.delivered is None:
+            own = codec(call.format)
             return PreparedBody(
-                path=codec(endpoint.format).path,
+                format=call.format,
+                path=own.path_for(endpoint.upstream_model, is_stream=call.facts.is_stream),
                 headers=(JSON_HEADER, accept, *call.forward_headers),
-                body=codec(call.format).rewrite_request(
+                body=own.rewrite_request(
                     call.body,
                     model=endpoint.upstream_model,
                     system=call.route.prompts.get(endpoint.id),
@@ -82,18 +85,21 @@ class Preparation:
             conversation = replace(conversation, system=(prompt,))
         if max_tokens is not None:
             conversation = replace(conversation, max_tokens=max_tokens)
-        target = codec(endpoint.format)
+        spoken = endpoint.format_for(self._call.format) or endpoint.format
+        target = provider_codec(spoken)
+        is_stream = self._call.facts.is_stream
         try:
             rendered = target.render_request(
                 conversation,
                 model=endpoint.upstream_model,
-                is_stream=self._call.facts.is_stream,
+                is_stream=is_stream,
                 max_tokens_field=endpoint.max_tokens_field,
             )
         except WireError as error:
             raise BadRequestError(error.message, path=error.path) from error
         return PreparedBody(
-            path=target.path,
+            format=spoken,
+            path=target.path_for(endpoint.upstream_model, is_stream=is_stream),
             headers=(JSON_HEADER, accept),
             body=rendered.body,
             dropped=rendered.dropped,

@@ -19,7 +19,7 @@ from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER
 from sidecar.engine.stream import UpstreamStream
 from sidecar.errors import AttemptError
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import provider_codec
 from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
 
 async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
     endpoint, hang_s = ticket.endpoint, ticket.hang_s
-    target = codec(endpoint.format)
+    target = provider_codec(endpoint.format)
     tokens = OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else OUTPUT_TOKENS
     conversation = Conversation(system=(), turns=QUESTION.turns, max_tokens=tokens)
     rendered = target.render_request(
@@ -133,7 +133,7 @@ async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
     )
     request = OutboundRequest(
         endpoint=endpoint.id,
-        path=target.path,
+        path=target.path_for(endpoint.upstream_model, is_stream=True),
         body=rendered.body,
         headers=(JSON_HEADER, ACCEPT_STREAM),
     )
@@ -158,7 +158,7 @@ async def _listen(
     if response.status != HTTP_OK:
         body = await _read(response, ERROR_BYTES_MAX)
         return parts.upstream.classify(endpoint.id, response.status, response.headers, body), None
-    stream = UpstreamStream(response, codec(endpoint.format).stream_parser())
+    stream = UpstreamStream(response, provider_codec(endpoint.format))
     while not (stream.is_eof or stream.tally.is_ended):
         items = await stream.read()
         if stream.tally.error is not None:

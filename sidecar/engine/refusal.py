@@ -15,7 +15,7 @@ from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.fitness import least_quality
 from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import codec, provider_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,14 +36,14 @@ def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Repor
     outcome = failed.outcome
     status = outcome.status or 400
     disclosure = report.passed(endpoint)
-    if endpoint.format is call.format and failed.error_body:
+    if endpoint.format_for(call.format) is call.format and failed.error_body:
         return PlainAnswer(
             status=status,
             body=failed.error_body,
             disclosure=disclosure,
             content_type=failed.content_type,
         )
-    source = codec(endpoint.format)
+    source = provider_codec(endpoint.format_for(call.format) or endpoint.format)
     message = source.error_text(failed.error_body or b"") or outcome.message
     body = codec(call.format).render_error(
         status=status,
@@ -117,7 +117,8 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
 def _can_express(view: EndpointView, call: Call) -> bool:
     if view.gate is Gate.CONTEXT_TOO_SMALL:
         return False
-    return not call.facts.untranslatable or view.endpoint.format is call.format
+    spoken = view.endpoint.format_for(call.format)
+    return spoken is call.format or (spoken is not None and not call.facts.untranslatable)
 
 
 def _usd(amount: float) -> str:

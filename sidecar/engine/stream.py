@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from sidecar.engine.tally import Tally
 from sidecar.errors import ConnectionBrokenError, ProtocolBrokenError, WireError
 from sidecar.wire.neutral import CONTENT_DELTAS
-from sidecar.wire.sse import SseParser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sidecar.engine.ports import UpstreamResponse
-    from sidecar.wire.codec import StreamParser
+    from sidecar.wire.codec import ProviderCodec
     from sidecar.wire.neutral import Delta
+    from sidecar.wire.sse import SseEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +36,12 @@ class Item:
 class UpstreamStream:
     """One provider stream under way; keeps its tally and refuses to end early in silence."""
 
-    def __init__(self, response: UpstreamResponse, parser: StreamParser) -> None:
+    def __init__(self, response: UpstreamResponse, codec: ProviderCodec) -> None:
         self.response = response
         self.tally = Tally()
         self.is_eof = False
-        self._parser = parser
-        self._sse = SseParser()
+        self._parser = codec.stream_parser()
+        self._framer = codec.framer()
         self._failure: ProtocolBrokenError | None = None
 
     async def read(self) -> tuple[Item, ...]:
@@ -60,19 +62,18 @@ class UpstreamStream:
             # All that was asked for is here; a rude goodbye changes nothing.
             chunk = b""
         if chunk:
-            return self._parse(chunk)
+            return self._parse(lambda: self._framer.feed(chunk))
         self.is_eof = True
-        # Some servers leave out the blank line that would close their last event.
-        items = self._parse(b"\n\n") if self._sse.rest() else ()
+        items = self._parse(self._framer.end)
         if not self._parser.is_complete() and self.tally.error is None:
             message = "the stream ended without its terminal marker"
             raise ProtocolBrokenError(message)
         return items
 
-    def _parse(self, chunk: bytes) -> tuple[Item, ...]:
+    def _parse(self, cut: Callable[[], list[SseEvent]]) -> tuple[Item, ...]:
         items: list[Item] = []
         try:
-            for event in self._sse.feed(chunk):
+            for event in cut():
                 deltas = self._parser.feed(event)
                 for delta in deltas:
                     self.tally.note(delta)

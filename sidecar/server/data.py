@@ -1,12 +1,9 @@
-"""The data plane: which path is what, and one call from its first byte to its last.
+"""The data plane: one call from its first byte to its last.
 
 The order is the point. Guard and draining are checked before a body is read; admission counts the
 call from the moment its body is held until its last byte is out, exactly once; the engine's stream
 is pulled one chunk at a time, only when the caller has taken the one before, and closed whatever
 happens, which is what frees the provider when a caller hangs up.
-
-Paths work with and without ``/v1``, and with it twice: SDKs disagree on whether it belongs to the
-base URL.
 """
 
 from __future__ import annotations
@@ -14,16 +11,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote
 
 import msgspec
 
 from sidecar import clock
-from sidecar.domain import RouteName, WireFormat
 from sidecar.engine.admission import DRAINING_RETRY_AFTER_S
 from sidecar.engine.answer import PlainAnswer
 from sidecar.errors import DrainingError, MethodNotAllowedError, NotFoundError
 from sidecar.server import disclose, listing
+from sidecar.server.doors import PATHS, Operation, door_of, format_of
 from sidecar.server.intake import Arrival
 from sidecar.server.rescue import Subject, rescued
 from sidecar.server.task_form import as_task
@@ -31,23 +27,14 @@ from sidecar.server.task_form import as_task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sidecar.domain import Call
+    from sidecar.domain import Call, RouteName
     from sidecar.engine.admission import Admission
     from sidecar.engine.answer import CountAnswer, StreamAnswer
+    from sidecar.server.doors import Door
     from sidecar.server.exchange import Exchange
     from sidecar.server.guard import Guard
     from sidecar.server.intake import Intake
 
-CHAT, MESSAGES, COUNT = "/chat/completions", "/messages", "/messages/count_tokens"
-TASKS, MODELS = "/tasks/", "/models"
-PATHS = (
-    "POST /v1/chat/completions",
-    "POST /v1/messages",
-    "POST /v1/messages/count_tokens",
-    "POST /v1/tasks/{route}",
-    "GET /v1/models",
-    "GET /v1/models/{id}",
-)
 STUCK_S = 5.0
 """How long after its deadline a stream may wait for a caller who does not read before it is cut."""
 _JSON = {"content-type": "application/json"}
@@ -80,59 +67,62 @@ class DataPlane:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
-        path = exchange.path.removeprefix("/v1").removeprefix("/v1")
+        door = door_of(exchange.path, exchange.query, exchange.headers)
         arrival = Arrival(
             id=self._intake.new_id(),
             at=clock.now(),
-            format=_format(path, exchange),
+            format=format_of(exchange.path) if door is None else door.format,
             headers=exchange.headers,
+            model=None if door is None else door.name,
+            is_stream=None if door is None else door.is_stream,
         )
-        allowed = _allowed(path)
+        allowed = None if door is None else door.method
         async with rescued(exchange, _subject(arrival, allow=allowed)):
             self._guard.check(exchange.headers)
             shown = exchange.path[:_SHOWN_CHARS_MAX]
-            if allowed is None:
+            if door is None:
                 raise NotFoundError(f"no {shown!r} here; there are {', '.join(PATHS)}")
-            if exchange.method != allowed:
-                raise MethodNotAllowedError(f"{shown!r} takes {allowed}, not {exchange.method}")
-            if allowed == "GET":
-                await self._list(exchange, path, arrival)
+            if exchange.method != door.method:
+                raise MethodNotAllowedError(f"{shown!r} takes {door.method}, not {exchange.method}")
+            if door.operation is Operation.LIST:
+                await self._list(exchange, door)
             else:
-                await self._serve(exchange, path, arrival)
+                await self._serve(exchange, door, arrival)
 
-    async def _list(self, exchange: Exchange, path: str, arrival: Arrival) -> None:
+    async def _list(self, exchange: Exchange, door: Door) -> None:
         catalogue = self._intake.catalogue()
-        if path == MODELS:
-            body = listing.list_models(catalogue.names(), arrival.format)
+        if door.name is None:
+            body = listing.list_models(catalogue.names(), door.format)
         else:
-            name = unquote(path.removeprefix(MODELS + "/"))
-            catalogue.resolve(name)
-            body = listing.show_model(name, arrival.format)
+            catalogue.resolve(door.name)
+            body = listing.show_model(door.name, door.format)
         await exchange.answer(200, _JSON, body)
 
-    async def _serve(self, exchange: Exchange, path: str, arrival: Arrival) -> None:
+    async def _serve(self, exchange: Exchange, door: Door, arrival: Arrival) -> None:
         if self._admission.is_draining:
             message = "the sidecar is stopping and takes no new calls"
             raise DrainingError(message, retry_after_s=DRAINING_RETRY_AFTER_S)
         body = await exchange.read_body(self._admission.settings.body_bytes_max)
         with _entered(self._admission, len(body)):
-            call = self._read(path, arrival, body)
+            call = self._read(door, arrival, body)
             async with rescued(exchange, _subject(arrival, route=call.route.name)):
-                if path == COUNT:
+                if door.operation is Operation.COUNT:
                     await _send_count(exchange, await self._engine.count_tokens(call))
                 else:
-                    await self._complete(exchange, call, is_task=path.startswith(TASKS))
+                    await self._complete(exchange, call, door)
 
-    def _read(self, path: str, arrival: Arrival, body: bytes) -> Call:
-        if path == COUNT:
-            return self._intake.count(arrival, body)
-        if path.startswith(TASKS):
-            return self._intake.task(arrival, body, unquote(path.removeprefix(TASKS)))
-        return self._intake.completion(arrival, body)
+    def _read(self, door: Door, arrival: Arrival, body: bytes) -> Call:
+        match door.operation:
+            case Operation.COUNT:
+                return self._intake.count(arrival, body)
+            case Operation.TASK:
+                return self._intake.task(arrival, body)
+            case _:
+                return self._intake.completion(arrival, body)
 
-    async def _complete(self, exchange: Exchange, call: Call, *, is_task: bool) -> None:
+    async def _complete(self, exchange: Exchange, call: Call, door: Door) -> None:
         answer = await self._engine.answer(call)
-        if is_task:
+        if door.operation is Operation.TASK:
             answer = as_task(answer, call)
         if isinstance(answer, PlainAnswer):
             await _send_plain(exchange, answer)
@@ -184,22 +174,3 @@ def _subject(
     arrival: Arrival, *, route: RouteName | None = None, allow: str | None = None
 ) -> Subject:
     return Subject(format=arrival.format, call_id=arrival.id, route=route, allow=allow)
-
-
-def _allowed(path: str) -> str | None:
-    """Return the method that ``path`` takes, None if there is no such path."""
-    if path in (CHAT, MESSAGES, COUNT) or (path.startswith(TASKS) and len(path) > len(TASKS)):
-        return "POST"
-    if path == MODELS or (path.startswith(MODELS + "/") and len(path) > len(MODELS) + 1):
-        return "GET"
-    return None
-
-
-def _format(path: str, exchange: Exchange) -> WireFormat:
-    """Return the format a caller of ``path`` understands, errors included."""
-    if path.startswith(MESSAGES):
-        return WireFormat.ANTHROPIC_MESSAGES
-    is_model_list = not path.startswith((CHAT, TASKS))
-    if is_model_list and exchange.headers.get("anthropic-version") is not None:
-        return WireFormat.ANTHROPIC_MESSAGES
-    return WireFormat.OPENAI_CHAT

@@ -42,12 +42,16 @@ _CALL_ID_BITS = 96
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What is known of a call before its body: ``format`` is the one its path speaks."""
+    """What is known of a call before its body: ``format`` is the one its path speaks, ``model``
+    (or the task) and ``is_stream`` what the path says of them, None where the body does.
+    """
 
     id: CallId
     at: float
     format: WireFormat
     headers: Mapping[str, str]
+    model: str | None = None
+    is_stream: bool | None = None
 
 
 class Intake:
@@ -74,10 +78,12 @@ class Intake:
         """Return the call for a count of Anthropic input tokens; raises as ``completion``."""
         return self._call(arrival, body, inspect_count)
 
-    def task(self, arrival: Arrival, body: bytes, route: str) -> Call:
+    def task(self, arrival: Arrival, body: bytes) -> Call:
         """Return the call for a task in the plain form; raises as ``completion``."""
         inspect = codec(arrival.format).inspect_request
-        return self._call(arrival, body, inspect, lambda task: parse_task(task, route))
+        return self._call(
+            arrival, body, inspect, lambda task: parse_task(task, arrival.model or "")
+        )
 
     def _call(
         self,
@@ -95,6 +101,10 @@ class Intake:
             facts = inspect(body)
         except WireError as error:
             raise BadRequestError(error.message, path=error.path) from error
+        if arrival.model is not None:
+            facts = replace(facts, model=arrival.model)
+        if arrival.is_stream is not None:
+            facts = replace(facts, is_stream=arrival.is_stream)
         constraints, unserved = read_constraints(arrival.headers, wishes)
         route = self.catalogue().resolve(facts.model)
         limit_s = _limit_s(route, constraints, facts, arrival.headers)

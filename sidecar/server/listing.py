@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def list_models(names: Sequence[str], form: WireFormat) -> bytes:
     """Return the whole list; there are never so many that pages would help."""
     models = [_model(name, form) for name in names]
-    if form is WireFormat.OPENAI_CHAT:
+    if form is not WireFormat.ANTHROPIC_MESSAGES:
         return msgspec.json.encode({"object": "list", "data": models})
     ends = (
         {"first_id": names[0], "last_id": names[-1]}
@@ -39,8 +39,8 @@ def show_model(name: str, form: WireFormat) -> bytes:
 
 def _model(name: str, form: WireFormat) -> dict[str, object]:
     match form:
-        case WireFormat.OPENAI_CHAT:
-            return {"id": name, "object": "model", "created": 0, "owned_by": "sidecar"}
         case WireFormat.ANTHROPIC_MESSAGES:
             born = "1970-01-01T00:00:00Z"
             return {"type": "model", "id": name, "display_name": name, "created_at": born}
+        case _:
+            return {"id": name, "object": "model", "created": 0, "owned_by": "sidecar"}

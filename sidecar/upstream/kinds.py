@@ -193,6 +193,8 @@ class Kind:
 
     name: str
     format: WireFormat
+    also: tuple[WireFormat, ...] = ()
+    compatible_also: tuple[WireFormat, ...] = ()
     base_url: str | None
     auth_header: str
     auth_prefix: str
@@ -211,6 +213,10 @@ class Kind:
         own_host = urlsplit(self.base_url).hostname or ""
         host = urlsplit(base_url).hostname or ""
         return host == own_host or host.endswith("." + own_host)
+
+    def also_at(self, base_url: str | None) -> tuple[WireFormat, ...]:
+        """Return the further formats that are spoken at ``base_url``."""
+        return self.also if self.is_own(base_url) else self.compatible_also
 
     def max_tokens_field_at(self, base_url: str | None) -> str:
         """Return the request field that bounds the answer at ``base_url``."""

@@ -17,10 +17,11 @@ from sidecar.wire import (
 from sidecar.wire.anthropic_stream import AnthropicStreamParser
 from sidecar.wire.anthropic_stream_render import AnthropicStreamRenderer
 from sidecar.wire.splice import replace_members
+from sidecar.wire.sse import SseParser
 
 if TYPE_CHECKING:
     from sidecar.domain import RequestFacts
-    from sidecar.wire.codec import StreamParser, StreamRenderer
+    from sidecar.wire.codec import Framer, StreamParser, StreamRenderer
     from sidecar.wire.neutral import (
         Completion,
         Conversation,
@@ -32,7 +33,14 @@ class AnthropicMessagesCodec:
     """Stateless; see ``Codec`` for every method."""
 
     format = WireFormat.ANTHROPIC_MESSAGES
-    path = "/v1/messages"
+
+    def path_for(self, model: str, *, is_stream: bool) -> str:  # noqa: ARG002 - both are in the body
+        """Return the one path there is."""
+        return "/v1/messages"
+
+    def framer(self) -> Framer:
+        """Return a fresh framer: server-sent events."""
+        return SseParser()
 
     def inspect_request(self, body: bytes) -> RequestFacts:
         """See ``anthropic_request``."""

@@ -1,5 +1,7 @@
 """What a wire format must be able to do; ``wire/formats.py`` maps each ``WireFormat`` to its codec.
 
+What only providers speak is a ``ProviderCodec``, what callers speak too a ``Codec``.
+
 Same format in and out never passes through the neutral form: its bytes are forwarded
 (``rewrite_request``) and merely watched (``StreamParser``).
 """
@@ -41,15 +43,60 @@ class StreamRenderer(Protocol):
         """Return the bytes that close a complete stream, terminal marker included."""
 
 
-class Codec(Protocol):
-    """Everything one wire format can do; ``wire/formats.py`` maps ``WireFormat`` to its codec."""
+class Framer(Protocol):
+    """Cuts a stream's bytes into events, however they are split: ``SseParser`` for most."""
+
+    def feed(self, chunk: bytes) -> list[SseEvent]:
+        """Return the events that ``chunk`` completes.
+
+        Raises:
+            WireError: the bytes are not framed as they should be, or an event exceeds the bound.
+        """
+
+    def end(self) -> list[SseEvent]:
+        """Return the event that nothing but the end of the bytes completes, if there is one.
+
+        Raises:
+            WireError: what is left is no event.
+        """
+
+
+class ProviderCodec(Protocol):
+    """What it takes to ask a provider in a format and to understand its answer."""
 
     format: WireFormat
-    path: str
-    """Path below the provider's base URL: ``/chat/completions``, ``/v1/messages``."""
+
+    def path_for(self, model: str, *, is_stream: bool) -> str:
+        """Return the path below the provider's base URL, query included."""
+
+    def render_request(
+        self, conversation: Conversation, *, model: str, is_stream: bool, max_tokens_field: str
+    ) -> Rendered:
+        """Write a request; streams always ask for usage."""
+
+    def parse_response(self, body: bytes) -> Completion:
+        """Read a whole answer.
+
+        Raises:
+            WireError: not the format's answer.
+        """
+
+    def framer(self) -> Framer:
+        """Return a fresh framer for a stream's bytes."""
+
+    def stream_parser(self) -> StreamParser:
+        """Return a fresh parser."""
+
+    def error_text(self, body: bytes) -> str | None:
+        """Return the message of a provider's error body in this format, None if it has none."""
+
+
+class Codec(ProviderCodec, Protocol):
+    """Everything a format can do that callers speak too."""
 
     def inspect_request(self, body: bytes) -> RequestFacts:
-        """Decode the few fields the engine needs.
+        """Decode the few fields the engine needs; model and stream flag are empty where the format
+        has them in the path.
 
         Raises:
             WireError: not JSON, not UTF-8, or a field of the wrong type; with its path.
@@ -62,11 +109,6 @@ class Codec(Protocol):
             WireError: as ``inspect_request``, for every field.
         """
 
-    def render_request(
-        self, conversation: Conversation, *, model: str, is_stream: bool, max_tokens_field: str
-    ) -> Rendered:
-        """Write a request; streams always ask for usage."""
-
     def rewrite_request(
         self,
         body: bytes,
@@ -78,21 +120,12 @@ class Codec(Protocol):
         """Return ``body`` with the model renamed by splicing, every other byte as it was.
 
         ``system`` replaces the system prompt, ``max_tokens`` = (field, value) bounds the answer;
-        only with one of these is the JSON re-encoded around the untouched raw values.
-        """
-
-    def parse_response(self, body: bytes) -> Completion:
-        """Read a whole answer.
-
-        Raises:
-            WireError: not the format's answer.
+        only with one of these is the JSON re-encoded around the untouched raw values. A format with
+        one name only for the field does not look at the one given.
         """
 
     def render_response(self, completion: Completion) -> bytes:
         """Write a whole answer."""
-
-    def stream_parser(self) -> StreamParser:
-        """Return a fresh parser."""
 
     def stream_renderer(self, *, wants_usage: bool) -> StreamRenderer:
         """Return a fresh renderer; ``wants_usage`` is the caller's
@@ -108,6 +141,3 @@ class Codec(Protocol):
 
     def render_stream_error(self, *, code: str, message: str, details: dict[str, object]) -> bytes:
         """Write the SSE event that ends a broken stream; no terminal marker follows it."""
-
-    def error_text(self, body: bytes) -> str | None:
-        """Return the message of a provider's error body in this format, None if it has none."""

@@ -12,7 +12,7 @@ from sidecar.wire.openai_chat import OpenAIChatCodec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.wire.codec import Codec
+    from sidecar.wire.codec import Codec, ProviderCodec
 
 CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     {
@@ -20,8 +20,16 @@ CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
         WireFormat.ANTHROPIC_MESSAGES: AnthropicMessagesCodec(),
     }
 )
+"""Formats that callers and providers speak."""
+PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType({**CODECS})
+"""Formats that providers speak."""
 
 
 def codec(wire_format: WireFormat) -> Codec:
-    """Return the codec of ``wire_format``."""
+    """Return the codec of a format that callers speak."""
     return CODECS[wire_format]
+
+
+def provider_codec(wire_format: WireFormat) -> ProviderCodec:
+    """Return the codec of any format."""
+    return PROVIDER_CODECS[wire_format]

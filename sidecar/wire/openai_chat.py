@@ -14,10 +14,11 @@ from sidecar.wire import (
 )
 from sidecar.wire.openai_stream import OpenAIStreamParser
 from sidecar.wire.openai_stream_render import OpenAIStreamRenderer
+from sidecar.wire.sse import SseParser
 
 if TYPE_CHECKING:
     from sidecar.domain import RequestFacts
-    from sidecar.wire.codec import StreamParser, StreamRenderer
+    from sidecar.wire.codec import Framer, StreamParser, StreamRenderer
     from sidecar.wire.neutral import (
         Completion,
         Conversation,
@@ -29,7 +30,14 @@ class OpenAIChatCodec:
     """Stateless; see ``Codec`` for every method."""
 
     format = WireFormat.OPENAI_CHAT
-    path = "/chat/completions"
+
+    def path_for(self, model: str, *, is_stream: bool) -> str:  # noqa: ARG002 - both are in the body
+        """Return the one path there is."""
+        return "/chat/completions"
+
+    def framer(self) -> Framer:
+        """Return a fresh framer: server-sent events."""
+        return SseParser()
 
     def inspect_request(self, body: bytes) -> RequestFacts:
         """See ``openai_inspect``."""

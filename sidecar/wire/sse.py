@@ -72,6 +72,10 @@ class SseParser:
         """Return the bytes of the unfinished event."""
         return bytes(self._buffer)
 
+    def end(self) -> list[SseEvent]:
+        """Return the last event where a server left out the blank line that would close it."""
+        return self.feed(b"\n\n") if self._buffer else []
+
     def _end_of_event(self, start: int) -> int | None:
         """Return the index after the event at ``start``, None while it is unfinished."""
         buffer = self._buffer

@@ -161,7 +161,7 @@ async def test_the_engines_refusal_reaches_the_caller(world: Any, bodies: Any, p
         ("POST", "/v1/completions", 404),
         ("POST", "/v1/models/", 404),
         ("POST", "/v1/tasks/", 404),
-        ("POST", "/v1beta/models", 404),
+        ("POST", "/v1beta/engines", 404),
         ("GET", CHAT, 405),
         ("DELETE", MESSAGES, 405),
         ("POST", "/v1/models", 405),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sidecar.domain import WireFormat
 from sidecar.wire.continuation import OVERLAP_CHARS_MAX, Delivered, Join, continued, may_continue
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import CODECS, codec
 from sidecar.wire.language import _REQUESTS, language_of
 from sidecar.wire.neutral import (
     Conversation,
@@ -34,6 +34,9 @@ from sidecar.wire.neutral import (
     ToolChoiceMode,
     Turn,
 )
+
+if TYPE_CHECKING:
+    from sidecar.domain import WireFormat
 
 QUESTION = Turn(role=Role.USER, parts=(TextPart(text="Tell me."),))
 PLAIN = Conversation(system=("Be brief.",), turns=(QUESTION,))
@@ -156,7 +159,7 @@ def test_rest_is_bounded_by_what_is_left() -> None:
     assert continued(PLAIN, "x", supports_prefill=True).max_tokens is None
 
 
-@pytest.mark.parametrize("wire_format", WireFormat)
+@pytest.mark.parametrize("wire_format", CODECS)
 @pytest.mark.parametrize("supports_prefill", [True, False])
 def test_every_format_can_ask(wire_format: WireFormat, supports_prefill: bool) -> None:
     """The request survives rendering: the same turns are read back."""

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from sidecar.domain import Usage, WireFormat
-from sidecar.wire.formats import CODECS, codec
+from sidecar.wire.formats import CODECS, PROVIDER_CODECS, codec
 from sidecar.wire.neutral import (
     Completion,
     Conversation,
@@ -307,5 +307,8 @@ def test_stop_sequence() -> None:
 
 
 def test_formats_are_complete() -> None:
-    """Every wire format has a codec that says it is this format's."""
-    assert {name: one.format for name, one in CODECS.items()} == {f: f for f in WireFormat}
+    """Every codec says whose it is, and what callers speak providers speak too."""
+    assert {name: one.format for name, one in PROVIDER_CODECS.items()} == {
+        name: name for name in PROVIDER_CODECS
+    }
+    assert CODECS.items() <= PROVIDER_CODECS.items()

@@ -1,0 +1,111 @@
+"""Which path of the data plane is what: one table from paths to what is asked there.
+
+Paths work with and without ``/v1``, and with it twice: SDKs disagree on whether it belongs to the
+base URL. Gemini's paths name model and method themselves (``/v1beta/models/{name}:{method}``), and
+whether a stream is a stream of events or one JSON array (``alt=sse``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+
+from sidecar.domain import WireFormat
+from sidecar.wire.formats import CODECS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PATHS = (
+    "POST /v1/chat/completions",
+    "POST /v1/messages",
+    "POST /v1/messages/count_tokens",
+    "POST /v1/tasks/{route}",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+)
+_POSTS = {
+    "/chat/completions": WireFormat.OPENAI_CHAT,
+    "/responses": WireFormat.OPENAI_RESPONSES,
+    "/embeddings": WireFormat.OPENAI_EMBEDDINGS,
+    "/messages": WireFormat.ANTHROPIC_MESSAGES,
+}
+_COUNT, _TASKS, _MODELS = "/messages/count_tokens", "/tasks/", "/models"
+_GEMINI_METHODS = {
+    "generateContent": WireFormat.GEMINI,
+    "streamGenerateContent": WireFormat.GEMINI,
+    "countTokens": WireFormat.GEMINI,
+    "embedContent": WireFormat.GEMINI_EMBEDDINGS,
+    "batchEmbedContents": WireFormat.GEMINI_EMBEDDINGS,
+}
+
+
+class Operation(Enum):
+    """What is asked behind a door."""
+
+    ANSWER = "answer"
+    COUNT = "count"
+    TASK = "task"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One path. ``name`` is the model or task that it names, ``is_stream`` what it says of
+    streaming; None: the body says so. ``is_array``: a stream is wanted as one JSON array.
+    """
+
+    operation: Operation
+    format: WireFormat
+    method: str = "POST"
+    name: str | None = None
+    is_stream: bool | None = None
+    is_array: bool = False
+
+
+def door_of(path: str, query: str, headers: Mapping[str, str]) -> Door | None:
+    """Return what is behind ``path``, None if nothing is."""
+    rest = path.removeprefix("/v1beta") if path.startswith("/v1beta/") else path
+    rest = rest.removeprefix("/v1").removeprefix("/v1")
+    if rest in _POSTS and _POSTS[rest] in CODECS:
+        return Door(operation=Operation.ANSWER, format=_POSTS[rest])
+    if rest == _COUNT:
+        return Door(operation=Operation.COUNT, format=WireFormat.ANTHROPIC_MESSAGES)
+    if task := _after(rest, _TASKS):
+        return Door(operation=Operation.TASK, format=WireFormat.OPENAI_CHAT, name=task)
+    if rest == _MODELS or _after(rest, _MODELS + "/"):
+        return _models_door(path, rest, query, headers)
+    return None
+
+
+def format_of(path: str) -> WireFormat:
+    """Return the format in which somebody who found no door is told so."""
+    if "/messages" in path:
+        return WireFormat.ANTHROPIC_MESSAGES
+    is_gemini = path.startswith("/v1beta/") and WireFormat.GEMINI in CODECS
+    return WireFormat.GEMINI if is_gemini else WireFormat.OPENAI_CHAT
+
+
+def _models_door(path: str, rest: str, query: str, headers: Mapping[str, str]) -> Door | None:
+    name = _after(rest, _MODELS + "/")
+    model, colon, method = name.rpartition(":")
+    if colon and _GEMINI_METHODS.get(method) in CODECS:
+        return Door(
+            operation=Operation.COUNT if method == "countTokens" else Operation.ANSWER,
+            format=_GEMINI_METHODS[method],
+            name=model,
+            is_stream=method == "streamGenerateContent",
+            is_array=method == "streamGenerateContent" and parse_qs(query).get("alt") != ["sse"],
+        )
+    if headers.get("anthropic-version") is not None:
+        shape = WireFormat.ANTHROPIC_MESSAGES
+    else:
+        shape = format_of(path)
+    return Door(operation=Operation.LIST, format=shape, method="GET", name=name or None)
+
+
+def _after(path: str, prefix: str) -> str:
+    """Return what follows ``prefix``, decoded; empty if nothing does."""
+    return unquote(path.removeprefix(prefix)) if path.startswith(prefix) else ""
