@@ -102,7 +102,7 @@ async def test_second_signal_ends_at_once(sidecar: Sidecar) -> None:
 async def test_killed_provider(
     start: Callable[[str], Awaitable[Sidecar]], config: Callable[..., str], doomed: Provider
 ) -> None:
-    """A provider killed in the middle of a stream is an error at its end; the next call fails over.
+    """Rows 19 and 20: a provider killed in mid-stream is an error at its end; the next fails over.
 
     The rest of the answer is not made up, and nothing claims that it was whole.
     """
