@@ -60,14 +60,14 @@ async def call_until_shut(sidecar: Sidecar, cls: str) -> list[Answer]:
 
 
 async def test_refused(sidecar: Sidecar, alpha: Provider) -> None:
-    """A refused connection fails over at once, until the host is no longer tried."""
+    """Row 1: a refused connection fails over at once, until the host is no longer tried."""
     assert said(await sidecar.chat()) == TEXT["alpha"]
     alpha.break_by({"kind": "refuse"})
     await call_until_shut(sidecar, "CONNECT")
 
 
 async def test_blackhole(sidecar: Sidecar, alpha: Provider) -> None:
-    """A connection that never completes costs its limit, and after a while nobody pays it."""
+    """Row 2: a connect that never completes costs its limit, and after a while nobody pays it."""
     alpha.break_by({"kind": "blackhole"})
     first = await asyncio.gather(*(sidecar.chat() for _ in range(8)))  # noqa: TID251 - callers
     assert [said(answer) for answer in first] == [TEXT["beta"]] * 8
@@ -80,7 +80,7 @@ async def test_blackhole(sidecar: Sidecar, alpha: Provider) -> None:
 
 
 async def test_status_500(sidecar: Sidecar, alpha: Provider) -> None:
-    """Answers of 500 open the breaker; then the provider is left alone but for trials."""
+    """Row 5: answers of 500 open the breaker; then the provider is left alone but for trials."""
     alpha.break_by({"kind": "status", "status": 500})
     answers = await call_until_shut(sidecar, "S5")
     assert len(alpha.completions()) == len(answers) - 1
@@ -90,7 +90,7 @@ async def test_status_500(sidecar: Sidecar, alpha: Provider) -> None:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_hang(sidecar: Sidecar, alpha: Provider, is_stream: bool) -> None:
-    """A provider that accepts and says nothing is left within its limit, and cut off.
+    """Row 13: a provider that accepts and says nothing is left within its limit, and cut off.
 
     A plain answer is waited for longer, by the time that its tokens may take.
     """
@@ -116,7 +116,7 @@ async def test_hang(sidecar: Sidecar, alpha: Provider, is_stream: bool) -> None:
 async def test_cut_stream(
     shared: Sidecar, alpha: Provider, beta: Provider, fault: dict[str, object], name: str
 ) -> None:
-    """A stream cut after ten words delivers them, then an error; it never claims to be complete."""
+    """Rows 19 and 20: a stream cut after ten words delivers them, then an error, no end marker."""
     for provider in (alpha, beta):
         provider.break_by(fault)
     answer = await shared.chat(f"{name}-sim", stream=True)
@@ -130,7 +130,7 @@ async def test_cut_stream(
 
 @pytest.mark.parametrize("name", ["alpha", "beta"])
 async def test_sliced_stream(shared: Sidecar, alpha: Provider, beta: Provider, name: str) -> None:
-    """Bytes one at a time, CRLF, data over two lines, cuts inside letters: the same words."""
+    """Row 23: single bytes, CRLF, data over two lines, cuts inside letters: the same words."""
     for provider in (alpha, beta):
         provider.break_by({"kind": "slice"})
     answer = await shared.chat(f"{name}-sim", stream=True)
@@ -140,7 +140,7 @@ async def test_sliced_stream(shared: Sidecar, alpha: Provider, beta: Provider, n
 
 
 async def test_stale_connections(sidecar: Sidecar, alpha: Provider) -> None:
-    """A storm of dead kept-alive connections is survived in silence; nobody is blamed."""
+    """Row 26: a storm of dead kept-alive connections is survived in silence; nobody is blamed."""
     warm = await asyncio.gather(*(sidecar.chat() for _ in range(6)))  # noqa: TID251 - callers
     assert [said(answer) for answer in warm] == [TEXT["alpha"]] * 6
     alpha.break_by({"kind": "stale"})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Until = Callable[[Callable[[], Awaitable[bool]], str], Awaitable[None]]
 
 CHAT = "/v1/chat/completions"
+STALL_S = 0.2
 
 
 def ask(model: str) -> dict[str, object]:
@@ -102,7 +103,7 @@ async def test_second_signal_ends_at_once(sidecar: Sidecar) -> None:
 async def test_killed_provider(
     start: Callable[[str], Awaitable[Sidecar]], config: Callable[..., str], doomed: Provider
 ) -> None:
-    """A provider killed in the middle of a stream is an error at its end; the next call fails over.
+    """Rows 19 and 20: a provider killed in mid-stream is an error at its end; the next fails over.
 
     The rest of the answer is not made up, and nothing claims that it was whole.
     """
@@ -203,8 +204,12 @@ def resident_bytes(pid: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-async def test_slow_reader(start: Callable[[str], Awaitable[Sidecar]], flood: Flood) -> None:
-    """A caller that does not read stops its provider; the sidecar holds next to nothing of it."""
+async def test_slow_reader(
+    start: Callable[[str], Awaitable[Sidecar]], flood: Flood, until: Until
+) -> None:
+    """Row 43: a caller that does not read stops its provider, and the sidecar holds next to nothing
+    of it; a pause of many stall limits is no stall, and afterwards the stream goes on.
+    """
     sidecar = await start(
         f"""
 listen: {{data: "127.0.0.1:0", admin: "127.0.0.1:0", health: "127.0.0.1:0"}}
@@ -212,6 +217,8 @@ providers:
   flood: {{kind: openai, base_url: "http://127.0.0.1:{flood.port}/v1"}}
 models:
   flood-model: {{provider: flood, model: m, price: {{input: 0, output: 0}}, context: 90000}}
+defaults:
+  timers: {{stall: {STALL_S}s}}
 """
     )
     before = resident_bytes(sidecar.process.pid)
@@ -225,11 +232,25 @@ models:
         await loop.sock_sendall(caller, head.encode() + payload)
         assert (await loop.sock_recv(caller, 12)).startswith(b"HTTP/1.1 200")
 
-        stands_at = -1
-        while stands_at != flood.bytes_out:  # what fills are the system's buffers, some megabytes
-            stands_at = flood.bytes_out
-            await asyncio.sleep(0.3)
-        assert stands_at < 64 * 1024 * 1024
+        stands_at, since = -1, loop.time()
+
+        async def stands() -> bool:
+            nonlocal stands_at, since
+            if stands_at != flood.bytes_out:
+                stands_at, since = flood.bytes_out, loop.time()
+            return loop.time() - since > STALL_S * 5
+
+        await until(stands, "the provider is not read")
+        assert stands_at < 64 * 1024 * 1024  # what fills are the system's buffers, some megabytes
         assert resident_bytes(sidecar.process.pid) - before < 16 * 1024 * 1024
+
+        goes_on = stands_at + 64 * 1024 * 1024  # more than all buffers between hold
+        while flood.bytes_out < goes_on:
+            got = await loop.sock_recv(caller, 1 << 20)
+            assert got, "the stream was cut"
+            assert b"error" not in got
+        assert resident_bytes(sidecar.process.pid) - before < 16 * 1024 * 1024
+        (known,) = (await sidecar.state())["endpoints"].values()
+        assert (known["breaker"], known["last_cause"], known["in_flight"]) == ("closed", None, 1)
     async with asyncio.timeout(10):
         await flood.is_cut.wait()
