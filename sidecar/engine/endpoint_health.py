@@ -138,6 +138,7 @@ class EndpointHealth:
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
         self.is_probed = False  # the prober makes the breaker's trials, live traffic need not
+        self.idle_probe_usd: float | None = None  # the price of a paid look at it that is near
         self.last_sample_at: float | None = None
         self.last_cause = ""  # class of the last failure
         self.attempts_count = 0
