@@ -34,13 +34,16 @@ class LimitSettings:
 
 
 class ConcurrencyLimit:
-    """Owns the calls under way of one endpoint: the limit ``value`` and its use ``inflight``."""
+    """Owns the calls under way of one endpoint: the limit ``value`` and its use ``inflight``.
+
+    ``cut_at`` is when an overload last cut it, None if never.
+    """
 
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
         self.value = settings.limit_max
         self.inflight = 0
-        self._cut_at: float | None = None
+        self.cut_at: float | None = None
 
     def try_acquire(self, _now: float) -> bool:
         """Take a place if there is one; pair with ``release``. A limit of 5.6 passes six."""
@@ -68,10 +71,10 @@ class ConcurrencyLimit:
 
         Worked example: unlimited with 100 under way is cut to 70, with 3 under way to 5.6.
         """
-        if self._cut_at is not None and admitted_at <= self._cut_at:
+        if self.cut_at is not None and admitted_at <= self.cut_at:
             return
         settings = self._settings
-        is_first = self._cut_at is None
+        is_first = self.cut_at is None
         used = max(settings.cut_least, self.inflight + 1.0) if is_first else self.value
-        self._cut_at = now
+        self.cut_at = now
         self.value = max(settings.limit_min, min(self.value, used) * settings.cut_factor)

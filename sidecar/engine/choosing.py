@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import Start
+from sidecar.core.exploring import explored
 from sidecar.core.routing import CallNeeds
+from sidecar.domain import Priority
 from sidecar.engine.fitness import unfit
 from sidecar.engine.views import view
 
@@ -39,12 +41,22 @@ class Chooser:
 
     def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
         """Rank the endpoints; only where none is left may the call be a breaker's trial."""
+        may_explore = not (self.refused or excluded)
         excluded = {**self._unfit, **self.refused, **excluded}
         choice = self._rank(excluded, may_try=False)
         if not choice.ranked:
             choice = self._rank(excluded, may_try=True)
+        elif may_explore and self._call.constraints.priority is Priority.BATCH:
+            choice = self._explored(choice)
         self.choice = choice
         return choice
+
+    def _explored(self, choice: Choice) -> Choice:
+        """Let a batch call be the look at an idle endpoint; one at a time is enough."""
+        own = [self._parts.health.endpoints[view.endpoint.id] for view in choice.ranked]
+        near = {one.endpoint.id: one.idle_probe_usd for one in own if not one.in_flight}
+        probe_usd = {name: usd for name, usd in near.items() if usd is not None}
+        return explored(choice, self._call.route, probe_usd)
 
     def panic(self) -> Start | None:
         """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""

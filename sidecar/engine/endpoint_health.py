@@ -15,6 +15,7 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings
 from sidecar.core.contract import ContractSettings
 from sidecar.core.gradient import GradientLimit, GradientSettings
+from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
 from sidecar.core.local_faults import EgressSettings, LagSettings
@@ -64,6 +65,7 @@ class EndpointSettings:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     limit: LimitSettings = field(default_factory=LimitSettings)
     gradient: GradientSettings = field(default_factory=GradientSettings)
+    headroom: HeadroomSettings = field(default_factory=HeadroomSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     silence: SilenceSettings = field(default_factory=SilenceSettings)
@@ -97,6 +99,7 @@ class Ticket:
     ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this
     request, of which ``silent_s`` is the time a plain answer may take to be written. A panic trial
     has no permits: it goes past shut breakers and can at most make their own trial due.
+    ``is_spilled``: the call's route prefers another endpoint.
     """
 
     endpoint: Endpoint
@@ -107,6 +110,7 @@ class Ticket:
     hang_s: float
     silent_s: float = 0.0
     weight: float = 1.0
+    is_spilled: bool = False
     sent_at: float | None = None
     first_content_at: float | None = None
     is_settled: bool = False
@@ -137,6 +141,7 @@ class EndpointHealth:
         self.limit = ConcurrencyLimit(settings.limit)
         is_dedicated = endpoint.capacity is Capacity.DEDICATED
         self.gradient = GradientLimit(settings.gradient) if is_dedicated else None
+        self.headroom = Headroom(settings.headroom)
         self.throttle = OverloadThrottle(settings.throttle, rng)
         self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
         self.silence = Silence(settings.silence)
@@ -146,6 +151,7 @@ class EndpointHealth:
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
         self.is_probed = False  # the prober makes the breaker's trials, live traffic need not
+        self.idle_probe_usd: float | None = None  # the price of a paid look at it that is near
         self.last_sample_at: float | None = None
         self.last_cause = ""  # class of the last failure
         self.attempts_count = 0
@@ -159,10 +165,24 @@ class EndpointHealth:
             return self.limit.value
         return min(self.limit.value, self.gradient.value)
 
-    def note_start(self, now: float) -> None:
-        """Count one attempt by live traffic."""
-        self.attempts_count += 1
-        self._starts.append(now)
+    def may_spill(self, now: float) -> bool:
+        """Return whether a call whose route prefers another endpoint may start here."""
+        return self.headroom.may_spill(self.limit_value, self.limit.cut_at, now)
+
+    def note_start(self, ticket: Ticket) -> None:
+        """Count an attempt in; a probe is none of the traffic."""
+        self.in_flight[id(ticket)] = ticket
+        if not ticket.is_probe:
+            self.attempts_count += 1
+            self._starts.append(ticket.admitted_at)
+            self.headroom.start(ticket.admitted_at, is_spilled=ticket.is_spilled)
+
+    def note_end(self, ticket: Ticket, now: float) -> None:
+        """Count an attempt out, and give its place back."""
+        del self.in_flight[id(ticket)]
+        if not ticket.is_probe:
+            self.limit.release()
+            self.headroom.end(now, is_spilled=ticket.is_spilled)
 
     def rate_per_s(self, now: float) -> float:
         """Return live attempts a second over the last minute."""

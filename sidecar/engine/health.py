@@ -121,7 +121,7 @@ class Health:
         )
         return max((at for at in times if at is not None and at > now), default=None)
 
-    def admit(
+    def admit(  # noqa: PLR0913 - what kind of attempt it is
         self,
         endpoint: Endpoint,
         now: float,
@@ -130,11 +130,13 @@ class Health:
         silent_s: float = 0.0,
         is_probe: bool = False,
         is_panic: bool = False,
+        is_spilled: bool = False,
     ) -> Ticket | Gate:
         """Take a ticket for one attempt, or say which gate refuses.
 
         ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its
         first token. ``is_panic``: go past shut breakers, whose ration the caller keeps.
+        ``is_spilled``: the route prefers another endpoint.
         """
         health = self.endpoints[endpoint.id]
         hang_s = self.hang_s(endpoint, prompt_tokens, now) + silent_s
@@ -154,10 +156,9 @@ class Health:
             hang_s=hang_s,
             silent_s=silent_s,
             weight=PROBE_WEIGHT if is_probe else 1.0,
+            is_spilled=is_spilled,
         )
-        health.in_flight[id(ticket)] = ticket
-        if not is_probe:
-            health.note_start(now)
+        health.note_start(ticket)
         return ticket
 
     def _permits(
@@ -212,9 +213,7 @@ class Health:
         ticket.is_settled = True
         now = outcome.ended_at
         health = self.endpoints[ticket.endpoint.id]
-        del health.in_flight[id(ticket)]
-        if not ticket.is_probe:
-            health.limit.release()
+        health.note_end(ticket, now)
         effect = self._charged(ticket.endpoint, outcome)
         is_current = self._settle_breakers(ticket, outcome, effect)
         self._settle_account(ticket.endpoint, outcome, effect)

@@ -116,6 +116,7 @@ class Launcher:
             prompt_tokens=facts.prompt_tokens,
             silent_s=0.0 if facts.is_stream else SILENT_FACTOR * output_s,
             is_panic=start.kind == "panic",
+            is_spilled=endpoint.id not in call.route.tiers[0],
         )
         if isinstance(ticket, Gate):
             return ticket

@@ -32,6 +32,10 @@ LOOK_S = 0.25
 WANTED_S = 3600.0
 """A fallback is kept warm if its route was used within the hour."""
 WANTED_PER_ROUTE = 2
+NEAR_S = 120.0
+"""A batch call so long before a paid look at an idle endpoint makes it needless: a quarter of the
+eight minutes between the third look and the first paid one.
+"""
 PROBE_INPUT_TOKENS = 15
 PROBE_OUTPUT_TOKENS = 16
 PROBE_OUTPUT_TOKENS_REASONING = 64
@@ -93,6 +97,7 @@ class Prober:
             )
             # Where no probe will make the breaker's trial, a call has to.
             own.is_probed = is_affordable
+            own.idle_probe_usd = price_usd if need is not None and _is_near(need, now) else None
             is_spared = need is not None and need.why is ProbeWhy.IDLE and is_shedding
             if need is not None and need.due_at <= now and is_affordable and not is_spared:
                 due.append((endpoint_id, need))
@@ -175,6 +180,12 @@ class Prober:
         if need.why.value == "suspect":
             record.suspect_probe_count += 1
             record.suspect_ok_count += is_ok
+
+
+def _is_near(need: ProbeNeed, now: float) -> bool:
+    """Return whether a paid look at an idle endpoint is due so soon that a call may do instead."""
+    is_paid_look = need.kind is ProbeKind.PAID and need.why is ProbeWhy.IDLE
+    return is_paid_look and need.due_at - now <= NEAR_S
 
 
 def _price_usd(endpoint: Endpoint) -> float:

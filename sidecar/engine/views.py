@@ -2,7 +2,8 @@
 
 Live traffic is kept from being the guinea pig: an endpoint whose breaker is due for a trial is
 offered to a call only where no probe will make that trial, or when nothing else is left
-(``may_try``).
+(``may_try``). Nor may calls that were to go elsewhere push out an endpoint's own: it is full for
+them when its headroom is (``core/headroom.py``), again unless nothing else is left.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def view(
     *,
     may_try: bool,
 ) -> EndpointView:
-    """Return what is known of ``endpoint`` for ``call``; ``may_try`` lets the call be a breaker's
-    trial.
+    """Return what is known of ``endpoint`` for ``call``; ``may_try``: nothing else is left,
+    so the call may be a breaker's trial and take what room there is.
     """
     own = health.endpoints[endpoint.id]
     facts = call.facts
@@ -50,6 +51,9 @@ def view(
         gate = None
     if gate is None and not may_try and own.is_probed and _is_trial(endpoint, health, now):
         gate = Gate.BREAKER_OPEN
+    is_spilled = endpoint.id not in call.route.tiers[0]
+    if gate is None and is_spilled and not may_try and not own.may_spill(now):
+        gate = Gate.CONCURRENCY
     if gate is None and pacing_s > (call.deadline_at - now) / 2:
         gate = Gate.ACCOUNT_RATE
     return EndpointView(

@@ -71,7 +71,7 @@ class DataPlane:
         arrival = Arrival(
             id=self._intake.new_id(),
             at=clock.now(),
-            format=format_of(exchange.path) if door is None else door.format,
+            format=format_of(exchange.path, exchange.headers) if door is None else door.format,
             headers=exchange.headers,
             model=None if door is None else door.name,
             is_stream=None if door is None else door.is_stream,

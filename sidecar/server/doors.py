@@ -80,9 +80,9 @@ def door_of(path: str, query: str, headers: Mapping[str, str]) -> Door | None:
     return None
 
 
-def format_of(path: str) -> WireFormat:
-    """Return the format in which somebody who found no door is told so."""
-    if "/messages" in path:
+def format_of(path: str, headers: Mapping[str, str]) -> WireFormat:
+    """Return the format in which somebody who found no door, or asks for a list, is told so."""
+    if "/messages" in path or headers.get("anthropic-version") is not None:
         return WireFormat.ANTHROPIC_MESSAGES
     is_gemini = path.startswith("/v1beta/") and WireFormat.GEMINI in CODECS
     return WireFormat.GEMINI if is_gemini else WireFormat.OPENAI_CHAT
@@ -99,10 +99,7 @@ def _models_door(path: str, rest: str, query: str, headers: Mapping[str, str]) -
             is_stream=method == "streamGenerateContent",
             is_array=method == "streamGenerateContent" and parse_qs(query).get("alt") != ["sse"],
         )
-    if headers.get("anthropic-version") is not None:
-        shape = WireFormat.ANTHROPIC_MESSAGES
-    else:
-        shape = format_of(path)
+    shape = format_of(path, headers)
     return Door(operation=Operation.LIST, format=shape, method="GET", name=name or None)
 
 

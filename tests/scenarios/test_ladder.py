@@ -13,10 +13,11 @@ from sidecar.events import CallFinished
 from sidecar.simulate.evidence import requests
 from sidecar.simulate.world import ALPHA, BETA, GAMMA, LARGE, World, play
 from sidecar.upstream.simulated import Fault, FaultKind
+from sidecar.wire.formats import CODECS
 
 DOWN = (Fault(kind=FaultKind.STATUS),)
 FORMS = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
-FORMATS = pytest.mark.parametrize("format", list(WireFormat))
+FORMATS = pytest.mark.parametrize("format", list(CODECS))
 ROUTES = (
     Route(
         name=RouteName("kept"),
@@ -374,3 +375,32 @@ def test_batch_calls_are_shed_while_the_best_are_out() -> None:
     assert shed.retry_after_s is not None
     assert interactive.is_good
     assert later.is_good
+
+
+def test_shedding_starts_after_two_bad_seconds_and_ends_after_thirty_good_ones() -> None:
+    """A blink of the best sheds nobody, and their return must last before batch calls return."""
+    batch = Constraints(priority=Priority.BATCH)
+
+    async def scenario(world: World) -> None:
+        health = world.engine.health
+
+        async def after(wait_s: float) -> None:
+            await asyncio.sleep(wait_s)
+            await world.call("chain", constraints=batch)
+
+        health.isolate(ALPHA, now())
+        await asyncio.sleep(1.0)
+        health.restore(ALPHA, now())
+        await after(2.0)
+        async with asyncio.TaskGroup() as group:
+            health.isolate(ALPHA, now())
+            group.create_task(after(1.5))
+            group.create_task(after(2.6))
+        health.restore(ALPHA, now())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(after(29.5))
+            group.create_task(after(30.6))
+
+    world = play(scenario, routes=ROUTES[4:5])
+    by_start = sorted(world.seen, key=lambda one: one.started_at)
+    assert [one.status for one in by_start] == [200, 200, 429, 429, 200]

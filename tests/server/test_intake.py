@@ -12,12 +12,13 @@ import pytest
 from sidecar.domain import Call, CallId, WireFormat
 from sidecar.errors import BadRequestError, UnknownModelError
 from sidecar.server.intake import Arrival, Intake
+from sidecar.wire.formats import CODECS
 
 if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
 
 OPENAI, ANTHROPIC = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
-FORMATS = pytest.mark.parametrize("form", list(WireFormat))
+FORMATS = pytest.mark.parametrize("form", list(CODECS))
 
 
 def body_of(**members: Any) -> bytes:

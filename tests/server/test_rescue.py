@@ -12,6 +12,7 @@ import pytest
 from sidecar import errors
 from sidecar.domain import CallId, EndpointId, Outcome, OutcomeClass, RouteName, WireFormat
 from sidecar.server.rescue import Subject, render, rescued
+from sidecar.wire.formats import CODECS
 
 HANG = Outcome(
     cls=OutcomeClass.HANG,
@@ -40,7 +41,7 @@ def subject(form: WireFormat | None) -> Subject:
     return Subject(format=form, call_id=CallId("call_1"), route=RouteName("reason"))
 
 
-@pytest.mark.parametrize("form", [*WireFormat, None])
+@pytest.mark.parametrize("form", [*CODECS, None])
 def test_an_error_tells_the_whole_story(form: WireFormat | None) -> None:
     """Status, code, ids and every attempt with its reason reach the caller in its own format."""
     error = errors.UnavailableError("all down", attempts=(HANG, S5), retry_after_s=2.1)
@@ -81,7 +82,7 @@ def test_callers_retry_only_where_it_helps(
 
 
 @pytest.mark.parametrize("kind", errors.CallError.__subclasses__())
-@pytest.mark.parametrize("form", [*WireFormat, None])
+@pytest.mark.parametrize("form", [*CODECS, None])
 def test_every_error_renders(kind: type[errors.CallError], form: WireFormat | None) -> None:
     """Each kind of error has its status and code in every format."""
     status, headers, body = render(kind("why", path="$.model"), subject(form))
