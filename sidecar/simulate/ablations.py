@@ -46,7 +46,7 @@ WITHOUT_BOUND = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
-    """One idea taken out, in ``scenarios`` where it should tell; ``rates`` None: at all of theirs."""
+    """One idea taken out, in ``scenarios`` where it should tell; ``rates`` None: at all rates."""
 
     name: str
     title: str

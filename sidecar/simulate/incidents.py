@@ -73,14 +73,14 @@ class Staged:
 class Scenario:
     """What is played. ``sick`` is the provider whose traffic is judged.
 
-    ``calm_s``, ``fault_s`` and ``return_s`` replace the rate's own. ``limits`` bound what a provider
-    grants. ``answer_tokens`` is the median length of an answer. ``pods`` sidecars (or clients)
-    share the calls and know nothing of each other. ``judged_after_s``: calls that start so long
-    after the fault still count for it. ``within_s`` replaces the route's deadline. Prompts have
-    about ``prompt_tokens`` more than a question. ``max_tokens`` bounds the answers of the calls that
-    are judged; ``reports_per_s`` plain calls a second without a bound go to A beside them.
-    ``is_twin``: B is as fast as A and a tenth dearer. ``is_fresh``: nobody knows anything yet.
-    ``is_isolated``: an operator takes A out during the fault. ``is_ablation``: a world for
+    ``calm_s``, ``fault_s`` and ``return_s`` replace the rate's own. ``limits`` bound what a
+    provider grants. ``answer_tokens`` is the median length of an answer. ``pods`` sidecars (or
+    clients) share the calls and know nothing of each other. ``judged_after_s``: calls that start so
+    long after the fault still count for it. ``within_s`` replaces the route's deadline. Prompts
+    have about ``prompt_tokens`` more than a question. ``max_tokens`` bounds the answers of the
+    calls that are judged; ``reports_per_s`` plain calls a second without a bound go to A beside
+    them. ``is_twin``: B is as fast as A and a tenth dearer. ``is_fresh``: nobody knows anything
+    yet. ``is_isolated``: an operator takes A out during the fault. ``is_ablation``: a world for
     ablations, not for the baselines.
     """
 

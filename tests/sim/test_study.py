@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pytest
 
+from sidecar.simulate.ablations import BY_NAME as ABLATIONS
 from sidecar.simulate.metrics import NEVER_S, Figures, figures_of
 from sidecar.simulate.plays import ENGINE, Played, perform, plan_of
 from sidecar.simulate.policies import BASELINES, ORACLE
@@ -18,6 +20,9 @@ from sidecar.simulate.scenarios import BY_NAME
 from sidecar.simulate.study import QUICK, jobs_of
 from sidecar.simulate.study_reading import DETECT_TARGET_S, HARD
 from sidecar.simulate.study_text import document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEED = 1
 RETURN_S = 30.0
@@ -130,3 +135,64 @@ def test_document_has_a_row_for_each_world() -> None:
     assert text.count("| A answers 500 | 1/s |") == 6
     jobs = jobs_of(QUICK, (1, 2))
     assert len(jobs) == sum(len(BY_NAME[name].rates) for name in QUICK) * 2
+
+
+def _extra(one: Figures) -> float:
+    return one.amplification - 1.0
+
+
+def _late_s(one: Figures) -> float:
+    (detect_s,) = one.detect_s
+    return detect_s
+
+
+def _lost(one: Figures) -> float:
+    return 1.0 - one.goodput
+
+
+def _small(one: Figures) -> float:
+    return one.small / one.calls
+
+
+def _first_s(one: Figures) -> float:
+    return one.first_quantile_s(0.95) or 0.0
+
+
+LOSES = [
+    pytest.param("no-suspicion", "resets", 0.1, 300.0, 30.0, _late_s, id="no-suspicion"),
+    pytest.param("no-generations", "long-answers", 1.0, 80.0, 10.0, _extra, id="no-generations"),
+    pytest.param("raw-latency", "reports", 1.0, 80.0, 10.0, _lost, id="raw-latency"),
+    pytest.param("rate-fails", "limit-hits", 1.0, 250.0, 10.0, _extra, id="rate-fails"),
+    pytest.param("argmin", "rollout", 10.0, 30.0, 1.0, _first_s, id="argmin"),
+    pytest.param("fixed-open", "short-outages", 1.0, 320.0, 10.0, _small, id="fixed-open"),
+    pytest.param("hedge-always", "hedge-storm", 10.0, 20.0, 5.0, _extra, id="hedge-always"),
+    pytest.param("time-window", "s500", 1.0, 60.0, 10.0, _extra, id="time-window"),
+    pytest.param("no-panic", "all-down", 1.0, 60.0, 60.0, _lost, id="no-panic"),
+    pytest.param("no-slow-start", "maintenance", 10.0, 10.0, 30.0, _first_s, id="no-slow-start"),
+]
+"""Ablation, its world, calls a second, length of the fault and of the return, what gets worse."""
+
+
+@pytest.mark.parametrize(("name", "world", "rate_per_s", "fault_s", "return_s", "harm"), LOSES)
+def test_without_the_idea_it_is_worse(
+    name: str,
+    world: str,
+    rate_per_s: float,
+    fault_s: float,
+    return_s: float,
+    harm: Callable[[Figures], float],
+) -> None:
+    """Each idea earns its keep in the world that is made for it: without it things are a fifth
+    worse.
+    """
+    scenario = replace(BY_NAME[world], fault_s=fault_s, return_s=return_s)
+    whole = perform(scenario, rate_per_s, ENGINE, SEED)
+    ablated = perform(scenario, rate_per_s, ENGINE, SEED, ABLATIONS[name].variant())
+    assert harm(figures_of(ablated, whole)) > 1.2 * harm(figures_of(whole, whole)) + 0.005
+
+
+def test_every_ablation_is_held_to_lose() -> None:
+    """No idea is spared the question, but for overdue calls, which other evidence covers."""
+    assert {str(case.id) for case in LOSES} == ABLATIONS.keys() - {"no-overdue"}
+    for name, ablation in ABLATIONS.items():
+        assert set(ablation.scenarios) <= BY_NAME.keys(), name
