@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 ENGINE = "engine"
 WARM_CALLS, WARM_S = 30, 60.0
-CHUNK_TOKENS_MAX = 60
+CHUNK_TOKENS_MAX = 150
 """More in one event would make a stream silent for as long as if it had stalled."""
 FILLER = "abc "
 """A token as providers count: four characters."""
