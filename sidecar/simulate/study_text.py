@@ -84,7 +84,8 @@ spend: all above it, then probes, hedges, and answers billed but not finished.
 
 ABLATED = """\
 Each row pair: the engine, then the engine without the idea, in worlds where it should tell: some
-are made for it (`sidecar/simulate/scenarios_of_ideas.py`). Goodput can exceed 1: the oracle knows
+are made for it (`sidecar/simulate/scenarios_of_ideas.py`), with pods, prompts and answers of their
+own, and some with ten calls a second. Goodput can exceed 1: the oracle knows
 faults, but not how slow a crowded provider is.
 Small: answers of the small model.
 """
