@@ -3,8 +3,8 @@
 Most ideas go by a setting. Some have no switch, since nobody should want one: those are taken out
 by replacing a method while a play lasts (``_Swapped``), here and nowhere else, and put back.
 
-Not played: fleet pooling (there is no fleet yet), and prompts of mixed length under raw latency
-(the simulated first token does not depend on the prompt).
+Each is played in a world made for it (``scenarios_of_ideas.py``) or in one of the usual ones, where
+it may gain. Not played: fleet pooling (there is no fleet yet).
 """
 
 from __future__ import annotations
@@ -47,13 +47,18 @@ WITHOUT_BOUND = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
-    """One idea taken out; ``scenarios`` are those where it should tell."""
+    """One idea taken out, in ``scenarios`` where it should tell; ``rates`` None: at all rates."""
 
     name: str
     title: str
     scenarios: tuple[str, ...]
+    rates: tuple[float, ...] | None = None
     settings: EngineSettings = field(default_factory=EngineSettings)
     patch: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    def is_played(self, scenario: str, rate_per_s: float) -> bool:
+        """Return whether the study plays it in this world."""
+        return scenario in self.scenarios and (self.rates is None or rate_per_s in self.rates)
 
     def variant(self) -> Variant:
         """Return the design to play."""
@@ -177,42 +182,43 @@ ABLATIONS = (
         name="no-suspicion",
         title="no suspicion probes",
         scenarios=("s500", "hang", "resets"),
+        rates=(0.1,),
         settings=EngineSettings(probes=ProbeSettings(suspect_probes_max=0)),
     ),
     Ablation(
         name="no-generations",
         title="no generations",
-        scenarios=("stragglers", "hang", "flapping"),
+        scenarios=("long-answers", "stragglers"),
         patch=without_generations,
     ),
     Ablation(
         name="raw-latency",
         title="raw latency",
-        scenarios=("brownout", "slow-hour", "calm"),
+        scenarios=("reports", "brownout"),
         patch=with_raw_latency,
     ),
     Ablation(
         name="rate-fails",
         title="429 is a failure",
-        scenarios=("rate429", "rate-limit"),
+        scenarios=("limit-hits", "rate429"),
         patch=with_rate_as_failure,
     ),
     Ablation(
         name="argmin",
         title="argmin, no softmax",
-        scenarios=("partial30", "brownout", "half-capacity"),
+        scenarios=("rollout", "brownout"),
         settings=EngineSettings(routing=RoutingSettings(temperature=1e-6)),
     ),
     Ablation(
         name="fixed-open",
         title="open for 60 s, always",
-        scenarios=("blip", "s500", "flapping"),
+        scenarios=("short-outages", "blip", "s500"),
         settings=_breakers(_FIXED_OPEN),
     ),
     Ablation(
         name="hedge-always",
         title="hedges without budget",
-        scenarios=("all-slow", "slow-hour", "calm"),
+        scenarios=("hedge-storm", "slow-hour"),
         settings=EngineSettings(budgets=BudgetSettings(hedge=_ALWAYS_HEDGE)),
     ),
     Ablation(
@@ -231,7 +237,7 @@ ABLATIONS = (
     Ablation(
         name="no-slow-start",
         title="no slow start",
-        scenarios=("cold-return", "half-capacity", "blip"),
+        scenarios=("maintenance", "cold-return"),
         settings=_breakers(BreakerSettings(slow_start_min=1.0)),
     ),
 )

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sidecar.upstream.simulated import SimulatedLimits
 
 ALPHA, BETA, GAMMA = "alpha", "beta", "gamma"
-CHAIN, PAIR = "reason", "pair"
-"""Routes of the world: three tiers of one; two equals before a small one."""
+CHAIN, PAIR, LEAN = "reason", "pair", "lean"
+"""Routes: three tiers of one; two equals before a small one; A before the small one."""
 
 BURST_BAD_S, BURST_GOOD_S = 15.0, 30.0
 BURST_BAD_SHARE, BURST_GOOD_SHARE = 0.8, 0.018
@@ -49,6 +49,7 @@ class Lapse:
 
 
 LAPSES = {
+    10.0: Lapse(calm_s=30.0, fault_s=60.0, return_s=60.0),
     1.0: Lapse(calm_s=60.0, fault_s=120.0, return_s=120.0),
     0.1: Lapse(calm_s=180.0, fault_s=600.0, return_s=300.0),
 }
@@ -72,10 +73,15 @@ class Staged:
 class Scenario:
     """What is played. ``sick`` is the provider whose traffic is judged.
 
-    ``fault_s`` and ``return_s`` replace the rate's own. ``limits`` bound what a provider grants.
-    ``answer_tokens`` is the median length of an answer. ``pods`` sidecars (or clients) share the
-    calls and know nothing of each other. ``judged_after_s``: calls that start so long after the
-    fault still count for it.
+    ``calm_s``, ``fault_s`` and ``return_s`` replace the rate's own. ``limits`` bound what a
+    provider grants. ``answer_tokens`` is the median length of an answer. ``pods`` sidecars (or
+    clients) share the calls and know nothing of each other. ``judged_after_s``: calls that start so
+    long after the fault still count for it. ``within_s`` replaces the route's deadline. Prompts
+    have about ``prompt_tokens`` more than a question. ``max_tokens`` bounds the answers of the
+    calls that are judged; ``reports_per_s`` plain calls a second without a bound go to A beside
+    them. ``is_twin``: B is as fast as A and a tenth dearer. ``is_fresh``: nobody knows anything
+    yet. ``is_isolated``: an operator takes A out during the fault. ``is_ablation``: a world for
+    ablations, not for the baselines.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Scenario:
     staged: tuple[Staged, ...] = ()
     sick: str = ALPHA
     rates: tuple[float, ...] = (1.0, 0.1)
+    calm_s: float | None = None
     fault_s: float | None = None
     return_s: float | None = None
     limits: Mapping[str, SimulatedLimits] = field(default_factory=dict)
@@ -93,6 +100,14 @@ class Scenario:
     pods: int = 1
     judged_after_s: float = 0.0
     is_bursty: bool = False
+    within_s: float | None = None
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    reports_per_s: float = 0.0
+    is_twin: bool = False
+    is_fresh: bool = False
+    is_isolated: bool = False
+    is_ablation: bool = False
 
     @property
     def has_fault(self) -> bool:
@@ -112,7 +127,11 @@ class Scenario:
         usual = LAPSES[rate_per_s]
         factor = random.Random(f"length/{seed}").uniform(0.8, 1.2)
         fault_s = (self.fault_s or usual.fault_s) * factor
-        return Lapse(calm_s=usual.calm_s, fault_s=fault_s, return_s=self.return_s or usual.return_s)
+        return Lapse(
+            calm_s=usual.calm_s if self.calm_s is None else self.calm_s,
+            fault_s=fault_s,
+            return_s=self.return_s or usual.return_s,
+        )
 
     def faults(self, start_s: float, fault_s: float, seed: int) -> dict[str, tuple[Fault, ...]]:
         """Return each provider's faults on the clock of a play."""

@@ -15,7 +15,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.domain import EndpointId, ProviderName, WireFormat
+from sidecar.domain import (
+    Constraints,
+    EndpointId,
+    Price,
+    ProviderName,
+    Route,
+    RouteName,
+    WireFormat,
+)
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.budgets import HEDGE
 from sidecar.engine.engine import Engine
@@ -24,22 +32,41 @@ from sidecar.errors import CallError
 from sidecar.events import AttemptFinished, EndpointEjected
 from sidecar.simulate.client import Result
 from sidecar.simulate.evidence import changes
+from sidecar.simulate.incidents import LEAN
 from sidecar.simulate.loop import simulate, throttle_on_loop_time
 from sidecar.simulate.policies import Policy, policy_of
 from sidecar.simulate.seen import Seen, read_plain, read_stream
-from sidecar.simulate.world import LARGE, SMALL, World
+from sidecar.simulate.world import (
+    ALPHA,
+    BETA,
+    GAMMA,
+    LARGE,
+    QUESTION,
+    SMALL,
+    World,
+    default_endpoints,
+    default_routes,
+)
 from sidecar.upstream.simulated import SimulatedProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from sidecar.domain import Call
+    from sidecar.domain import Call, Endpoint
     from sidecar.simulate.incidents import Scenario
     from sidecar.upstream.simulated import LogEntry
 
 ENGINE = "engine"
 WARM_CALLS, WARM_S = 30, 60.0
+CHUNK_TOKENS_MAX = 150
+"""More in one event would make a stream silent for as long as if it had stalled."""
+FILLER = "abc "
+"""A token as providers count: four characters."""
 LONE = ("alone", "alone-beta")
+REPORTS = "strong"
+DEARER = 1.1
+_LEAN_ROUTE = Route(name=RouteName(LEAN), tiers=((ALPHA,), (GAMMA,)), within_s=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,19 +157,29 @@ def perform(
 
 
 def _world(scenario: Scenario, seed: int, settings: EngineSettings) -> World:
-    world = World(seed=seed, settings=settings)
+    endpoints = default_endpoints()
+    if scenario.is_twin:
+        endpoints = tuple(_dearer(one) if one.id == BETA else one for one in endpoints)
+    routes = (*default_routes(), _LEAN_ROUTE)
+    world = World(seed=seed, settings=settings, endpoints=endpoints, routes=routes)
     tokens = scenario.answer_tokens
-    chunk = max(1, tokens // 10)
+    chunk = min(CHUNK_TOKENS_MAX, max(1, tokens // 10))
     usual = replace(LARGE, ttft_s=0.5, output_tokens=tokens, output_sigma=0.3, chunk_tokens=chunk)
     small = replace(SMALL, output_tokens=tokens, output_sigma=0.3, chunk_tokens=chunk)
     world.gamma.models["gamma-small"] = small
     world.alpha.models["alpha-large"] = usual
-    world.beta.models["beta-large"] = replace(usual, ttft_s=0.8, itl_s=0.025)
+    other = replace(usual, ttft_s=0.8, itl_s=0.025)
+    world.beta.models["beta-large"] = usual if scenario.is_twin else other
     for name, limits in scenario.limits.items():
         old = world.providers[ProviderName(name)]
         new = SimulatedProvider(name, old.format, old.models, seed=old.seed, limits=limits)
         world.providers[ProviderName(name)] = world.upstream.providers[ProviderName(name)] = new
     return world
+
+
+def _dearer(endpoint: Endpoint) -> Endpoint:
+    price = Price(input_usd=DEARER * LARGE.input_usd, output_usd=DEARER * LARGE.output_usd)
+    return replace(endpoint, price=price)
 
 
 class _Play:
@@ -156,6 +193,7 @@ class _Play:
         self._rate_per_s = rate_per_s
         self._planned = plan_of(scenario, rate_per_s, seed)
         self._results: list[Result] = []
+        self._asked = 0
         self._engines = _engines(world, scenario.pods, seed) if policy == ENGINE else []
         self._policies: list[Policy] = [EnginePolicy(engine) for engine in self._engines] or [
             policy_of(policy, world, scenario.limits) for _ in range(scenario.pods)
@@ -165,13 +203,20 @@ class _Play:
         self._fault_until = self._fault_at + lapse.fault_s
         for name, faults in scenario.faults(self._fault_at, lapse.fault_s, seed).items():
             world.providers[ProviderName(name)].faults = faults
+        for name in scenario.limits:
+            world.providers[ProviderName(name)].chill(self._fault_until)
 
     async def run(self) -> Played:
         """Warm up, call, let everything end."""
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(engine.background()) for engine in self._engines]
+            if self._scenario.is_isolated:
+                background.append(group.create_task(self._isolate()))
             async with asyncio.TaskGroup() as callers:
-                for planned in sorted([*_warm_up(), *self._planned], key=lambda one: one.at):
+                scenario = self._scenario
+                reports = _reports(scenario, self._planned)
+                every = [*_warm_up(scenario), *reports, *self._planned]
+                for planned in sorted(every, key=lambda one: one.at):
                     await asyncio.sleep(planned.at - loop_now())
                     callers.create_task(self._call(planned))
             for task in background:
@@ -181,21 +226,45 @@ class _Play:
         return self._played()
 
     async def _call(self, planned: Planned) -> None:
-        # Callers ask for usage, as frameworks do: the words of simulated models are no tokens.
-        extra: dict[str, object] = {"stream_options": {"include_usage": True}}
-        call = self._world.make_call(
-            planned.route, is_stream=planned.is_stream, extra=extra if planned.is_stream else None
-        )
+        call = self._made(planned)
         result = Result(
             started_at=loop_now(), deadline_at=call.deadline_at, is_stream=planned.is_stream
         )
         pods = self._policies
+        if planned.at >= WARM_S:
+            self._asked += 1
+            pods = [pods[self._asked % len(pods)]]
         if planned.route == self._scenario.route:
             self._results.append(result)
-            pods = [pods[len(self._results) % len(pods)]]
         for pod in pods:
             await pod.answer(call, result)
         result.ended_at = loop_now()
+
+    async def _isolate(self) -> None:
+        """Do as an operator does who takes the provider out for maintenance, and back in."""
+        name = EndpointId(f"{self._scenario.sick}/{self._scenario.sick}-large")
+        await asyncio.sleep(self._fault_at - loop_now())
+        for engine in self._engines:
+            engine.health.isolate(name, loop_now())
+        await asyncio.sleep(self._fault_until - loop_now())
+        for engine in self._engines:
+            engine.health.restore(name, loop_now())
+
+    def _made(self, planned: Planned) -> Call:
+        scenario = self._scenario
+        extra: dict[str, object] = {}
+        if planned.is_stream:
+            # Callers ask for usage, as frameworks do: the words of simulated models are no tokens.
+            extra["stream_options"] = {"include_usage": True}
+        if scenario.max_tokens is not None and planned.route == scenario.route:
+            extra["max_tokens"] = scenario.max_tokens
+        return self._world.make_call(
+            planned.route,
+            is_stream=planned.is_stream,
+            extra=extra,
+            constraints=Constraints(within_s=scenario.within_s),
+            question=QUESTION + FILLER * scenario.prompt_tokens,
+        )
 
     def _played(self) -> Played:
         sick = self._world.endpoints[
@@ -242,10 +311,28 @@ def _engines(world: World, pods: int, seed: int) -> list[Engine]:
     return [world.engine, *more]
 
 
-def _warm_up() -> list[Planned]:
+def _reports(scenario: Scenario, planned: Sequence[Planned]) -> list[Planned]:
+    """Return the calls beside those that are judged: evenly spaced, as long as there are any."""
+    if not scenario.reports_per_s or not planned:
+        return []
+    gap_s = 1.0 / scenario.reports_per_s
+    count = int((planned[-1].at - WARM_S) / gap_s)
+    return [
+        Planned(at=WARM_S + gap_s * number, route=REPORTS, is_stream=False)
+        for number in range(count)
+    ]
+
+
+def _warm_up(scenario: Scenario) -> list[Planned]:
+    if scenario.is_fresh:
+        return []
     gap_s = WARM_S / WARM_CALLS
     return [
-        Planned(at=gap_s * number, route=route, is_stream=number % 2 == 0)
+        Planned(
+            at=gap_s * number,
+            route=route,
+            is_stream=scenario.stream_share == 1.0 or number % 2 == 0,
+        )
         for number in range(WARM_CALLS)
         for route in LONE
     ]

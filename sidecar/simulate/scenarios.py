@@ -17,6 +17,7 @@ from sidecar.simulate.incidents import (
     Scenario,
     Staged,
 )
+from sidecar.simulate.scenarios_of_ideas import IDEA_SCENARIOS
 from sidecar.upstream.simulated import Fault, FaultKind, SimulatedLimits
 
 
@@ -185,4 +186,4 @@ SCENARIOS = (
         judged_after_s=40.0,
     ),
 )
-BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *IDEA_SCENARIOS)}

@@ -20,7 +20,7 @@ from sidecar.simulate import ablations
 from sidecar.simulate.metrics import Figures, figures_of, pool
 from sidecar.simulate.plays import ENGINE, perform
 from sidecar.simulate.policies import BASELINES, ORACLE
-from sidecar.simulate.scenarios import BY_NAME, SCENARIOS
+from sidecar.simulate.scenarios import BY_NAME
 from sidecar.simulate.study_text import document
 
 if TYPE_CHECKING:
@@ -50,17 +50,14 @@ def jobs_of(names: Iterable[str], seeds: Sequence[int]) -> list[Job]:
     """Return every world to be played, with the designs to be played in it."""
     jobs = []
     for name in names:
-        ablated = [one.name for one in ablations.ABLATIONS if name in one.scenarios]
-        jobs += [
-            Job(
-                scenario=name,
-                rate_per_s=rate_per_s,
-                seed=seed,
-                designs=(ENGINE, *BASELINES, *ablated),
-            )
-            for rate_per_s in BY_NAME[name].rates
-            for seed in seeds
-        ]
+        baselines = () if BY_NAME[name].is_ablation else BASELINES
+        for rate_per_s in BY_NAME[name].rates:
+            ablated = [one.name for one in ablations.ABLATIONS if one.is_played(name, rate_per_s)]
+            designs = (ENGINE, *baselines, *ablated)
+            jobs += [
+                Job(scenario=name, rate_per_s=rate_per_s, seed=seed, designs=designs)
+                for seed in seeds
+            ]
     return jobs
 
 
@@ -99,7 +96,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few scenarios with one seed")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the document to FILE")
     arguments = parser.parse_args()
-    names = QUICK if arguments.quick else [scenario.name for scenario in SCENARIOS]
+    names = QUICK if arguments.quick else list(BY_NAME)
     seeds = QUICK_SEEDS if arguments.quick else SEEDS
     text = document(run(jobs_of(names, seeds)), seeds)
     if arguments.write is None:

@@ -27,16 +27,23 @@ WAITING = (
     " where the engine had refused at once."
 )
 GOODPUT_SLACK, AMPLIFICATION_SLACK, MONEY_SLACK, SECONDS_SLACK = 0.002, 0.02, 0.01, 2.0
+HEDGES_SLACK, SMALL_SLACK, P95_SLACK_S = 0.01, 0.01, 0.15
 
 
 def readings(table: Table) -> Iterator[str]:
     """Yield one sentence after the other."""
-    yield _errors(table)
-    yield from _broken(table)
-    yield from _beaten(table)
-    yield from _late(table)
-    yield from _dear(table)
+    against = compared(table)
+    yield _errors(against)
+    yield from _broken(against)
+    yield from _beaten(against)
+    yield from _late(against)
+    yield from _dear(against)
     yield from _ideas(table)
+
+
+def compared(table: Table) -> Table:
+    """Return the worlds that the baselines were played in."""
+    return {world: found for world, found in table.items() if BASELINES[0] in found}
 
 
 def _errors(table: Table) -> str:
@@ -171,11 +178,26 @@ def _differences(good: Figures, bad: Figures, *, is_reversed: bool = False) -> I
         *told,
         ("requests a call", good.amplification, bad.amplification, AMPLIFICATION_SLACK, _plain),
         ("money", good.overhead, bad.overhead, MONEY_SLACK, "{:+.1%}".format),
+        ("hedges", _hedges(good), _hedges(bad), HEDGES_SLACK, "{:.1%}".format),
+        ("small answers", _small(good), _small(bad), SMALL_SLACK, "{:.1%}".format),
+        ("p95", _p95_s(good), _p95_s(bad), P95_SLACK_S, "{:.1f} s".format),
     ]
     for name, was, now, slack, write in numbers:
         if now > was + slack:
             first, second = (now, was) if is_reversed else (was, now)
             yield f"{name} {write(first)} to {write(second)}"
+
+
+def _hedges(one: Figures) -> float:
+    return one.hedge_usd / one.oracle_usd if one.oracle_usd else 0.0
+
+
+def _small(one: Figures) -> float:
+    return one.small / one.calls if one.calls else 0.0
+
+
+def _p95_s(one: Figures) -> float:
+    return one.first_quantile_s(0.95) or 0.0
 
 
 def _where(table: Table, holds: Callable[[Mapping[str, Figures]], bool]) -> str:
@@ -188,8 +210,12 @@ def _labels(worlds: Iterable[World]) -> Iterator[str]:
 
 
 def _label(name: str, rate_per_s: float) -> str:
-    rate = "1/s" if rate_per_s == 1.0 else f"{rate_per_s * 60:.0f}/min"
-    return f"{BY_NAME[name].title} at {rate}"
+    return f"{BY_NAME[name].title} at {rate_label(rate_per_s)}"
+
+
+def rate_label(rate_per_s: float) -> str:
+    """Return a rate as readers count: ``10/s``, ``6/min``."""
+    return f"{rate_per_s:.0f}/s" if rate_per_s >= 1.0 else f"{rate_per_s * 60:.0f}/min"
 
 
 def _plain(value: float) -> str:

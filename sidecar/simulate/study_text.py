@@ -14,7 +14,7 @@ from sidecar.simulate.ablations import ABLATIONS
 from sidecar.simulate.plays import ENGINE
 from sidecar.simulate.policies import BASELINES
 from sidecar.simulate.scenarios import BY_NAME
-from sidecar.simulate.study_reading import readings
+from sidecar.simulate.study_reading import compared, rate_label, readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +50,7 @@ What is counted is defined in `sidecar/simulate/metrics.py`, the designs in
 def document(table: Table, seeds: Sequence[int]) -> str:
     """Return the document of the study."""
     parts = [HEAD.format(seeds=", ".join(map(str, seeds))), "## Reading\n", _bullets(table)]
+    table, every = compared(table), table
     parts += ["## Goodput over the oracle's\n", _by_design(table, lambda one: f"{one.goodput:.3f}")]
     parts += ["## Avoidable failures that callers met\n", FAILED]
     parts += [_by_design(table, _failures, with_calls=True)]
@@ -65,7 +66,7 @@ def document(table: Table, seeds: Sequence[int]) -> str:
         _by_design(table, lambda one: _times(one.detect_s)),
     ]
     parts += ["## The engine in detail\n", DETAIL, _details(table)]
-    parts += ["## Without one idea\n", ABLATED, _ablated(table)]
+    parts += ["## Without one idea\n", ABLATED, _ablated(every)]
     return "\n".join(parts)
 
 
@@ -82,7 +83,10 @@ spend: all above it, then probes, hedges, and answers billed but not finished.
 """
 
 ABLATED = """\
-Each row pair: the engine, then the engine without the idea, in the worlds where it should tell.
+Each row pair: the engine, then the engine without the idea, in worlds where it should tell: some
+are made for it (`sidecar/simulate/scenarios_of_ideas.py`), with pods, prompts and answers of their
+own, and some with ten calls a second. Goodput can exceed 1: the oracle knows
+faults, but not how slow a crowded provider is.
 Small: answers of the small model.
 """
 
@@ -167,7 +171,7 @@ def _ablated_cells(one: Figures) -> list[str]:
 
 def _world(world: World) -> list[str]:
     name, rate_per_s = world
-    return [BY_NAME[name].title, "1/s" if rate_per_s == 1.0 else f"{rate_per_s * 60:.0f}/min"]
+    return [BY_NAME[name].title, rate_label(rate_per_s)]
 
 
 def _failures(one: Figures) -> str:

@@ -137,6 +137,10 @@ class SimulatedProvider:
         is_openai = format is WireFormat.OPENAI_CHAT
         self._dialect: Dialect = OpenAiDialect() if is_openai else AnthropicDialect()
 
+    def chill(self, at_s: float) -> None:
+        """Be cold from ``at_s`` on, as ``SimulatedLimits.cold_s`` says."""
+        self._grants.chilled_at_s = at_s
+
     def connect_fault(self, at_s: float) -> FaultKind | None:
         """Return what prevents a new connection at ``at_s``, None if nothing does."""
         self._connects += 1
@@ -248,7 +252,14 @@ class SimulatedProvider:
                 )
                 headers += more
             if refusal is None:
-                return answer_steps(self._delivery(asked, hits, luck, headers), decisive)
+                slowness = self._grants.slowness(request.at_s, self.in_flight)
+                delivery = self._delivery(asked, hits, luck, headers)
+                delivery = replace(
+                    delivery,
+                    ttft_s=delivery.ttft_s * slowness,
+                    itl_s=delivery.itl_s * slowness,
+                )
+                return answer_steps(delivery, decisive)
             asked = refusal
         if isinstance(asked, ErrorAnswer):
             return error_steps(self._dialect, asked, headers, request_id)

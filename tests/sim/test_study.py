@@ -6,11 +6,13 @@ not the luck of arrivals.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pytest
 
+from sidecar.simulate.ablations import BY_NAME as ABLATIONS
 from sidecar.simulate.metrics import NEVER_S, Figures, figures_of
 from sidecar.simulate.plays import ENGINE, Played, perform, plan_of
 from sidecar.simulate.policies import BASELINES, ORACLE
@@ -18,6 +20,9 @@ from sidecar.simulate.scenarios import BY_NAME
 from sidecar.simulate.study import QUICK, jobs_of
 from sidecar.simulate.study_reading import DETECT_TARGET_S, HARD
 from sidecar.simulate.study_text import document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEED = 1
 RETURN_S = 30.0
@@ -105,3 +110,74 @@ def test_document_has_a_row_for_each_world() -> None:
     assert text.count("| A answers 500 | 1/s |") == 6
     jobs = jobs_of(QUICK, (1, 2))
     assert len(jobs) == sum(len(BY_NAME[name].rates) for name in QUICK) * 2
+
+
+@dataclass(frozen=True)
+class Held:
+    """The world in which an ablation must lose, shorter than the study's, and what gets worse."""
+
+    world: str
+    rate_per_s: float
+    harm: Callable[[Figures], float]
+    fault_s: float
+    return_s: float = 5.0
+
+
+CALM_S = 20.0
+"""Enough before the fault: how much traffic A had is not asked here."""
+
+
+def _extra(one: Figures) -> float:
+    return one.amplification - 1.0
+
+
+def _late_s(one: Figures) -> float:
+    (detect_s,) = one.detect_s
+    return detect_s
+
+
+def _lost(one: Figures) -> float:
+    return 1.0 - one.goodput
+
+
+def _small(one: Figures) -> float:
+    return one.small / one.calls
+
+
+def _first_s(one: Figures) -> float:
+    return one.first_quantile_s(0.95) or 0.0
+
+
+LOSES = {
+    "no-suspicion": Held("resets", 0.1, _late_s, fault_s=300.0),
+    "no-generations": Held("long-answers", 1.0, _extra, fault_s=70.0),
+    "raw-latency": Held("reports", 1.0, _lost, fault_s=80.0),
+    "rate-fails": Held("limit-hits", 1.0, _extra, fault_s=200.0),
+    "argmin": Held("rollout", 10.0, _first_s, fault_s=20.0),
+    "fixed-open": Held("short-outages", 1.0, _small, fault_s=200.0),
+    "hedge-always": Held("hedge-storm", 10.0, _extra, fault_s=20.0),
+    "time-window": Held("s500", 1.0, _extra, fault_s=60.0),
+    "no-panic": Held("all-down", 1.0, _lost, fault_s=60.0, return_s=60.0),
+    "no-slow-start": Held("maintenance", 10.0, _first_s, fault_s=5.0, return_s=20.0),
+}
+"""By the name of the ablation."""
+
+
+@pytest.mark.parametrize("name", LOSES)
+def test_without_the_idea_it_is_worse(name: str) -> None:
+    """Each idea earns its keep in a world of its own: without it something is a fifth worse."""
+    held = LOSES[name]
+    usual = BY_NAME[held.world]
+    calm_s = CALM_S if usual.calm_s is None else usual.calm_s
+    scenario = replace(usual, calm_s=calm_s, fault_s=held.fault_s, return_s=held.return_s)
+    whole = perform(scenario, held.rate_per_s, ENGINE, SEED)
+    ablated = perform(scenario, held.rate_per_s, ENGINE, SEED, ABLATIONS[name].variant())
+    harm = held.harm(figures_of(whole, whole))
+    assert held.harm(figures_of(ablated, whole)) > 1.2 * harm + 0.005
+
+
+def test_every_ablation_is_held_to_lose() -> None:
+    """No idea is spared the question, but for overdue calls, which hedges' losers cover."""
+    assert LOSES.keys() == ABLATIONS.keys() - {"no-overdue"}
+    for name, held in LOSES.items():
+        assert ABLATIONS[name].is_played(held.world, held.rate_per_s)
