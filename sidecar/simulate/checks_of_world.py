@@ -122,10 +122,13 @@ def ledger_covers_bills(world: SwarmWorld) -> Iterator[str]:
 
 
 def no_fault_of_ours(world: SwarmWorld) -> Iterator[str]:
-    """No attempt ends by a fault of the sidecar, but in a machine that was suspended."""
+    """No attempt ends by a fault of the sidecar, but in a machine that was suspended or told to
+    stop.
+    """
     for one in world.traces.attempts:
-        is_suspended = one.outcome.started_at <= world.jumped_at <= one.outcome.ended_at
-        if one.outcome.cls is OutcomeClass.LOCAL and not is_suspended:
+        began, ended = one.outcome.started_at, one.outcome.ended_at
+        is_excused = any(began <= at <= ended for at in (world.jumped_at, world.drained_at))
+        if one.outcome.cls is OutcomeClass.LOCAL and not is_excused:
             yield f"{one.call_id}: {one.outcome.message}"
 
 

@@ -2,7 +2,8 @@
 
 First safety: whatever fails, the invariants hold. Then liveness: everything is healed, and within a
 bound every endpoint must be closed and serve again, every call answered (``vopr.zig``: safety, then
-liveness). Full service is three rounds of calls in a row without a miss.
+liveness). Full service is three rounds of calls in a row without a miss. At last the sidecar stops
+with calls under way.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from sidecar.catalogue import Catalogue
 from sidecar.clock import now as loop_now
 from sidecar.core.breaker import BreakerState
 from sidecar.engine.engine import Engine
+from sidecar.errors import DrainingError
 from sidecar.simulate.checks import judge, look
 from sidecar.simulate.loop import SimulatedLoop, simulate, throttle_on_loop_time
 from sidecar.simulate.swarm_callers import Callers
 from sidecar.simulate.swarm_fleet import alone
 from sidecar.simulate.swarm_options import ActKind, draw_options
 from sidecar.simulate.traces import TracedProvider, Traces
+from sidecar.upstream.simulated import Fault, FaultKind
 from sidecar.upstream.simulated_memory import MemoryUpstream
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 
 ROUND_S = 6.0
 ROUNDS_GOOD = 3
+HALF = 0.5
+DRAINED_AFTER_S_MAX = 2.0
+DRAIN_S = 1.0
+STOPPED = {"draining", "upstream_interrupted"}
 
 
 class SwarmWorld:
@@ -41,6 +48,7 @@ class SwarmWorld:
         self.options = options
         self.traces = Traces()
         self.jumped_at = 0.0
+        self.drained_at = float("-inf")
         self.rng = random.Random(f"callers/{options.seed}")
         self.providers = {one.name: self._provider(one) for one in options.providers}
         endpoints = {
@@ -87,6 +95,7 @@ class SwarmWorld:
                 phase.create_task(self.callers.load(self.options.faulty_s))
             self._heal()
             await self._recover()
+            await self._drain()
             background.cancel()
         judge(self)
 
@@ -150,6 +159,23 @@ class SwarmWorld:
                 self.traces.breaks("heals_when_healed", "; ".join(missed))
                 return
             await asyncio.sleep(ROUND_S)
+
+    async def _drain(self) -> None:
+        """Stop while calls are under way, some of them stuck: each ends at once, with a reason."""
+        next(iter(self.providers.values())).faults = (Fault(kind=FaultKind.HANG),)
+        routes = [alone(name) for name in self.catalogue.endpoints]
+        async with asyncio.TaskGroup() as group:
+            is_stream = self.rng.random() < HALF
+            asked = group.create_task(self.callers.each(routes, is_stream=is_stream))
+            await asyncio.sleep(self.rng.uniform(0.0, DRAINED_AFTER_S_MAX))
+            self.drained_at = loop_now()
+            self.engine.interrupt(DrainingError("the sidecar stops"))
+            _, left = await asyncio.wait([asked], timeout=DRAIN_S)
+            if left:
+                self.traces.breaks("a_drain_ends_all_calls", f"{DRAIN_S} s after it some go on")
+        for seen in asked.result():
+            if not seen.is_good and seen.code not in STOPPED:
+                self.traces.breaks("a_drain_says_why", f"{seen.route}: {seen.status} {seen.code}")
 
     async def _round(self, number: int) -> list[str]:
         """Call every endpoint alone and every task once; return what was amiss."""
