@@ -31,9 +31,10 @@ from sidecar.simulate.world import LARGE, SMALL, World
 from sidecar.upstream.simulated import SimulatedProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from sidecar.domain import Call
+    from sidecar.domain import Call, Route
     from sidecar.simulate.incidents import Scenario
     from sidecar.upstream.simulated import LogEntry
 
@@ -122,15 +123,21 @@ def perform(
     patch = nullcontext() if variant is None else variant.patch
 
     async def main() -> Played:
-        world = _world(scenario, seed, settings)
+        world = world_of(scenario, seed, settings)
         return await _Play(world, scenario, rate_per_s, policy, seed).run()
 
     with patch, throttle_on_loop_time():
         return simulate(main())
 
 
-def _world(scenario: Scenario, seed: int, settings: EngineSettings) -> World:
-    world = World(seed=seed, settings=settings)
+def world_of(
+    scenario: Scenario,
+    seed: int,
+    settings: EngineSettings,
+    routes: tuple[Route, ...] | None = None,
+) -> World:
+    """Return a world of providers as usual in the study, with the limits of ``scenario``."""
+    world = World(seed=seed, settings=settings, routes=routes)
     tokens = scenario.answer_tokens
     chunk = max(1, tokens // 10)
     usual = replace(LARGE, ttft_s=0.5, output_tokens=tokens, output_sigma=0.3, chunk_tokens=chunk)
@@ -171,14 +178,15 @@ class _Play:
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(engine.background()) for engine in self._engines]
             async with asyncio.TaskGroup() as callers:
-                for planned in sorted([*_warm_up(), *self._planned], key=lambda one: one.at):
+                for planned in sorted([*warm_up(), *self._planned], key=lambda one: one.at):
                     await asyncio.sleep(planned.at - loop_now())
                     callers.create_task(self._call(planned))
             for task in background:
                 task.cancel()
         if len(self._engines) == 1:
             self._world.check_invariants()
-        return self._played()
+        window = (self._fault_at, self._fault_until)
+        return played_of(self._world, self._scenario, self._rate_per_s, window, self._results)
 
     async def _call(self, planned: Planned) -> None:
         # Callers ask for usage, as frameworks do: the words of simulated models are no tokens.
@@ -197,29 +205,36 @@ class _Play:
             await pod.answer(call, result)
         result.ended_at = loop_now()
 
-    def _played(self) -> Played:
-        sick = self._world.endpoints[
-            EndpointId(f"{self._scenario.sick}/{self._scenario.sick}-large")
-        ]
-        moved = [one for one in changes(self._world, sick.id) if one.at >= self._fault_at]
-        opened = changes(self._world, sick.id, to="open")
-        opened += changes(self._world, sick.host, to="open")
-        hedges = [
-            event.outcome.cost_usd
-            for event in self._world.recorder.events
-            if isinstance(event, AttemptFinished) and event.kind == HEDGE
-        ]
-        return Played(
-            scenario=self._scenario,
-            rate_per_s=self._rate_per_s,
-            fault_at=self._fault_at,
-            fault_until=self._fault_until,
-            calls=tuple(self._results),
-            logs={name: provider.log for name, provider in self._world.providers.items()},
-            opened_at=tuple(sorted(one.at for one in opened if one.at >= self._fault_at)),
-            changes=len(moved),
-            hedge_usd=sum(hedges),
-        )
+
+def played_of(
+    world: World,
+    scenario: Scenario,
+    rate_per_s: float,
+    window: tuple[float, float],
+    results: Sequence[Result],
+) -> Played:
+    """Return what came of a play whose fault lasted for ``window``, start and end."""
+    fault_at, fault_until = window
+    sick = world.endpoints[EndpointId(f"{scenario.sick}/{scenario.sick}-large")]
+    moved = [one for one in changes(world, sick.id) if one.at >= fault_at]
+    opened = changes(world, sick.id, to="open")
+    opened += changes(world, sick.host, to="open")
+    hedges = [
+        event.outcome.cost_usd
+        for event in world.recorder.events
+        if isinstance(event, AttemptFinished) and event.kind == HEDGE
+    ]
+    return Played(
+        scenario=scenario,
+        rate_per_s=rate_per_s,
+        fault_at=fault_at,
+        fault_until=fault_until,
+        calls=tuple(results),
+        logs={name: provider.log for name, provider in world.providers.items()},
+        opened_at=tuple(sorted(one.at for one in opened if one.at >= fault_at)),
+        changes=len(moved),
+        hedge_usd=sum(hedges),
+    )
 
 
 def _engines(world: World, pods: int, seed: int) -> list[Engine]:
@@ -237,7 +252,8 @@ def _engines(world: World, pods: int, seed: int) -> list[Engine]:
     return [world.engine, *more]
 
 
-def _warm_up() -> list[Planned]:
+def warm_up() -> list[Planned]:
+    """Return the calls by which each large model becomes known."""
     gap_s = WARM_S / WARM_CALLS
     return [
         Planned(at=gap_s * number, route=route, is_stream=number % 2 == 0)
