@@ -1,9 +1,10 @@
 """Who knows the future of a row: every fault, whom it concerns, who has room, who can be in time.
 
-It asks nobody who would fail the call at hand, waits for room where someone is well but full (people
-before batch calls), and passes on a refusal that the request deserves. It does not wait for a
-provider to come back: where nobody can serve, an error at once is the right answer. What befalls the
-sidecar itself (a restart, a lost network, a stalled loop) befalls the oracle too.
+It asks nobody who would fail the call at hand, waits for room where someone is well but full
+(people before batch calls), and passes on a refusal that the request deserves. A slow endpoint of a
+better tier is asked before a fast one of a lesser tier as long as it is in time. It does not wait
+for a provider to come back: where nobody can serve, an error at once is the right answer. What
+befalls the sidecar itself (a restart, a lost network, a stalled loop) befalls the oracle too.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 BAD_REQUEST = 400
 LOOK_S = 0.05
-SLOW = 0.001
-"""Of two who are well the undisturbed one is asked first."""
+SURE = 1.0
 
 
 class FaultOracle:
@@ -76,26 +76,31 @@ class FaultOracle:
 
     def _ranked(self, call: Call) -> list[Endpoint]:
         """Return who may answer ``call`` in time, full or not, the best first."""
-        endpoints = [self._world.endpoints[name] for name in call.route.endpoints()]
-        ranked = sorted(
-            (self._illness(call, endpoint), place) for place, endpoint in enumerate(endpoints)
-        )
-        return [endpoints[place] for illness, place in ranked if illness < 1.0]
+        ranked: list[tuple[float, int, bool, int, Endpoint]] = []
+        for tier, names in enumerate(call.route.tiers):
+            for name in names:
+                endpoint = self._world.endpoints[name]
+                chance, is_slow = self._illness(call, endpoint)
+                ranked.append((chance, tier, is_slow, len(ranked), endpoint))
+        ranked.sort(key=lambda one: one[:4])
+        return [endpoint for chance, *_, endpoint in ranked if chance < SURE]
 
-    def _illness(self, call: Call, endpoint: Endpoint) -> float:
-        """Return the chance that ``call`` fails there now, 1 if it would be late."""
+    def _illness(self, call: Call, endpoint: Endpoint) -> tuple[float, bool]:
+        """Return the chance that ``call`` fails there now, 1 if it would be late; and whether it
+        may be slowed down.
+        """
         provider = self._provider(endpoint)
         active = tuple(
             fault for fault in provider.faults if fault.is_active(loop_now()) and _hits(fault, call)
         )
-        sure = tuple(fault for fault in active if fault.share >= 1.0)
+        sure = tuple(fault for fault in active if fault.share >= SURE)
         model = provider.models[endpoint.upstream_model]
         takes_s = model.ttft_s * factor_of(sure, FaultKind.SLOW_FIRST)
         takes_s += model.itl_s * model.output_tokens * factor_of(sure, FaultKind.DRIP)
         if loop_now() + takes_s > call.deadline_at:
-            return 1.0
-        shares = [SLOW if fault.kind in DISTURBING_KINDS else fault.share for fault in active]
-        return max(shares, default=0.0)
+            return SURE, True
+        failing = [fault.share for fault in active if fault.kind not in DISTURBING_KINDS]
+        return max(failing, default=0.0), len(failing) < len(active)
 
     def _has_room(self, endpoint: Endpoint) -> bool:
         limits = self._limits.get(endpoint.provider)

@@ -71,8 +71,8 @@ def asks_of(staging: Staging, rate_per_s: float, seed: int) -> list[Ask]:
         )
         for number in range(staging.burst)
     ]
-    if staging.crowd is not None:
-        asks += _crowd(staging.crowd, window, rng)
+    for crowd in staging.crowds:
+        asks += _crowd(crowd, window, rng)
     return sorted(asks, key=lambda ask: ask.at)
 
 

@@ -134,7 +134,10 @@ class _Play:
 
     async def _until(self, at: float) -> None:
         """Sleep to ``at``; what was lost to suspension comes on top."""
-        while (left_s := at + self._lost_s - loop_now()) > 0.0:
+        while True:
+            left_s = at + self._lost_s - loop_now()
+            if left_s <= 0.0:
+                return
             await asyncio.sleep(left_s)
 
     async def _act_all(self, group: asyncio.TaskGroup) -> None:
@@ -150,10 +153,11 @@ class _Play:
     async def _act(self, act: Act, group: asyncio.TaskGroup) -> None:
         sick = ProviderName(self._staging.scenario.sick)
         match act.kind:
-            case ActKind.CUT_KEPT:
+            case ActKind.KEEP_NONE | ActKind.KEEP_AGAIN:
                 for pod in self._pods:
                     assert pod is not None
                     pod.upstream.idle_counts[sick] = 0
+                    pod.upstream.unkept = sick if act.kind is ActKind.KEEP_NONE else None
             case ActKind.NEW_KEY:
                 for pod in self._pods:
                     assert pod is not None

@@ -21,7 +21,7 @@ from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.upstream.simulated_memory import MemoryUpstream
 
 if TYPE_CHECKING:
-    from sidecar.domain import Call
+    from sidecar.domain import Call, ProviderName
     from sidecar.engine.answer import StreamAnswer
     from sidecar.engine.engine import Engine
     from sidecar.engine.ports import OutboundRequest
@@ -32,15 +32,22 @@ if TYPE_CHECKING:
 
 
 class PodUpstream(MemoryUpstream):
-    """The way out of one pod; ``is_severed``: it leads nowhere, and no provider hears of it."""
+    """The way out of one pod. ``is_severed``: it leads nowhere, and no provider hears of it.
+    ``unkept``: whose connections are cut as soon as they are idle.
+    """
 
     is_severed = False
+    unkept: ProviderName | None = None
 
     async def open(self, request: OutboundRequest, *, connect_s: float) -> MemoryResponse:
         """Send ``request``, or fail to connect."""
         if self.is_severed:
             raise ConnectFailedError("simulated: no network")
         return await super().open(request, connect_s=connect_s)
+
+    def give_back(self, name: ProviderName, *, is_reusable: bool) -> None:
+        """Count an answer as closed."""
+        super().give_back(name, is_reusable=is_reusable and name != self.unkept)
 
 
 class Pod(Protocol):
@@ -104,7 +111,9 @@ class EnginePod:
             return False
         finally:
             self._admission.leave(len(call.body))
-            result.first_at, result.endpoint = seen.first_at, seen.endpoint
+            # A refusal is no content, though it comes as a whole answer.
+            result.first_at = seen.first_at if seen.status == HTTP_OK else None
+            result.endpoint = seen.endpoint
         is_said = "tools" in caller.extra or bool(seen.text.strip("/ "))
         result.is_whole = seen.is_complete and is_said
         result.is_delivered = seen.code is None and seen.status == HTTP_OK

@@ -1,8 +1,7 @@
 """One row of the fault catalogue, as data.
 
-A, B and C are the providers of ``simulate/world.py``: A the best, B its equal elsewhere, C small and
-cheap. ``measured`` says how the row is played for the table of figures, where its name alone does
-not.
+A, B and C are the providers of ``simulate/world.py``: A the best, B its equal elsewhere, C small
+and cheap. ``measured`` says how the row is played for the table of figures.
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ ROWS_OF_CALLERS = (
         fault="Twice the load for 30 s",
         correct="Batch calls give way, people are served, nobody waits beyond the deadline.",
         measured=(
-            "A alone, four requests at once, some 2.3 calls/s; people 1/s throughout, batch 0.5/s,"
-            " in the fault 3.6/s. The figures are those of the people's calls."
+            "A alone, 17 requests at once, some ten a second; people call four times a second,"
+            " batch jobs three times and in the fault 16 times, with 5 s each. Judged are a quarter"
+            " of the people's calls."
         ),
         tests=scenario_tests("overload", "row_35_twice_the_load"),
     ),

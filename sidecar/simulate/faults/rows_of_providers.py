@@ -33,7 +33,7 @@ ROWS_OF_PROVIDERS = (
         number=3,
         fault="A's name does not resolve",
         correct="A failed connect; connections that live on are used.",
-        measured="Kept connections are cut when it begins, so that the name is needed.",
+        measured="No connection to A is kept while it lasts, so that each needs the name.",
         tests=scenario_tests(
             "connect_faults",
             "dns_failure_leaves_kept_connections_working",
@@ -44,7 +44,7 @@ ROWS_OF_PROVIDERS = (
         number=4,
         fault="TLS with A fails",
         correct="A failed connect; free probes while it lasts, no money for paid ones.",
-        measured="Kept connections are cut when it begins.",
+        measured="As 3.",
         tests=(
             *scenario_tests("connect_faults", "new_connections_that_fail_are_a_connect_fault"),
             "tests/upstream/test_http_faults.py::test_tls_against_a_plain_port",
@@ -72,9 +72,7 @@ ROWS_OF_PROVIDERS = (
         fault="A is overloaded (529) for 20 %",
         correct="Fewer calls at once, traffic moves, no second ask of A in a call; nothing opens.",
         measured="Route of equals.",
-        tests=scenario_tests(
-            "http_errors", "partial_overload_moves_traffic_and_opens_nothing"
-        ),
+        tests=scenario_tests("http_errors", "partial_overload_moves_traffic_and_opens_nothing"),
     ),
     Row(
         number=8,

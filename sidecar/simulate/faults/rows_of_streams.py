@@ -58,7 +58,7 @@ ROWS_OF_STREAMS = (
         tests=(
             *scenario_tests("answers", "row_23_stream_split_at_every_byte"),
             *process_tests("faults", "sliced_stream"),
-            "tests/wire/test_every_split.py::test_every_split_of_the_recorded_bytes",
+            "tests/wire/test_every_split.py::test_byte_by_byte",
         ),
     ),
     Row(

@@ -43,9 +43,7 @@ def play(job: Job) -> RowFigures:
     """Play one world with the engine and with the oracle."""
     staging = BY_NUMBER[job.number]
     oracle = perform(staging, job.rate_per_s, job.seed, is_oracle=True)
-    return row_figures_of(
-        perform(staging, job.rate_per_s, job.seed, is_oracle=False), oracle
-    )
+    return row_figures_of(perform(staging, job.rate_per_s, job.seed, is_oracle=False), oracle)
 
 
 def run(jobs: Sequence[Job], processes: int = PROCESSES) -> Table:

@@ -58,7 +58,8 @@ class Crowd:
 class ActKind(Enum):
     """What happens beside the providers' faults."""
 
-    CUT_KEPT = "cut kept"  # the kept-alive connections to the sick provider are gone
+    KEEP_NONE = "keep none"  # connections to the sick provider are cut when they are idle
+    KEEP_AGAIN = "keep again"
     NEW_KEY = "new key"  # the sick provider's key file is rewritten
     BILL_CUT = "bill cut"  # the sick provider bills whole answers though they were cut
     SUSPEND = "suspend"  # the machine stands still; callers too
@@ -96,7 +97,7 @@ class Staging:
     scenario: Scenario
     before: tuple[Caller, ...] = USUAL
     callers: tuple[Caller, ...] = USUAL
-    crowd: Crowd | None = None
+    crowds: tuple[Crowd, ...] = ()
     burst: int = 0
     acts: tuple[Act, ...] = ()
     settings: EngineSettings = field(default_factory=EngineSettings)

@@ -93,13 +93,20 @@ STAGINGS = (
             name="spike",
             title="spike",
             route="alone",
-            limits={ALPHA: SimulatedLimits(requests_at_once=4)},
+            limits={ALPHA: SimulatedLimits(requests_at_once=17)},
             rates=SOLELY_FAST,
             fault_s=30.0,
             judged_after_s=30.0,
         ),
-        crowd=Crowd(
-            caller=Caller(priority=Priority.BATCH), rate_per_s=0.5, fault_rate_per_s=3.6
+        before=(Caller(within_s=5.0),),
+        callers=(Caller(within_s=5.0),),
+        crowds=(
+            Crowd(caller=Caller(within_s=5.0), rate_per_s=3.0, fault_rate_per_s=3.0),
+            Crowd(
+                caller=Caller(within_s=5.0, priority=Priority.BATCH),
+                rate_per_s=3.0,
+                fault_rate_per_s=16.0,
+            ),
         ),
         no_detection=NOBODY,
         no_recovery=NOBODY,
@@ -109,9 +116,7 @@ STAGINGS = (
         scenario=Scenario(
             name="storm",
             title="storm",
-            staged=(
-                Staged(provider=ALPHA, fault=Fault(kind=FaultKind.SLOW_FIRST, factor=10.0)),
-            ),
+            staged=(Staged(provider=ALPHA, fault=Fault(kind=FaultKind.SLOW_FIRST, factor=10.0)),),
             limits={ALPHA: SimulatedLimits(requests_at_once=4)},
             answer_tokens=20,
         ),
@@ -119,9 +124,7 @@ STAGINGS = (
         callers=(Caller(within_s=2.5, tries=3),),
     ),
     Staging(number=37, scenario=BY_NAME["half-capacity"]),
-    Staging(
-        number=38, scenario=BY_NAME["all-slow"], no_detection=NO_REFUGE, no_recovery=NO_REFUGE
-    ),
+    Staging(number=38, scenario=BY_NAME["all-slow"], no_detection=NO_REFUGE, no_recovery=NO_REFUGE),
     Staging(
         number=39,
         scenario=alpha("bills-cut", Fault(kind=FaultKind.SLOW_FIRST, factor=8.0, share=0.2)),
@@ -133,7 +136,7 @@ STAGINGS = (
     Staging(
         number=41,
         scenario=replace(BY_NAME["s500"], name="left-trials", rates=SOLELY_FAST),
-        crowd=Crowd(caller=Caller(leaves_after_s=0.3), rate_per_s=1.0, fault_rate_per_s=1.0),
+        crowds=(Crowd(caller=Caller(leaves_after_s=0.3), rate_per_s=1.0, fault_rate_per_s=1.0),),
         settings=UNPROBED,
     ),
     Staging(

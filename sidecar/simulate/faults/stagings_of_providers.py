@@ -26,9 +26,11 @@ TOOLS: dict[str, object] = {
         }
     ]
 }
+BLOCK_S = 960.0
+"""Longer than the quarter of an hour for which an empty account is left alone."""
 PROMPT_TOKENS_MAX = 300
 LARGE_PROMPT = "word " * 1500
-CUT_KEPT = (Act(kind=ActKind.CUT_KEPT),)
+KEEP_NONE = (Act(kind=ActKind.KEEP_NONE), Act(kind=ActKind.KEEP_AGAIN, is_after=True))
 
 
 def alpha(
@@ -38,6 +40,7 @@ def alpha(
     is_streamed: bool = False,
     rates: Sequence[float] = (1.0, 0.1),
     fault_s: float | None = None,
+    return_s: float | None = None,
 ) -> Scenario:
     """Return a scenario of faults at A alone."""
     usual = Scenario(name=name, title=name)
@@ -49,27 +52,22 @@ def alpha(
         stream_share=1.0 if is_streamed else usual.stream_share,
         rates=tuple(rates),
         fault_s=fault_s,
+        return_s=return_s,
     )
 
 
 STAGINGS_OF_PROVIDERS = (
     Staging(number=1, scenario=BY_NAME["refused"]),
     Staging(number=2, scenario=alpha("blackhole", Fault(kind=FaultKind.BLACKHOLE))),
-    Staging(
-        number=3, scenario=alpha("dns", Fault(kind=FaultKind.DNS_FAILURE)), acts=CUT_KEPT
-    ),
-    Staging(
-        number=4, scenario=alpha("tls", Fault(kind=FaultKind.TLS_FAILURE)), acts=CUT_KEPT
-    ),
+    Staging(number=3, scenario=alpha("dns", Fault(kind=FaultKind.DNS_FAILURE)), acts=KEEP_NONE),
+    Staging(number=4, scenario=alpha("tls", Fault(kind=FaultKind.TLS_FAILURE)), acts=KEEP_NONE),
     Staging(number=5, scenario=BY_NAME["s500"]),
     Staging(number=6, scenario=BY_NAME["s503"]),
     Staging(
         number=7,
         scenario=alpha(
             "overload20",
-            Fault(
-                kind=FaultKind.STATUS, status=529, share=0.2, error_type="overloaded_error"
-            ),
+            Fault(kind=FaultKind.STATUS, status=529, share=0.2, error_type="overloaded_error"),
             route=PAIR,
         ),
     ),
@@ -91,9 +89,8 @@ STAGINGS_OF_PROVIDERS = (
         number=10,
         scenario=alpha(
             "spend-limit",
-            Fault(
-                kind=FaultKind.STATUS, status=429, error_code="enforced_spend_limit_reached"
-            ),
+            Fault(kind=FaultKind.STATUS, status=429, error_code="enforced_spend_limit_reached"),
+            return_s=BLOCK_S,
         ),
     ),
     Staging(
@@ -101,13 +98,14 @@ STAGINGS_OF_PROVIDERS = (
         scenario=alpha("key", Fault(kind=FaultKind.STATUS, status=401)),
         acts=(Act(kind=ActKind.NEW_KEY, is_after=True),),
     ),
-    Staging(number=12, scenario=alpha("payment", Fault(kind=FaultKind.STATUS, status=402))),
+    Staging(
+        number=12,
+        scenario=alpha("payment", Fault(kind=FaultKind.STATUS, status=402), return_s=BLOCK_S),
+    ),
     Staging(number=13, scenario=BY_NAME["hang"]),
     Staging(number=14, scenario=BY_NAME["silent"]),
     Staging(number=15, scenario=BY_NAME["brownout"]),
-    Staging(
-        number=16, scenario=alpha("drip", Fault(kind=FaultKind.DRIP, factor=10.0), route=PAIR)
-    ),
+    Staging(number=16, scenario=alpha("drip", Fault(kind=FaultKind.DRIP, factor=10.0), route=PAIR)),
     Staging(number=17, scenario=BY_NAME["partial30"]),
     Staging(number=18, scenario=BY_NAME["flapping"]),
     Staging(number=19, scenario=BY_NAME["resets"]),
@@ -124,9 +122,7 @@ STAGINGS_OF_PROVIDERS = (
     ),
     Staging(
         number=23,
-        scenario=alpha(
-            "sliced", Fault(kind=FaultKind.SLICE), is_streamed=True, rates=SOLELY_FAST
-        ),
+        scenario=alpha("sliced", Fault(kind=FaultKind.SLICE), is_streamed=True, rates=SOLELY_FAST),
         no_detection=HARMLESS,
         no_recovery=HARMLESS,
     ),
@@ -160,6 +156,8 @@ STAGINGS_OF_PROVIDERS = (
     ),
     Staging(
         number=29,
-        scenario=alpha("ten-minutes", Fault(kind=FaultKind.STATUS, status=500), fault_s=600.0),
+        scenario=alpha(
+            "ten-minutes", Fault(kind=FaultKind.STATUS, status=500), fault_s=600.0, return_s=300.0
+        ),
     ),
 )
