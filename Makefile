@@ -3,7 +3,7 @@
 PYTHON ?= python
 N ?= 500
 
-.PHONY: check test sim
+.PHONY: check test sim study faults
 
 check: ## formatting, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -15,3 +15,9 @@ test: ## every test
 
 sim: ## N random worlds in simulated time; a failing one prints its seed
 	$(PYTHON) -m sidecar.simulate.swarm --worlds $(N)
+
+study: ## docs/resilience.md anew: the engine beside baselines, a few minutes
+	$(PYTHON) -m sidecar.simulate.study --write docs/resilience.md
+
+faults: ## docs/faults.md anew: the fault catalogue with its figures, a few minutes
+	$(PYTHON) -m sidecar.simulate.faults --write docs/faults.md

@@ -29,9 +29,9 @@ from sidecar.engine.budgets import HEDGE
 from sidecar.engine.engine import Engine
 from sidecar.engine.settings import EngineSettings
 from sidecar.errors import CallError
-from sidecar.events import AttemptFinished, EndpointEjected
+from sidecar.events import AttemptFinished
 from sidecar.simulate.client import Result
-from sidecar.simulate.evidence import changes
+from sidecar.simulate.evidence import changes, ejections
 from sidecar.simulate.incidents import LEAN
 from sidecar.simulate.loop import simulate, throttle_on_loop_time
 from sidecar.simulate.policies import Policy, policy_of
@@ -149,19 +149,25 @@ def perform(
     patch = nullcontext() if variant is None else variant.patch
 
     async def main() -> Played:
-        world = _world(scenario, seed, settings)
+        world = world_of(scenario, seed, settings)
         return await _Play(world, scenario, rate_per_s, policy, seed).run()
 
     with patch, throttle_on_loop_time():
         return simulate(main())
 
 
-def _world(scenario: Scenario, seed: int, settings: EngineSettings) -> World:
+def world_of(
+    scenario: Scenario,
+    seed: int,
+    settings: EngineSettings,
+    routes: tuple[Route, ...] | None = None,
+) -> World:
+    """Return a world of providers as usual in the study, with the limits of ``scenario``."""
     endpoints = default_endpoints()
     if scenario.is_twin:
         endpoints = tuple(_dearer(one) if one.id == BETA else one for one in endpoints)
-    routes = (*default_routes(), _LEAN_ROUTE)
-    world = World(seed=seed, settings=settings, endpoints=endpoints, routes=routes)
+    every = (*default_routes(), _LEAN_ROUTE) if routes is None else routes
+    world = World(seed=seed, settings=settings, endpoints=endpoints, routes=every)
     tokens = scenario.answer_tokens
     chunk = min(CHUNK_TOKENS_MAX, max(1, tokens // 10))
     usual = replace(LARGE, ttft_s=0.5, output_tokens=tokens, output_sigma=0.3, chunk_tokens=chunk)
@@ -215,7 +221,7 @@ class _Play:
             async with asyncio.TaskGroup() as callers:
                 scenario = self._scenario
                 reports = _reports(scenario, self._planned)
-                every = [*_warm_up(scenario), *reports, *self._planned]
+                every = [*warm_up(scenario), *reports, *self._planned]
                 for planned in sorted(every, key=lambda one: one.at):
                     await asyncio.sleep(planned.at - loop_now())
                     callers.create_task(self._call(planned))
@@ -223,7 +229,8 @@ class _Play:
                 task.cancel()
         if len(self._engines) == 1:
             self._world.check_invariants()
-        return self._played()
+        window = (self._fault_at, self._fault_until)
+        return played_of(self._world, self._scenario, self._rate_per_s, window, self._results)
 
     async def _call(self, planned: Planned) -> None:
         call = self._made(planned)
@@ -266,34 +273,37 @@ class _Play:
             question=QUESTION + FILLER * scenario.prompt_tokens,
         )
 
-    def _played(self) -> Played:
-        sick = self._world.endpoints[
-            EndpointId(f"{self._scenario.sick}/{self._scenario.sick}-large")
-        ]
-        moved = [one for one in changes(self._world, sick.id) if one.at >= self._fault_at]
-        shut = [one.at for one in changes(self._world, sick.id, to="open")]
-        shut += [one.at for one in changes(self._world, sick.host, to="open")]
-        shut += [
-            event.at
-            for event in self._world.recorder.events
-            if isinstance(event, EndpointEjected) and event.endpoint == sick.id
-        ]
-        hedges = [
-            event.outcome.cost_usd
-            for event in self._world.recorder.events
-            if isinstance(event, AttemptFinished) and event.kind == HEDGE
-        ]
-        return Played(
-            scenario=self._scenario,
-            rate_per_s=self._rate_per_s,
-            fault_at=self._fault_at,
-            fault_until=self._fault_until,
-            calls=tuple(self._results),
-            logs={name: provider.log for name, provider in self._world.providers.items()},
-            shut_at=tuple(sorted(at for at in shut if at >= self._fault_at)),
-            changes=len(moved),
-            hedge_usd=sum(hedges),
-        )
+
+def played_of(
+    world: World,
+    scenario: Scenario,
+    rate_per_s: float,
+    window: tuple[float, float],
+    results: Sequence[Result],
+) -> Played:
+    """Return what came of a play whose fault lasted for ``window``, start and end."""
+    fault_at, fault_until = window
+    sick = world.endpoints[EndpointId(f"{scenario.sick}/{scenario.sick}-large")]
+    moved = [one for one in changes(world, sick.id) if one.at >= fault_at]
+    shut = [one.at for one in changes(world, sick.id, to="open")]
+    shut += [one.at for one in changes(world, sick.host, to="open")]
+    shut += [one.at for one in ejections(world, sick.id)]
+    hedges = [
+        event.outcome.cost_usd
+        for event in world.recorder.events
+        if isinstance(event, AttemptFinished) and event.kind == HEDGE
+    ]
+    return Played(
+        scenario=scenario,
+        rate_per_s=rate_per_s,
+        fault_at=fault_at,
+        fault_until=fault_until,
+        calls=tuple(results),
+        logs={name: provider.log for name, provider in world.providers.items()},
+        shut_at=tuple(sorted(at for at in shut if at >= fault_at)),
+        changes=len(moved),
+        hedge_usd=sum(hedges),
+    )
 
 
 def _engines(world: World, pods: int, seed: int) -> list[Engine]:
@@ -323,7 +333,8 @@ def _reports(scenario: Scenario, planned: Sequence[Planned]) -> list[Planned]:
     ]
 
 
-def _warm_up(scenario: Scenario) -> list[Planned]:
+def warm_up(scenario: Scenario) -> list[Planned]:
+    """Return the calls by which each large model becomes known."""
     if scenario.is_fresh:
         return []
     gap_s = WARM_S / WARM_CALLS

@@ -41,6 +41,8 @@ meets the same calls, faults and luck. The designs:
 * The **oracle** knows every fault and who has room; goodput is measured against it. It does not
   wait for a provider to come back, so that a design whose callers happen to wait can exceed 1.
 
+Every fault of the catalogue, one by one: [faults.md](faults.md).
+
 What is counted is defined in `sidecar/simulate/metrics.py`, the designs in
 `sidecar/simulate/policies.py`, where the faults' numbers come from in
 `sidecar/simulate/incidents.py`.

@@ -1,0 +1,1 @@
+"""The fault catalogue: what must be survived, which test shows it, and what it costs, measured."""
