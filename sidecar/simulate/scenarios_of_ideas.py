@@ -13,6 +13,7 @@ from sidecar.upstream.simulated import Fault, FaultKind, SimulatedLimits
 SHORT_OUTAGE_S, SHORT_OUTAGE_EVERY_S = 12.0, 150.0
 LIMIT_HIT_S, LIMIT_HIT_EVERY_S = 6.0, 60.0
 
+_RESETS = Staged(provider=ALPHA, fault=Fault(kind=FaultKind.RESET_AFTER, after_tokens=10))
 _HANG = Staged(provider=ALPHA, fault=Fault(kind=FaultKind.HANG))
 _SHORT_OUTAGES = tuple(
     Staged(
@@ -73,8 +74,8 @@ IDEA_SCENARIOS = (
     # Old answers end well while the trial of a half-open breaker still hangs.
     Scenario(
         name="long-answers",
-        title="A hangs; old answers of a minute and more end well",
-        staged=(_HANG,),
+        title="A resets after 10 tokens; old answers of a minute and more end well",
+        staged=(_RESETS,),
         rates=(1.0,),
         answer_tokens=4500,
         within_s=300.0,

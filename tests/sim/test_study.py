@@ -150,7 +150,8 @@ def _first_s(one: Figures) -> float:
 
 LOSES = {
     "no-suspicion": Held("resets", 0.1, _late_s, fault_s=300.0),
-    "no-generations": Held("long-answers", 1.0, _extra, fault_s=70.0),
+    "no-generations": Held("long-answers", 1.0, _lost, fault_s=70.0),
+    "no-silence": Held("hang", 0.1, _late_s, fault_s=120.0),
     "raw-latency": Held("reports", 1.0, _lost, fault_s=80.0),
     "rate-fails": Held("limit-hits", 1.0, _extra, fault_s=200.0),
     "argmin": Held("rollout", 10.0, _first_s, fault_s=20.0),
@@ -177,7 +178,7 @@ def test_without_the_idea_it_is_worse(name: str) -> None:
 
 
 def test_every_ablation_is_held_to_lose() -> None:
-    """No idea is spared the question, but for overdue calls, which hedges' losers cover."""
-    assert LOSES.keys() == ABLATIONS.keys() - {"no-overdue"}
+    """No idea is spared the question."""
+    assert LOSES.keys() == ABLATIONS.keys()
     for name, held in LOSES.items():
         assert ABLATIONS[name].is_played(held.world, held.rate_per_s)

@@ -63,7 +63,11 @@ ROWS_OF_CALLERS = (
         fault="A down, B serves half the load",
         correct="B is used and not toppled, C takes the rest.",
         measured="Three pods; B serves two requests at once.",
-        tests=scenario_tests("overload", "row_37_fallback_of_half_the_size"),
+        tests=scenario_tests(
+            "overload",
+            "row_37_fallback_of_half_the_size",
+            "row_37_callers_of_the_fallbacks_own",
+        ),
     ),
     Row(
         number=38,

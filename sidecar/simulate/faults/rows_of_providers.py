@@ -27,6 +27,8 @@ ROWS_OF_PROVIDERS = (
         tests=(
             *scenario_tests("connect_faults", "blackhole_is_waited_for_once_not_by_everybody"),
             *process_tests("faults", "blackhole"),
+            *process_tests("sockets", "blackhole_hangs_and_is_left"),
+            *process_tests("stopped", "stopped_provider"),
         ),
     ),
     Row(
@@ -34,10 +36,13 @@ ROWS_OF_PROVIDERS = (
         fault="A's name does not resolve",
         correct="A failed connect; connections that live on are used.",
         measured="No connection to A is kept while it lasts, so that each needs the name.",
-        tests=scenario_tests(
-            "connect_faults",
-            "dns_failure_leaves_kept_connections_working",
-            "new_connections_that_fail_are_a_connect_fault",
+        tests=(
+            *scenario_tests(
+                "connect_faults",
+                "dns_failure_leaves_kept_connections_working",
+                "new_connections_that_fail_are_a_connect_fault",
+            ),
+            *process_tests("sockets", "name_that_does_not_exist"),
         ),
     ),
     Row(
@@ -47,6 +52,7 @@ ROWS_OF_PROVIDERS = (
         measured="As 3.",
         tests=(
             *scenario_tests("connect_faults", "new_connections_that_fail_are_a_connect_fault"),
+            *process_tests("sockets", "certificate"),
             "tests/upstream/test_http_faults.py::test_tls_against_a_plain_port",
         ),
     ),
@@ -122,7 +128,7 @@ ROWS_OF_PROVIDERS = (
     Row(
         number=13,
         fault="A accepts and never answers",
-        correct="Overdue calls are evidence before they end; failover within the deadline.",
+        correct="Calls that wait are evidence before they end; failover within the deadline.",
         measured="For the whole fault.",
         tests=(
             *scenario_tests(
@@ -133,6 +139,7 @@ ROWS_OF_PROVIDERS = (
                 "silence_from_the_start_leaves_room_for_the_next_endpoint",
             ),
             *process_tests("faults", "hang"),
+            *process_tests("stopped", "stopped_provider"),
         ),
     ),
     Row(

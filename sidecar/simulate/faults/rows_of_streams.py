@@ -21,6 +21,7 @@ ROWS_OF_STREAMS = (
             ),
             *scenario_tests("on_break", "another_model_goes_on"),
             *process_tests("faults", "cut_stream"),
+            *process_tests("sockets", "reset_before_the_first_word", "reset_after_ten_words"),
         ),
     ),
     Row(
@@ -94,6 +95,7 @@ ROWS_OF_STREAMS = (
         tests=(
             *scenario_tests("answers", "row_26_storm_of_stale_connections"),
             *process_tests("faults", "stale_connections"),
+            *process_tests("sockets", "idle_connections_that_end"),
         ),
     ),
 )
