@@ -47,6 +47,8 @@ class LatencySettings:
     * ``stall_factor`` 30 times the quantile of token gaps, within ``stall_min_s`` 10 and
       ``stall_max_s`` 30.
     * ``late_quantile`` 0.95, of at least ``late_samples_min`` 10: what is late for a wait.
+    * ``cut_factor`` 1.25 for each wait in a row that was cut short, at half of the usual time or
+      later (``cut_share_min``): a caller who leaves at once says nothing.
     * suspect: beyond ``suspect_ratio`` 3 times the usual it is nobody's hedge, nor kept out of
       habit.
     * sluggish: ``sluggish_share`` 0.6 of the last ``sluggish_window`` 8 samples over
@@ -82,6 +84,8 @@ class LatencySettings:
     stall_max_s: float = 30.0
     late_quantile: float = 0.95
     late_samples_min: int = 10
+    cut_factor: float = 1.25
+    cut_share_min: float = 0.5
     suspect_ratio: float = 3.0
     sluggish_share: float = 0.6
     sluggish_window: int = 8
@@ -114,6 +118,7 @@ class LatencyModel:
         self._plain_ratios = _Window(settings.window_max, settings.late_quantile)
         self._gaps = _Window(settings.window_max, settings.quantile)
         self._recent: deque[tuple[float, bool]] = deque(maxlen=settings.sluggish_window)
+        self._cuts = 0  # waits cut short since the last answer
         self.samples = 0
 
     def observe_first_content(
@@ -129,6 +134,7 @@ class LatencyModel:
         self._ratios.add(ratio)
         is_slow = ratio > settings.sluggish_ratio and ttft_s > settings.sluggish_ttft_s
         self._recent.append((now, is_slow))
+        self._cuts = 0
         self.samples += 1
 
     def observe_waiting(self, prompt_tokens: int, elapsed_s: float, now: float) -> None:
@@ -194,6 +200,19 @@ class LatencyModel:
     def ratio_quantile(self, share: float) -> float:
         """Return the quantile of measured over predicted first content, at least 1."""
         return max(1.0, self._ratios.at(share)) if self.samples else 1.0
+
+    def observe_cut(self, prompt_tokens: int, elapsed_s: float, now: float) -> None:
+        """Record that a wait of ``elapsed_s`` was cut short: it would have lasted longer.
+
+        Taken at its word, an endpoint too slow for one deadline would look as if it just met the
+        next one, again and again; so each cut in a row, with no answer between, says more.
+        """
+        settings = self._settings
+        if elapsed_s < settings.cut_share_min * self.typical_ttft_s(prompt_tokens):
+            return
+        self._cuts += 1
+        factor = min(settings.ratio_max, settings.cut_factor**self._cuts)
+        self.observe_waiting(prompt_tokens, factor * elapsed_s, now)
 
     def observe_plain(self, prompt_tokens: int, output_s: float, waited_s: float) -> None:
         """Record how long a plain answer took whose writing was expected to take ``output_s``."""

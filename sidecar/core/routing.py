@@ -8,7 +8,7 @@ never remove the last endpoint.
 
 Then the best tier with anything eligible; within a tier the score decides. One
 exception: in a brown-out, where nothing of that tier would finish in time and a later tier would,
-the later tier goes first.
+or where none would and a later one is twice as fast, the later tier goes first.
 
 Random by softmax instead of the best one, because hundreds of sidecars with the same data would all
 run to the same endpoint and trip its limits. The previous choice is kept while it is nearly best,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sidecar.domain import Endpoint, EndpointId, Priority, Route, RouteName, WireFormat
+
+
+LATE_FACTOR = 2.0
+"""Where nobody is expected to make it, a better tier is still preferred up to this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,12 +269,17 @@ def _too_slow(view: EndpointView, remaining_s: float, settings: RoutingSettings)
 
 
 def _first_tier(tiers: list[tuple[EndpointView, ...]], remaining_s: float) -> int | None:
-    """The best tier that has an endpoint finishing in time, else the best that has any."""
-    filled = [number for number, tier in enumerate(tiers) if tier]
-    for number in filled:
-        if min(view.total_s for view in tiers[number]) <= remaining_s:
-            return number
-    return filled[0] if filled else None
+    """The best tier that has an endpoint finishing in time; if none has, the best that is not twice
+    as slow as the fastest: a prediction is no promise, and there the chance is.
+    """
+    fastest_s = {
+        number: min(view.total_s for view in tier) for number, tier in enumerate(tiers) if tier
+    }
+    if not fastest_s:
+        return None
+    least_s = min(fastest_s.values())
+    bound_s = remaining_s if least_s <= remaining_s else LATE_FACTOR * least_s
+    return next(number for number, total_s in fastest_s.items() if total_s <= bound_s)
 
 
 def _draw(

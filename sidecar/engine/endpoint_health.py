@@ -48,10 +48,6 @@ CENSORED = (
     OutcomeClass.CANCEL,
 )
 """Waiting that was cut short says that the first content takes at least as long."""
-CENSORED_FACTOR = 1.25
-"""Who was cut off would have taken longer: taken at its word, an endpoint too slow for one deadline
-would look as if it just met the next one, again and again.
-"""
 SILENT_FACTOR = 3.0
 """A plain answer may take three times its predicted writing time before it is a hang."""
 HOST_SUCCESSES_TO_CLOSE = 1
@@ -253,6 +249,6 @@ class EndpointHealth:
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
             self.silence.gave_up(self.wait_of(ticket, waited_s, now), now)
-            silence_s = CENSORED_FACTOR * (waited_s - ticket.silent_s / SILENT_FACTOR)
-            if silence_s > 0:
-                self.latency.observe_waiting(ticket.prompt_tokens, silence_s, now)
+            self.latency.observe_cut(
+                ticket.prompt_tokens, waited_s - ticket.silent_s / SILENT_FACTOR, now
+            )

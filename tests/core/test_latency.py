@@ -175,3 +175,28 @@ def test_predictions_stay_usable_whatever_is_observed(
     assert 0.0 < typical_s < 1e9
     assert 0.19 * typical_s < model.ttft_s(tokens, now) < 8.1 * typical_s
     assert 8.0 <= model.hang_s(tokens, now) <= 60.0
+
+
+def test_waits_cut_in_a_row_say_more_and_more() -> None:
+    """A deadline that is always a little too short shows after a few calls; an answer ends that."""
+    model = LatencyModel()
+    for number in range(20):
+        model.observe_first_content(100, 1.0, float(number))
+    seen = []
+    for number in range(4):
+        model.observe_cut(100, 1.0, 20.0 + number)
+        seen.append(model.ttft_s(100, 20.0 + number))
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1.25**4, rel=0.05)
+    model.observe_first_content(100, 1.0, 60.0)
+    model.observe_cut(100, 1.0, 61.0)
+    assert model.ttft_s(100, 61.0) < seen[-1]
+
+
+def test_who_leaves_at_once_says_nothing() -> None:
+    """Callers who change their minds make nobody look slow."""
+    model = LatencyModel()
+    for number in range(20):
+        model.observe_first_content(100, 1.0, float(number))
+        model.observe_cut(100, 0.4, float(number) + 0.5)
+    assert model.ttft_s(100, 20.0) == pytest.approx(1.0, rel=0.05)

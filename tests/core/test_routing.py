@@ -161,6 +161,13 @@ def test_brown_out_prefers_a_later_tier_that_fits() -> None:
     assert order(choose(slow, call)) == "abcd"
 
 
+def test_brown_out_in_which_nobody_fits_goes_where_the_chance_is() -> None:
+    """If all are expected late, a better tier is preferred up to twice the fastest's time."""
+    views = [view("a", total_s=30.0), view("b", total_s=11.5), view("c", total_s=6.0)]
+    assert order(choose(views, needs("a", "b", "c", remaining_s=5.0))) == "bca"
+    assert order(choose(views, needs("a", "b", "c", remaining_s=6.0))) == "cab"
+
+
 def test_rest_of_the_tier_follows_by_weight() -> None:
     """After the winner the best remaining one comes next."""
     views = [view("a", total_s=9.0), view("b", total_s=6.0), view("c", total_s=3.0)]
