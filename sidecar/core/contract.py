@@ -28,7 +28,8 @@ class ContractSettings:
 
     * ``refused_min`` 10 refusals within ``window_s`` 300 from ``routes_min`` 3 routes: one
       application's bug is one route or two.
-    * ``refused_share`` 0.5 of the endpoint's refused and answered requests.
+    * ``refused_share`` 0.5 of the endpoint's last ``share_of`` 20 requests: what it answered before
+      its contract changed says nothing of it since.
     * ``contradicted_min`` 3 refused bodies (of a route each) were answered by another endpoint.
     * ``eject_s`` 300: long enough to matter, short enough for a bad day's mistake.
     * ``verify_after`` 5 refusals in a row make a refused request worth asking elsewhere, at most
@@ -40,6 +41,7 @@ class ContractSettings:
     window_s: float = 300.0
     routes_min: int = 3
     refused_share: float = 0.5
+    share_of: int = 20
     contradicted_min: int = 3
     eject_s: float = 300.0
     verify_after: int = 5
@@ -135,7 +137,9 @@ class ContractGuard:
         while requests[0].at <= since:
             requests.popleft()
         refused = [request.refused for request in requests if request.refused is not None]
-        if len(refused) < max(settings.refused_min, settings.refused_share * len(requests)):
+        recent = list(requests)[-settings.share_of :]
+        refused_lately = sum(request.refused is not None for request in recent)
+        if refused_lately < max(settings.refused_min, settings.refused_share * len(recent)):
             return False
         if len({route for route, _ in refused}) < settings.routes_min:
             return False

@@ -258,7 +258,7 @@ class Health:
                 retry_after_s=retry_after_s,
                 pushback=outcome.cls is OutcomeClass.RATE,
             )
-        if outcome.cls is OutcomeClass.OUTRUN:
+        if outcome.cls in (OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE):
             breaker.suspect()
         silence = self.endpoints[ticket.endpoint.id].silence
         if outcome.cls is OutcomeClass.HANG and silence.is_proof(ticket.sent_at or 0.0):

@@ -33,6 +33,8 @@ LIST_BYTES_MAX = 4 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 HTTP_OK = 200
 PROMPT_TOKENS = 15
+DEGENERATE_RUN = 8
+"""The question asks for words: less is enough than in an answer to a caller."""
 OUTPUT_TOKENS = 16
 OUTPUT_TOKENS_REASONING = 64
 """One token is refused or vacuous on models that think first (LiteLLM #26987)."""
@@ -171,6 +173,8 @@ async def _listen(
     is_thinking = endpoint.is_reasoning and stream.tally.finish is not None
     if ticket.first_content_at is None and not is_thinking:
         return Fault(cls=OutcomeClass.DEGENERATE, message="an answer without content"), usage
+    if stream.tally.is_degenerate(run=DEGENERATE_RUN):
+        return Fault(cls=OutcomeClass.DEGENERATE, message="one character over and over"), usage
     return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
 
 

@@ -97,9 +97,9 @@ class Tally:
             id=self._name.id, model=self._name.model, parts=(text,), finish=self.finish
         )
 
-    def is_degenerate(self) -> bool:
-        """Return whether the content so far is one character over and over."""
-        return self._is_one_char and self.content_chars >= DEGENERATE_RUN
+    def is_degenerate(self, run: int = DEGENERATE_RUN) -> bool:
+        """Return whether the content so far is one character over and over, ``run`` times."""
+        return self._is_one_char and self.content_chars >= run
 
     def usage(self, prompt_tokens: int) -> Usage:
         """Return the reported usage where it is complete, else an estimate marked as such."""
