@@ -283,6 +283,28 @@ def test_row_43_caller_that_reads_slowly(route: str, pause_s: float) -> None:
     assert changes(world, name) == []
 
 
+def test_row_43_pause_of_the_caller_is_no_stall_of_a_slow_provider() -> None:
+    """Row 43: a word 12 s after the last, of which 8 s are the caller's, is no stall of 10 s."""
+
+    async def scenario(world: World) -> None:
+        await world.load(20, rate_per_s=1.0, route="alone", is_even=True)
+        world.alpha.faults = (Fault(kind=FaultKind.DRIP, factor=12.0 / LARGE.itl_s),)
+        call = world.make_call("alone", is_stream=True, constraints=Constraints(within_s=3600.0))
+        answer = await world.engine.answer(call)
+        assert isinstance(answer, Relay)
+        try:
+            chunk = await answer.read()
+            while chunk:
+                await asyncio.sleep(8.0)
+                chunk = await answer.read()
+        finally:
+            await answer.aclose()
+
+    world = play(scenario)
+
+    assert outcomes(world, ALPHA)[-1].cls.value == "OK"
+
+
 def test_row_43_slow_readers_spoil_no_estimate() -> None:
     """Row 43: slow readers do not make the endpoint look slow to those who read at once."""
 

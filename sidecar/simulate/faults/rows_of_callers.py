@@ -126,6 +126,7 @@ ROWS_OF_CALLERS = (
             *scenario_tests(
                 "callers",
                 "row_43_caller_that_reads_slowly",
+                "row_43_pause_of_the_caller_is_no_stall_of_a_slow_provider",
                 "row_43_slow_readers_spoil_no_estimate",
             ),
             *process_tests("lifecycle", "slow_reader"),
