@@ -115,6 +115,11 @@ class Breaker:
         """Return whether, closed, no success followed a hard failure."""
         return self.state(now) is BreakerState.CLOSED and self._is_last_hard
 
+    def run_weight(self, now: float) -> float:
+        """Return what the failures since the last success weigh, 0.0 unless closed."""
+        is_closed = self.state(now) is BreakerState.CLOSED
+        return self._storage.ring.run_weight(now) if is_closed else 0.0
+
     def slow_start(self, now: float) -> float:
         """Return the share of its weight, up to 1.0, that it deserves soon after closing."""
         is_closed = self.state(now) is BreakerState.CLOSED
@@ -240,14 +245,14 @@ class Breaker:
         began later still waits, that may yet end well too: where a part of the calls fails at once
         and the others take long, the failures alone would else look like an outage.
         """
-        if serial > self._run_serial or not self._storage.ring.has_run(now):
+        if serial > self._run_serial or self._storage.ring.run_weight(now) == 0.0:
             return False
         return not any(later > self._run_serial for later in self._unsettled)
 
     def _fail(self, fail: float, now: float, retry_after_s: float | None, *, is_hard: bool) -> None:
         old = self.state(now)
         storage = self._storage
-        if not storage.ring.has_run(now):
+        if storage.ring.run_weight(now) == 0.0:
             self._run_serial = self._serial
         storage.now = now
         storage.fail = fail

@@ -54,7 +54,7 @@ class ProbeSettings:
     * ``suspect_first_s`` 0.5, ``suspect_every_s`` 2, ``suspect_probes_max`` 6,
       ``suspect_ok_enough`` 2: an outage shows within 12 s at six calls a minute instead of 49; two
       answers clear a suspicion.
-    * ``suspect_rate_max`` 0.5 calls a second: busier endpoints need no probes to be found out.
+    * ``suspect_rate_max`` 0.5 calls a second: busier endpoints are soon found out by their traffic.
     * ``idle_first_s`` 60, ``idle_most_s`` 900: doubling with each good probe.
     * ``idle_paid_every`` 4: every fourth idle probe costs money; without a free probe, the only
       ones made.
@@ -81,8 +81,9 @@ class ProbeView:
     ``cause`` is the ``OutcomeClass`` value of the last failure. ``last_sample_at`` is the last
     outcome of live traffic. ``free_probe_ok``: a free probe passed since the breaker last opened.
     ``has_free_probe``: the provider has a path that costs nothing. ``is_wanted``: among the first
-    two of a route used within the hour. ``is_silent``: it has ceased to answer, and traffic keeps
-    away. The ``suspect_`` counts are of this suspicion. ``jitter`` is a factor around 1.
+    two of a route used within the hour. ``is_urgent``: it failed twice in a row, or fell silent
+    and traffic keeps away: a busy one is asked too. The ``suspect_`` counts are of this
+    suspicion. ``jitter`` is a factor around 1.
     """
 
     endpoint: EndpointId
@@ -90,7 +91,7 @@ class ProbeView:
     cause: str = ""
     reopens_at: float | None = None
     is_suspect: bool = False
-    is_silent: bool = False
+    is_urgent: bool = False
     rate_per_s: float = 0.0
     last_sample_at: float | None = None
     last_probe_at: float | None = None
@@ -150,7 +151,7 @@ def _open_need(view: ProbeView, settings: ProbeSettings, now: float) -> ProbeNee
 def _suspect_need(view: ProbeView, settings: ProbeSettings, now: float) -> ProbeNeed | None:
     is_settled = (
         not view.is_suspect
-        or (view.rate_per_s >= settings.suspect_rate_max and not view.is_silent)
+        or (view.rate_per_s >= settings.suspect_rate_max and not view.is_urgent)
         or view.suspect_probe_count >= settings.suspect_probes_max
         or view.suspect_ok_count >= settings.suspect_ok_enough
     )

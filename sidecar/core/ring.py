@@ -77,9 +77,10 @@ class CountRing:
         self._run_started_at: float | None = None
         self._run_span_s = 0.0
 
-    def has_run(self, now: float) -> bool:
-        """Return whether a run of failures is under way."""
-        return self._run_weight > 0.0 and now - self._entries[-1][0] <= self._settings.ring_age_s
+    def run_weight(self, now: float) -> float:
+        """Return what the failures since the last success weigh, 0.0 without any."""
+        is_old = not self._entries or now - self._entries[-1][0] > self._settings.ring_age_s
+        return 0.0 if is_old else self._run_weight
 
     def record(self, fail: float, now: float, *, ends_run: bool = True) -> None:
         """Add an outcome: 0.0 a success, above 0 the weight of a failure. A success that

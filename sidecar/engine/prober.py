@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25
 """How often the scheduler is asked."""
+URGENT_RUN = 2.0
+"""Two failures in a row are hardly ever chance: waiting for traffic to tell is not worth it."""
 WANTED_S = 3600.0
 """A fallback is kept warm if its route was used within the hour."""
 WANTED_PER_ROUTE = 2
@@ -128,7 +130,7 @@ class Prober:
             cause=cause,
             reopens_at=reopens_at,
             is_suspect=is_suspect,
-            is_silent=own.silence.is_silent,
+            is_urgent=own.silence.is_silent or own.breaker.run_weight(now) >= URGENT_RUN,
             rate_per_s=own.rate_per_s(now),
             last_sample_at=own.last_sample_at,
             last_probe_at=record.last_probe_at,

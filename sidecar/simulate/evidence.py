@@ -96,8 +96,8 @@ def unrest(
     """Return what disturbed the rest of a sick provider until ``end_s``, each as a sentence.
 
     While the breaker ``name`` is open nobody may ask what it guards, the model of an endpoint or
-    anything of a host; when it is due one may, until it opens again (``trials_max`` where a trial
-    may succeed and the next one fail).
+    anything of a host; when it is due one may, until it opens again or closes (``trials_max``
+    where a trial may succeed and the next one fail).
     """
     model = None if "://" in name else name.partition("/")[2]
     asked = [entry for entry in provider.log if model in (None, entry.model)]
@@ -105,7 +105,9 @@ def unrest(
     found = []
     for number, event in enumerate(opens):
         assert event.reopens_at is not None, "an open breaker says when it may be tried"
-        next_at = opens[number + 1].at if number + 1 < len(opens) else end_s
+        closed_at = [one.at for one in changes(world, name, to="closed") if one.at > event.at]
+        opened_at = [one.at for one in opens[number + 1 :]]
+        next_at = min([*closed_at, *opened_at, end_s])
         early = [
             entry.at_s for entry in asked if event.at < entry.at_s < min(event.reopens_at, end_s)
         ]

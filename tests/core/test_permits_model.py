@@ -251,7 +251,7 @@ class HealthMachine(RuleBasedStateMachine):
             one.observe(fail=weighted or 0.0, now=self.now, retry_after_s=stated_s)
         elif cls is not OutcomeClass.RATE:
             one.settle(out.permit, fail=weighted, now=self.now, retry_after_s=stated_s)
-        if cls is OutcomeClass.OUTRUN:
+        if cls in (OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE):
             one.suspect()
 
     # --- what may happen -----------------------------------------------------------------------

@@ -67,11 +67,11 @@ def test_success_from_before_counts_for_the_share_alone() -> None:
     """It leaves the run as it is, and is one more good outcome of the window."""
     ring = ring_of([1.0] * 3)
     ring.record(0.0, 3.0, ends_run=False)
-    assert ring.has_run(3.0)
+    assert ring.run_weight(3.0) == 3.0
     ring.record(1.0, 4.0)
     assert ring.verdict(4.0) is Cause.SHARE
     ring.record(0.0, 5.0)
-    assert not ring.has_run(5.0)
+    assert ring.run_weight(5.0) == 0.0
 
 
 def test_old_outcomes_leave_the_share_but_not_the_run() -> None:
