@@ -16,7 +16,7 @@ test: ## every test
 sim: ## N random worlds in simulated time; a failing one prints its seed
 	$(PYTHON) -m sidecar.simulate.swarm --worlds $(N)
 
-study: ## docs/resilience.md anew: the engine beside baselines, a few minutes
+study: ## docs/resilience.md anew (after `make faults`): the engine beside baselines, a few minutes
 	$(PYTHON) -m sidecar.simulate.study --write docs/resilience.md
 
 faults: ## docs/faults.md anew: the fault catalogue with its figures, a few minutes

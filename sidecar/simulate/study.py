@@ -98,7 +98,9 @@ def main() -> None:
     arguments = parser.parse_args()
     names = QUICK if arguments.quick else list(BY_NAME)
     seeds = QUICK_SEEDS if arguments.quick else SEEDS
-    text = document(run(jobs_of(names, seeds)), seeds)
+    catalogue = None if arguments.write is None else arguments.write.with_name("faults.md")
+    faults = "" if catalogue is None or not catalogue.exists() else catalogue.read_text("utf-8")
+    text = document(run(jobs_of(names, seeds)), seeds, faults)
     if arguments.write is None:
         print(text)  # noqa: T201 - a command prints
     else:

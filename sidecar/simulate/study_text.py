@@ -41,7 +41,7 @@ meets the same calls, faults and luck. The designs:
 * The **oracle** knows every fault and who has room; goodput is measured against it. It does not
   wait for a provider to come back, so that a design whose callers happen to wait can exceed 1.
 
-Every fault of the catalogue, one by one: [faults.md](faults.md).
+Every fault of the catalogue, one by one: at the end, with the words in [faults.md](faults.md).
 
 What is counted is defined in `sidecar/simulate/metrics.py`, the designs in
 `sidecar/simulate/policies.py`, where the faults' numbers come from in
@@ -49,8 +49,8 @@ What is counted is defined in `sidecar/simulate/metrics.py`, the designs in
 """
 
 
-def document(table: Table, seeds: Sequence[int]) -> str:
-    """Return the document of the study."""
+def document(table: Table, seeds: Sequence[int], faults: str = "") -> str:
+    """Return the document of the study, with the table of the catalogue's page ``faults``."""
     parts = [HEAD.format(seeds=", ".join(map(str, seeds))), "## Reading\n", _bullets(table)]
     table, every = compared(table), table
     parts += ["## Goodput over the oracle's\n", _by_design(table, lambda one: f"{one.goodput:.3f}")]
@@ -69,9 +69,21 @@ def document(table: Table, seeds: Sequence[int]) -> str:
     ]
     parts += ["## The engine in detail\n", DETAIL, _details(table)]
     parts += ["## Without one idea\n", ABLATED, _ablated(every)]
+    if faults:
+        parts += ["## Every fault of the catalogue\n", CATALOGUE, _catalogue(faults)]
     return "\n".join(parts)
 
 
+def _catalogue(faults: str) -> str:
+    """Return the table of the fault catalogue's page, its links made to lead there."""
+    lines = [line for line in faults.splitlines() if line.startswith(CATALOGUE_LINES)]
+    return "\n".join(lines).replace("](#", "](faults.md#") + "\n"
+
+
+CATALOGUE_LINES = ("| Row |", "| --- | --- | --- | --- | --- |", "| [")
+CATALOGUE = """\
+Made by `make faults`; what the columns mean and how each row is played: [faults.md](faults.md).
+"""
 FAILED = """\
 Errors before first content / broken streams / answers cut off without anybody's notice, of so many
 calls.

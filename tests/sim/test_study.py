@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,3 +183,14 @@ def test_every_ablation_is_held_to_lose() -> None:
     assert LOSES.keys() == ABLATIONS.keys()
     for name, held in LOSES.items():
         assert ABLATIONS[name].is_played(held.world, held.rate_per_s)
+
+
+def test_the_committed_document_has_the_fault_catalogue() -> None:
+    """Its table of all fifty faults is the one of their own page."""
+    docs = Path(__file__).parents[2] / "docs"
+    own = [line for line in (docs / "faults.md").read_text("utf-8").splitlines() if "](#" in line]
+    shown = (docs / "resilience.md").read_text("utf-8").splitlines()
+    assert {line.partition("]")[0] for line in own} == {f"| [{row}" for row in range(1, 51)}
+    assert [line for line in shown if "](faults.md#" in line] == [
+        line.replace("](#", "](faults.md#") for line in own if line.startswith("| [")
+    ]
