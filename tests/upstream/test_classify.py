@@ -124,10 +124,10 @@ def test_quota_that_refills_is_a_rate_limit() -> None:
 
 
 def test_too_large_for_the_limit_does_not_block_the_account() -> None:
-    """A 429 that waiting never cures is the caller's, and states no wait."""
+    """A 429 that waiting never cures is for another endpoint, and states no wait."""
     body = openai_error("Request too large for gpt-4o: Limit 30000, Requested 31538.", "tokens")
     fault = classify(OPENAI, 429, {"retry-after": "60"}, body, NOW)
-    assert (fault.cls, fault.retry_after_s) == (OutcomeClass.CALLER, None)
+    assert (fault.cls, fault.retry_after_s) == (OutcomeClass.CONTEXT, None)
 
 
 def test_within_the_limit_is_a_rate_limit() -> None:
