@@ -37,6 +37,7 @@ class Chooser:
         self._call = call
         self._budget_left = budget_left
         self._unfit = unfit(parts.catalogue, call)
+        self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._has_panicked = False
 
     def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
@@ -58,6 +59,10 @@ class Chooser:
         probe_usd = {name: usd for name, usd in near.items() if usd is not None}
         return explored(choice, self._call.route, probe_usd)
 
+    def rejected(self) -> dict[EndpointId, Gate]:
+        """Return who was out at the last question, and why."""
+        return {} if self.choice is None else dict(self.choice.rejected)
+
     def panic(self) -> Start | None:
         """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
         if self.choice is None or self._has_panicked:
@@ -78,8 +83,17 @@ class Chooser:
         parts, call = self._parts, self._call
         now = loop_now()
         output = parts.output_model(call.route.name)
+        may_overflow = may_try and not self.has_overflowed
         self.views = tuple(
-            view(parts.catalogue.endpoints[name], call, parts.health, output, now, may_try=may_try)
+            view(
+                parts.catalogue.endpoints[name],
+                call,
+                parts.health,
+                output,
+                now,
+                may_try=may_try,
+                may_overflow=may_overflow,
+            )
             for name in call.route.endpoints()
         )
         needs = CallNeeds(

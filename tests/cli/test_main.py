@@ -78,7 +78,7 @@ def test_without_a_file_the_default_is_checked_and_can_be_printed(
 ) -> None:
     """What is built from keys is described; printed and saved, it is a file like any other."""
     assert main(["check"]) == 2
-    assert "set ANTHROPIC_API_KEY or OPENAI_API_KEY" in capsys.readouterr().err
+    assert "set ANTHROPIC_API_KEY, OPENAI_API_KEY" in capsys.readouterr().err
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     assert main(["check"]) == 0
