@@ -49,13 +49,10 @@ def _output(facts: ModelFacts) -> str:
 
 def _abilities(facts: ModelFacts) -> str:
     known: Abilities = facts.abilities
-    groups = (
-        ("can", known.can),
-        ("cannot", known.cannot),
-        ("assumed", frozenset(Ability) - known.can - known.cannot),
-    )
-    return "; ".join(
+    groups = (("can", known.can), ("cannot", known.cannot))
+    said = [
         f"{word} {', '.join(ability.value for ability in Ability if ability in group)}"
         for word, group in groups
         if group
-    )
+    ]
+    return "; ".join((*said, "the rest is assumed" if said else "abilities assumed"))
