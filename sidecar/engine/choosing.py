@@ -6,6 +6,7 @@ found out by itself: endpoints too poor for it, and gates that shut between choi
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
 
 PANIC = "panic"
+ESTIMATE_LEAST = 0.7
+"""A prompt may have so many of the tokens it was estimated at: where nobody else is left, who might
+have room is asked, and judges.
+"""
 
 
 class Chooser:
@@ -96,6 +101,7 @@ class Chooser:
             )
             for name in call.route.endpoints()
         )
+        tokens = call.facts.prompt_tokens * (ESTIMATE_LEAST if may_overflow else 1.0)
         needs = CallNeeds(
             route=call.route,
             remaining_s=call.deadline_at - now,
@@ -103,7 +109,7 @@ class Chooser:
             format=call.format,
             untranslatable=call.facts.untranslatable,
             priority=call.constraints.priority,
-            prompt_tokens=call.facts.prompt_tokens,
+            prompt_tokens=math.floor(tokens),
             excluded=excluded,
         )
         return parts.router.choose(self.views, needs, now, parts.rng)

@@ -237,3 +237,38 @@ def test_a_cut_answer_costs_what_it_will_be_billed(is_billed: bool) -> None:
     assert cut.usage is not None
     planned = world.engine.output_model(RouteName("alone")).predict(1000, 1.0)
     assert (cut.usage.output_tokens >= round(planned)) is is_billed
+
+
+def test_a_refusal_inside_a_200_is_still_a_refusal() -> None:
+    """A provider that says 400 in the body of a 200 does not make it an answer."""
+    said = '{"error": {"message": "filtered", "code": "content_filter", "status": 400}}'
+    refusal = Fault(kind=FaultKind.STATUS, status=200, raw_body=said)
+
+    async def scenario(world: World) -> None:
+        world.alpha.faults = (refusal,)
+        await world.call("reason")
+
+    world = play(scenario)
+
+    (seen,) = world.seen
+    assert (seen.status, seen.attempts) == (400, (f"{ALPHA}:CALLER",))
+    assert b"filtered" in seen.raw
+
+
+@pytest.mark.parametrize(("size", "status"), [(600, 200), (300, 422)])
+def test_an_estimate_refuses_nobody_who_might_fit(size: int, status: int) -> None:
+    """A prompt is passed to who surely has room; where nobody has, who might have it is asked, and
+    only what cannot fit is refused unasked, with the figures.
+    """
+    about = {"context_tokens": size}
+
+    async def scenario(world: World) -> None:
+        await world.call("strong", question=LONG)
+        await world.call("alone", question=LONG)
+
+    world = play(scenario, endpoints=endpoints(alpha=about))
+
+    first, second = world.seen
+    assert (first.endpoint, second.status) == (BETA, status)
+    if status != 200:
+        assert f"{ALPHA} has a context of 300 tokens (needed: about 5" in second.message
