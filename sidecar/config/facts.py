@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sidecar.abilities import Abilities, Ability
 from sidecar.config.model_table import known_of
 from sidecar.domain import Price
 
 if TYPE_CHECKING:
     from sidecar.config.prices import Listed
-    from sidecar.config.schema import CanEntry, ModelEntry
+    from sidecar.config.schema import ModelEntry
     from sidecar.upstream.kind import Kind
 
 FILE, LIST, TABLE, KIND = "file", "price list", "model table", "kind"
@@ -40,7 +42,7 @@ def facts_of(model: ModelEntry, kind: Kind, listed: Listed | None) -> ModelFacts
     if context_tokens is None:
         context_tokens, context_from = listed.context_tokens if listed else None, LIST
     tabled = known_of(model.model)
-    said = _said(model.can, model.max_output)
+    said = _said(model)
     # A model's own line knows better than its provider's, except where the provider takes away.
     offered = Abilities(
         can=tabled.can - kind.abilities.cannot,
@@ -74,11 +76,13 @@ def _price(model: ModelEntry, kind: Kind, listed: Listed | None) -> tuple[Price 
     return (FREE, KIND) if kind.is_local else (None, None)
 
 
-def _said(can: CanEntry, max_output: int | None) -> Abilities:
-    """Return what the file says."""
-    said = {ability: getattr(can, ability.value) for ability in Ability}
+def _said(model: ModelEntry) -> Abilities:
+    """Return what the file says; ``prefill: true`` is an older word for the ability."""
+    said: dict[str, bool | None] = msgspec.structs.asdict(model.can)
+    if said[Ability.PREFILL.value] is None and model.prefill:
+        said[Ability.PREFILL.value] = True
     return Abilities(
-        can=frozenset(ability for ability, is_able in said.items() if is_able is True),
-        cannot=frozenset(ability for ability, is_able in said.items() if is_able is False),
-        output_tokens_max=max_output,
+        can=frozenset(ability for ability in Ability if said[ability.value] is True),
+        cannot=frozenset(ability for ability in Ability if said[ability.value] is False),
+        output_tokens_max=model.max_output,
     )

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sidecar.abilities import Ability
 from sidecar.catalogue import Catalogue
 from sidecar.config.facts import facts_of
 from sidecar.config.groups import build
@@ -165,7 +166,7 @@ class _Parts:
             price=facts.price,
             timers=build(Timers, self._file.defaults.timers, model.timers),
             is_reasoning=model.reasoning,
-            supports_prefill=model.prefill or model.can.prefill is True,
+            supports_prefill=Ability.PREFILL in facts.abilities.can,
             upstream=model.upstream,
             context_tokens=facts.context_tokens,
             max_tokens_field=kind.max_tokens_field_at(target.base_url),

@@ -48,14 +48,17 @@ TABLE: Final = (
     _line(r"gpt-4o-2024-05-13", can=_HANDS | _NO_EYES, cannot=_OLD_GPT - _NO_EYES, output=4096),
     _line(r"gpt-4o(?!-(?:audio|realtime|transcribe|search))", can=_GPT, output=16_384),
     _line(r"gpt-4\.1", can=_GPT, output=32_768),
-    _line(r"gpt-5(?!-chat)", can=_GPT, cannot=_NO_LOGPROBS, output=128_000),
+    _line(r"gpt-5(?:\.\d)?-pro", can=_GPT),
+    # Later ones can be told not to reason, and then have logprobs.
+    _line(r"gpt-5(?:-mini|-nano)?(?:-20|$)", can=_GPT, cannot=_NO_LOGPROBS, output=128_000),
+    _line(r"gpt-5(?!-chat)", can=_GPT, output=128_000),
     _line(r"o1-(?:mini|preview)", cannot=_GPT | _NO_LOGPROBS),
     _line(r"o3-mini", can=_GPT - _NO_EYES, cannot=_NO_EYES | _NO_LOGPROBS, output=100_000),
     _line(r"o[134](?:-(?:mini|pro))?(?:-\d|$)", can=_GPT, cannot=_NO_LOGPROBS, output=100_000),
     _line(r"gpt-oss-", can=_HANDS - {Ability.PARALLEL_TOOLS}, cannot=_NO_EYES),
-    _line(r"deepseek-(?:chat|reasoner|r1|v3)", can=_HANDS, cannot=_NO_EYES),
-    _line(r"(?:Meta-)?[Ll]lama-?3(?:\.[13])?-\d+[bB]", cannot=_NO_EYES),
-    _line(r"mi[sx]tral-\d|open-mi[sx]|codestral|mistral-nemo|devstral", cannot=_NO_EYES),
+    _line(r"(?i:deepseek-(?:r1|v3))", can=_HANDS, cannot=_NO_EYES),
+    _line(r"(?i:(?:meta-)?llama-?3(?:\.[13])?-\d+b)", cannot=_NO_EYES),
+    _line(r"(?i:mi[sx]tral-\d+x?\d*b|open-mi[sx]|mistral-nemo|codestral)", cannot=_NO_EYES),
 )
 
 

@@ -32,6 +32,15 @@ def test_the_file_is_believed_before_the_tables(read: Callable[..., Config]) -> 
     assert facts.abilities.cannot == {Ability.TOOLS, Ability.SCHEMA}
 
 
+@pytest.mark.parametrize("said", ["prefill: true", "can: {prefill: true}"])
+def test_prefill_has_two_words(said: str, read: Callable[..., Config]) -> None:
+    """Both let a broken stream go on at the model's own words, whatever the table says."""
+    config = read(("model: a-big", f"model: claude-sonnet-5-5, {said}"))
+    assert config.catalogue.endpoints[BIG].supports_prefill
+    assert Ability.PREFILL not in config.facts[BIG].abilities.cannot
+    assert not read().catalogue.endpoints[BIG].supports_prefill
+
+
 def test_a_provider_takes_away_what_its_model_could() -> None:
     """A model that can is no help at a provider that does not offer it, unless the file says so."""
     text = """
@@ -92,6 +101,12 @@ def test_azure_needs_its_resource_and_its_key() -> None:
         ("gpt-4o-2024-05-13", {Ability.SCHEMA}, 4096),
         ("gpt-4o-audio-preview", set(), None),
         ("openai/gpt-5-nano", {Ability.LOGPROBS}, 128_000),
+        ("gpt-5.2", set(), 128_000),
+        ("gpt-5-pro", set(), None),
+        ("deepseek-ai/DeepSeek-V3.1", {Ability.VISION}, None),
+        ("deepseek-chat", set(), None),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", {Ability.VISION}, None),
+        ("mistral-large-4", set(), None),
         ("o3-mini", {Ability.VISION, Ability.LOGPROBS}, 100_000),
         ("o4-mini-2025-04-16", {Ability.LOGPROBS}, 100_000),
         ("openai/gpt-oss-120b", {Ability.VISION}, None),
