@@ -5,19 +5,17 @@ Glossary (one word, one meaning):
 * **caller**: the program on localhost. **provider**: an account at a company (base URL, key, wire
   format).
 * **endpoint**: one model at one provider; the unit of score, breaker and price. Its id is
-  ``provider/model``, where ``model`` is the name under ``models:`` in the configuration.
-* **host**: scheme, host and port; endpoints of one host share connect faults. **account**: a
-  credential; its endpoints share rate limits, auth and spend (one account a provider entry).
-* **route**: what a caller names in ``model``: a task with tiers of endpoints, or one configured
-  model.
-* **call**: one caller request from arrival to last byte. **attempt**: one try of a call at one
-  endpoint.
+  ``provider/model``, the names under ``providers:`` and ``models:``.
+* **host**: scheme, host and port; its endpoints share connect faults. **account**: a credential
+  (a provider entry); its endpoints share rate limits, auth and spend.
+* **route**: what a caller names in ``model``: a task with tiers of endpoints, or one model.
+* **call**: a request from arrival to last byte. **attempt**: one try of a call at one endpoint.
 * **outcome**: verdict on an attempt. **commit**: first usable chunk chosen; after it no other
   attempt may answer.
 * **deadline**: an instant (``…_at``). **limit**: a duration (``…_s``).
-* **breaker**: electrical sense: closed passes, open refuses, half-open passes few. **permit**:
-  leave from a gate; settled exactly once. **pushback**: the provider says when to return.
-* **probe** / **sample**: active check / passive observation. **chunk**: one SSE event.
+* **breaker**: electrical: closed passes, open refuses, half-open passes few. **permit**: leave from
+  a gate, settled once. **pushback**: the provider says when to return. **probe** / **sample**:
+  active check / passive observation. **chunk**: one SSE event.
 
 Nothing here decides anything; the decisions are in ``core``.
 """
@@ -27,6 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
+
+from sidecar.abilities import Abilities, Ability, Dialect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ EMBEDDINGS = frozenset({WireFormat.OPENAI_EMBEDDINGS, WireFormat.GEMINI_EMBEDDIN
 
 
 class Capacity(Enum):
-    """Whether our own load slows the endpoint: a public API hardly, a server of our own surely."""
+    """Whether our own load slows the endpoint: a public API hardly, our own server surely."""
 
     SHARED = "shared"
     DEDICATED = "dedicated"
@@ -71,10 +71,8 @@ class Priority(Enum):
 
 
 class OnBreak(Enum):
-    """What happens when a stream breaks after its first content.
-
-    ERROR: an explicit error event. CONTINUE: another attempt goes on where it broke, text only.
-    RESTART: nothing is shown before the answer is whole, so that a break can be tried again.
+    """When a stream breaks after its first content: ERROR is an explicit error event, CONTINUE
+    goes on where it broke (text only), RESTART shows nothing before the answer is whole.
     """
 
     ERROR = "error"
@@ -91,12 +89,11 @@ class Rung(Enum):
     STATIC = "static"
 
 
-DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)
-"""What a route permits that says nothing: a static answer is there only if it gives one."""
+DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if a route gives one
 
 
 class Gate(Enum):
-    """Why an endpoint is not eligible for a call, now."""
+    """Why an endpoint is not eligible for a call."""
 
     BREAKER_OPEN = "breaker_open"
     BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
@@ -117,6 +114,7 @@ class Gate(Enum):
     PRICE_UNKNOWN = "price_unknown"
     UNSUPPORTED = "unsupported"
     CONTEXT_TOO_SMALL = "context_too_small"
+    OUTPUT_TOO_SMALL = "output_too_small"
     QUALITY = "quality"
     DRIFT = "drift"
     SILENT = "silent"
@@ -137,6 +135,8 @@ class OutcomeClass(Enum):
     AUTH = "AUTH"
     GONE = "GONE"
     CALLER = "CALLER"
+    CONTEXT = "CONTEXT"
+    UNFIT = "UNFIT"
     RESET_MID = "RESET_MID"
     TRUNC = "TRUNC"
     STALL_MID = "STALL_MID"
@@ -149,9 +149,7 @@ class OutcomeClass(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars per million tokens; ``cached_input`` for prompt tokens read from a provider's
-    cache.
-    """
+    """US dollars per million tokens; ``cached_input_usd`` for those read from a cache."""
 
     input_usd: float
     output_usd: float
@@ -161,9 +159,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one attempt. ``input_tokens`` includes cached ones; ``output_tokens`` includes
-    reasoning.
-    """
+    """Tokens of one attempt; input includes cached ones, output includes reasoning."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -175,7 +171,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timers:
-    """Limits of one attempt, seconds. None: adaptive (``core/timers.py``)."""
+    """Limits of one attempt, seconds. None: adaptive."""
 
     connect_s: float = 3.0
     first_content_s: float | None = None
@@ -185,7 +181,7 @@ class Timers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Expected quality of an endpoint's answers, 0..1: by route where known, else the default."""
+    """Expected quality of an endpoint's answers, 0..1: by route, else the default."""
 
     default: float = 0.5
     by_route: Mapping[RouteName, float] = field(default_factory=dict)
@@ -200,11 +196,11 @@ class Endpoint:
     """One model at one provider.
 
     ``format`` is what it is asked in unless the caller speaks one of ``also``, which need no
-    translation either. ``upstream_model`` is the provider's own name for the model;
-    ``max_tokens_field`` names the request field that bounds the answer in the provider's dialect of
-    its format. ``upstream`` names who really runs the model where that is somebody else (an
-    aggregator's source): endpoints of one upstream, host or account share a fate.
+    translation either. ``upstream_model`` is the provider's own name for the model, the field
+    ``max_tokens_field`` bounds its answers. ``upstream`` names who really runs the model where that
+    is somebody else: endpoints of one upstream, host or account share a fate.
     ``supports_prefill``: the model goes on from a trailing assistant turn.
+    ``bills_cut_answers``: in full, as if nobody had hung up.
     """
 
     id: EndpointId
@@ -223,19 +219,19 @@ class Endpoint:
     upstream: str | None = None
     max_tokens_field: str = "max_tokens"
     also: tuple[WireFormat, ...] = ()
+    abilities: Abilities = field(default_factory=Abilities)
+    dialect: Dialect = field(default_factory=Dialect)
+    bills_cut_answers: bool = False
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
-        spoken = (
-            (asked, self.format, *self.also) if asked in self.also else (self.format, *self.also)
-        )
+        spoken = (*((asked,) if asked in self.also else ()), self.format, *self.also)
         return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What callers name: endpoints in tiers, best first, and the constraints that hold unless a
-    call says less.
+    """What callers name: endpoints in tiers, best first, and constraints unless a call says less.
 
     ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort;
     ``rungs`` are the permitted steps of the degraded-mode ladder; an answer older than
@@ -262,7 +258,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What one call asks for on top of its route; None where it says nothing."""
+    """What one call asks for on top of its route; None: nothing."""
 
     within_s: float | None = None
     budget_usd: float | None = None
@@ -280,8 +276,7 @@ class RequestFacts:
     """What the engine needs to know of a request body, decoded once.
 
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
-    format can express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for
-    such a call.
+    format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.
     """
 
     model: str
@@ -292,15 +287,20 @@ class RequestFacts:
     has_images: bool = False
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
+    needs: frozenset[Ability] = frozenset()
+
+    def all_needs(self) -> frozenset[Ability]:
+        """Return what a model must be able to do."""
+        tools = {Ability.TOOLS} if self.has_tools else set()
+        return self.needs | tools | ({Ability.VISION} if self.has_images else set())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One caller request, accepted and resolved.
+    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
 
-    ``body`` is the caller's, its ``sidecar`` object removed. ``forward_headers`` are the few caller
-    headers that a provider of the same format may see (never credentials). ``unserved`` names
-    constraints that were understood but are not acted upon, for ``x-sidecar-dropped``.
+    ``forward_headers`` are those that a provider of the same format may see; ``unserved`` names
+    constraints that are understood but not acted upon.
     """
 
     id: CallId
@@ -317,7 +317,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one attempt. ``message`` never holds secrets, prompts or answers."""
+    """What became of one attempt; ``message`` holds no secrets, prompts or answers."""
 
     cls: OutcomeClass
     endpoint: EndpointId
@@ -339,8 +339,7 @@ class Outcome:
 class Fault:
     """A provider's failure, classified: which class, what it said, when to come back.
 
-    ``message`` is the provider's own short text with secrets cut out; ``error_type`` its own error
-    type.
+    ``message`` is the provider's own short text with secrets cut out, ``error_type`` its own type.
     """
 
     cls: OutcomeClass

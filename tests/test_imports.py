@@ -17,23 +17,27 @@ PACKAGE = Path(__file__).parent.parent / "sidecar"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-BASE = {"domain", "errors", "events", "clock", "catalogue"}
+BASE = {"abilities", "domain", "errors", "events", "clock", "catalogue"}
 ALL = {path.parent.name if path.name == "__init__.py" else path.stem for path in PACKAGE.iterdir()}
 
 ALLOWED = {
-    "domain": set(),
+    "abilities": set(),
+    "domain": {"abilities"},
     "clock": set(),
     "durations": set(),
     "log": {"domain", "events"},
     "errors": {"domain"},
     "events": {"domain"},
     "catalogue": {"domain", "errors"},
-    "core": {"domain", "errors", "events"},
-    "wire": {"domain", "errors"},
+    "core": {"abilities", "domain", "errors", "events"},
+    "wire": {"abilities", "domain", "errors"},
     "engine": BASE | {"core", "wire"},
     "upstream": BASE | {"wire", "engine"},
     "server": BASE | {"durations", "wire", "engine"},
-    "config": {"core", "catalogue", "domain", "durations", "errors", "engine", "upstream"},
+    "config": {
+        *("abilities", "core", "catalogue", "domain", "durations"),
+        *("errors", "engine", "upstream"),
+    },
     "telemetry": BASE,
     "ledger": BASE,
     "fleet": BASE,
@@ -129,7 +133,7 @@ def _is_seam_respected(layer: str, found: Import) -> bool:
     if layer == "config" and part[0] == "engine":
         return found.name is not None and (found.name.endswith("Settings") or found.name.isupper())
     if layer == "config" and part[0] == "upstream":
-        return part == ("upstream", "kinds")
+        return part in (("upstream", "kind"), ("upstream", "kinds"))
     return True
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sidecar.cli.check_models import described
 from sidecar.config.from_env import default_yaml, describe, from_env
 from sidecar.config.load import load
 
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(config: Config, *, is_strict: bool) -> int:
     """Print warnings and the verdict; return the exit code."""
+    for line in described(config):
+        print(line)
     warnings = (*config.warnings, *config.advice)
     for warning in warnings:
         print(f"warning: {warning}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sidecar.abilities import Ability
 from sidecar.config.problems import member
 from sidecar.config.texts import is_loopback
 from sidecar.core.cost import predicted_cost_usd
+from sidecar.domain import Rung
 from sidecar.durations import format_duration
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ PROMPT_TOKENS_LEAST = 50
 OUTPUT_TOKENS_LEAST = 10
 """A call smaller than this is hardly worth making; a budget below its cost refuses everything."""
 
+NEEDED = (Ability.TOOLS, Ability.FORCED_TOOL, Ability.SCHEMA, Ability.VISION)
+"""What whole applications are built on; who wants logprobs knows that few vendors have them."""
 CONTEXT_SHARE_MIN = 0.9
 """Vendors count a million differently; a tenth less is no smaller context."""
 
@@ -57,6 +61,7 @@ def advise(config: Config, notes: Problems) -> None:
     for path, route, endpoints in _tasks(config):
         _advise_on_vendors(path, endpoints, notes)
         _advise_on_context(path, route, config, notes)
+        _advise_on_abilities(path, route, config, notes)
         _advise_on_time(path, route, endpoints, notes)
         _advise_on_budget(path, route, endpoints, notes)
     for name, target in config.targets.items():
@@ -89,6 +94,31 @@ def _advise_on_context(path: str, route: Route, config: Config, notes: Problems)
                 notes.add(member(path, "tiers"), f"{message}; longer prompts cannot fall back")
         sizes = [config.catalogue.endpoints[name].context_tokens or 0 for name in tier]
         best = max([best, *sizes])
+
+
+def _advise_on_abilities(path: str, route: Route, config: Config, notes: Problems) -> None:
+    """What no fallback can do fails with the best tier, whatever stands behind it."""
+    best, *behind = (
+        [config.catalogue.endpoints[name].abilities for name in tier] for tier in route.tiers
+    )
+    fallbacks = [abilities for tier in behind for abilities in tier]
+    if not fallbacks:
+        return
+    lost = [
+        ability.value
+        for ability in NEEDED
+        if all(ability in one.cannot for one in fallbacks)
+        and any(ability not in one.cannot for one in best)
+    ]
+    if lost:
+        message = f"no fallback can do {', '.join(lost)}, which the best tier can"
+        notes.add(member(path, "tiers"), f"{message}; such calls cannot fall back")
+    longest = max((one.output_tokens_max or 0 for one in best), default=0)
+    known = [one.output_tokens_max for one in fallbacks if one.output_tokens_max is not None]
+    if len(known) == len(fallbacks) and max(known) < longest and Rung.CLAMP not in route.rungs:
+        message = f"no fallback writes more than {max(known)} tokens, before it {longest}"
+        hint = "calls that ask for more cannot fall back; add clamp to degrade"
+        notes.add(member(path, "tiers"), f"{message}; {hint}")
 
 
 def _advise_on_time(path: str, route: Route, endpoints: list[Endpoint], notes: Problems) -> None:

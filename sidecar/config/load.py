@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sidecar.abilities import Ability
 from sidecar.catalogue import Catalogue
+from sidecar.config.facts import facts_of
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
 from sidecar.config.model import Address, Config, DrainSettings, KeyReference, Listen, Target
@@ -35,7 +37,6 @@ from sidecar.domain import (
     HostName,
     ModelName,
     OnBreak,
-    Price,
     ProviderName,
     Quality,
     Route,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sidecar.config.facts import ModelFacts
     from sidecar.config.prices import Listed, Wanted
     from sidecar.config.schema import ModelEntry, ProviderEntry, RouteEntry, SecretEntry
     from sidecar.config.yaml_tree import Tree
@@ -94,11 +96,13 @@ def _build(file: File, tree: Tree) -> Config:
     """Return the values of a checked file, with what is to be said about them."""
     parts = _Parts(file)
     settings = build_settings(file, parts.ids)
+    endpoints = parts.endpoints()
     config = Config(
         source=tree.source,
         listen=parts.listen(),
+        facts=parts.facts,
         catalogue=Catalogue(
-            endpoints=parts.endpoints(),
+            endpoints=endpoints,
             routes=parts.routes(),
             aliases=parts.aliases(),
         ),
@@ -122,6 +126,7 @@ class _Parts:
             ProviderName(name): _target(ProviderName(name), entry)
             for name, entry in file.providers.items()
         }
+        self.facts: dict[EndpointId, ModelFacts] = {}
         self.ids = {
             name: EndpointId(f"{entry.provider}/{name}") for name, entry in file.models.items()
         }
@@ -148,7 +153,7 @@ class _Parts:
         """Return one endpoint."""
         target = self.targets[ProviderName(model.provider)]
         kind = KINDS[target.kind]
-        known = listed.get(self._wanted(model))
+        facts = self.facts[self.ids[name]] = facts_of(model, kind, listed.get(self._wanted(model)))
         return Endpoint(
             id=self.ids[name],
             provider=target.name,
@@ -158,14 +163,17 @@ class _Parts:
             host=_host(target.base_url),
             capacity=target.capacity,
             quality=_quality(model.quality),
-            price=_price(model, known),
+            price=facts.price,
             timers=build(Timers, self._file.defaults.timers, model.timers),
             is_reasoning=model.reasoning,
-            supports_prefill=model.prefill,
+            supports_prefill=Ability.PREFILL in facts.abilities.can,
             upstream=model.upstream,
-            context_tokens=model.context or (known.context_tokens if known else None),
+            context_tokens=facts.context_tokens,
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
             also=kind.also_at(target.base_url),
+            abilities=facts.abilities,
+            dialect=kind.dialect,
+            bills_cut_answers=kind.bills_cut_answers,
         )
 
     def routes(self) -> dict[str, Route]:
@@ -233,9 +241,16 @@ def _target(name: ProviderName, entry: ProviderEntry) -> Target:
         api_key=_key_reference(entry.api_key),
         requests_per_minute=entry.limits.rpm,
         tokens_per_minute=entry.limits.tpm,
-        capacity=Capacity(entry.capacity),
+        capacity=_capacity(entry),
         verify_tls=entry.verify_tls,
     )
+
+
+def _capacity(entry: ProviderEntry) -> Capacity:
+    """Return the capacity given, else the kind's: our own load slows a server of our own."""
+    if entry.capacity is not None:
+        return Capacity(entry.capacity)
+    return Capacity.DEDICATED if KINDS[entry.kind].is_local else Capacity.SHARED
 
 
 def _key_reference(entry: SecretEntry | None) -> KeyReference | None:
@@ -262,15 +277,3 @@ def _quality(given: float | dict[str, float]) -> Quality:
         return Quality(default=given)
     by_route = {RouteName(name): value for name, value in given.items() if name != "default"}
     return Quality(default=given.get("default", Quality().default), by_route=by_route)
-
-
-def _price(model: ModelEntry, listed: Listed | None) -> Price | None:
-    """Return the price given, else the one listed."""
-    if model.price is None:
-        return listed.price() if listed else None
-    return Price(
-        input_usd=model.price.input,
-        output_usd=model.price.output,
-        cached_input_usd=model.price.cached_input,
-        cache_write_usd=model.price.cache_write,
-    )

@@ -6,14 +6,15 @@ that no ``repr``, log line or state page can leak one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import Capacity, ProviderName
+    from sidecar.config.facts import ModelFacts
+    from sidecar.domain import Capacity, EndpointId, ProviderName
     from sidecar.engine.admission import AdmissionSettings
     from sidecar.engine.settings import EngineSettings
 
@@ -73,8 +74,9 @@ class DrainSettings:
 class Config:
     """One configuration, checked.
 
-    ``warnings`` are to be shown at every start; ``advice`` is what `sidecar check` says about
-    resilience. The file works without heeding either.
+    ``facts`` says of each model what is known and from where. ``warnings`` are to be shown at every
+    start; ``advice`` is what `sidecar check` says about resilience. The file works without heeding
+    either.
     """
 
     source: str
@@ -84,5 +86,6 @@ class Config:
     settings: EngineSettings
     admission: AdmissionSettings
     drain: DrainSettings
+    facts: Mapping[EndpointId, ModelFacts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()

@@ -86,6 +86,7 @@ SECTIONS: tuple[type, ...] = (
     LimitSettings,
     ThrottleSettings,
     LatencySettings,
+    SilenceSettings,
     ReliabilitySettings,
     PenaltySettings,
     AccountSettings,
@@ -143,7 +144,7 @@ class ProviderEntry(Entry, frozen=True):
     base_url: Url | None = None
     api_key: Secret | None = None
     limits: LimitsEntry = LimitsEntry()
-    capacity: Literal["shared", "dedicated"] = "shared"
+    capacity: Literal["shared", "dedicated"] | None = None
     verify_tls: bool = True
 
 
@@ -156,6 +157,20 @@ class PriceEntry(Entry, frozen=True):
     cache_write: Amount | None = None
 
 
+class CanEntry(Entry, frozen=True):
+    """What a model can and cannot do; what is left out is taken from the tables, or assumed."""
+
+    tools: bool | None = None
+    forced_tool: bool | None = None
+    parallel_tools: bool | None = None
+    schema: bool | None = None
+    vision: bool | None = None
+    thinking: bool | None = None
+    prefill: bool | None = None
+    logprobs: bool | None = None
+    seed: bool | None = None
+
+
 class ModelEntry(Entry, frozen=True):
     """An endpoint: one model at one provider."""
 
@@ -164,6 +179,8 @@ class ModelEntry(Entry, frozen=True):
     quality: Fraction | dict[str, Fraction] = 0.5
     price: PriceEntry | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
+    max_output: Annotated[int, Meta(ge=1)] | None = None
+    can: CanEntry = CanEntry()
     reasoning: bool = False
     prefill: bool = False
     upstream: Text | None = None

@@ -27,7 +27,7 @@ from sidecar.domain import Gate, OutcomeClass
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sidecar.core.routing import Choice, EndpointView
     from sidecar.domain import Endpoint, EndpointId, Outcome, Route
@@ -108,11 +108,13 @@ Step = Start | WaitUntil | Fail
 _INFEASIBLE_GATES = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
-        *(Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.QUALITY),
+        *(Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
     }
 )
-_NOT_WORTH_REPEATING = frozenset({OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE})
-"""The same credential and model will be refused again in a second."""
+_NOT_HERE = frozenset({OutcomeClass.CONTEXT, OutcomeClass.UNFIT})
+"""Refusals that are the caller's fault if everybody who could be asked agrees."""
+_NOT_WORTH_REPEATING = _NOT_HERE | {OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE}
+"""The same credential, model and prompt will be refused again in a second."""
 
 
 def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
@@ -208,7 +210,7 @@ class _Question:
     def failover(self) -> Step | None:
         """Another endpoint, None if there is none."""
         if self._counted() >= self._attempts_max():
-            return Fail(reason=FailReason.EXHAUSTED)
+            return Fail(reason=self._resigned(()))
         excluded: Mapping[EndpointId, Gate] = {
             record.endpoint.id: Gate.TRIED for record in self.records
         }
@@ -220,7 +222,19 @@ class _Question:
             return self._start(independent_first(choice.ranked, self.records), "failover")
         if _has(choice, Gate.TOO_SLOW) or self.records[-1].outcome.cls is OutcomeClass.CALLER_SHORT:
             return Fail(reason=FailReason.DEADLINE)
+        if self._resigned(choice.rejected) is FailReason.CALLER_FAULT:
+            return Fail(reason=FailReason.CALLER_FAULT)
         return self._room(choice)
+
+    def _resigned(self, rejected: Iterable[tuple[EndpointId, Gate]]) -> FailReason:
+        """The caller's fault where all who were asked say so, and no gate but lasting ones keeps
+        the others.
+        """
+        lasting = _INFEASIBLE_GATES | {Gate.TRIED}
+        asked = [record for record in self.records if not record.is_transparent]
+        is_agreed = bool(asked) and all(record.outcome.cls in _NOT_HERE for record in asked)
+        is_callers = is_agreed and all(gate in lasting for _, gate in rejected)
+        return FailReason.CALLER_FAULT if is_callers else FailReason.EXHAUSTED
 
     def retry(self, rng: random.Random, may_retry: Callable[[EndpointId], bool]) -> Step:
         """The same endpoint after a wait, where the route has no other."""

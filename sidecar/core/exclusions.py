@@ -3,7 +3,8 @@
 Nobody twice. After a refused credential (rate, quota, authentication) no endpoint of the same
 account, since they share the limit that was hit; after a failed connect none of the same host,
 since they share what is broken. Both at once even where the gates do not know it yet: one failure
-trips no breaker, but this call need not be the second.
+trips no breaker, but this call need not be the second. After a prompt that was too long nobody who
+is known to have no more room.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.core.outcome import Next, effects
-from sidecar.domain import Gate
+from sidecar.domain import Gate, OutcomeClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sidecar.core.attempts import AttemptRecord
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Endpoint, EndpointId
+
+_LIMIT_STATUSES = (413, 429)
 
 
 def exclusions(
@@ -36,15 +39,34 @@ def exclusions(
                 providers.add(record.endpoint.provider)
             case _:
                 pass
+    room = _room_missed(records)
     found: dict[EndpointId, Gate] = {}
     for endpoint in endpoints:
-        if endpoint.id in tried:
-            found[endpoint.id] = Gate.TRIED
-        elif endpoint.provider in providers:
-            found[endpoint.id] = Gate.SAME_ACCOUNT
-        elif endpoint.host in hosts:
-            found[endpoint.id] = Gate.SAME_HOST
+        size = endpoint.context_tokens
+        reasons = (
+            (Gate.TRIED, endpoint.id in tried),
+            (Gate.SAME_ACCOUNT, endpoint.provider in providers),
+            (Gate.SAME_HOST, endpoint.host in hosts),
+            (Gate.CONTEXT_TOO_SMALL, size is not None and size <= room),
+        )
+        gate = next((gate for gate, is_so in reasons if is_so), None)
+        if gate is not None:
+            found[endpoint.id] = gate
     return found
+
+
+def _room_missed(records: Sequence[AttemptRecord]) -> int:
+    """Return the largest context that this prompt did not fit into, 0 where none is known.
+
+    A token limit of the account (413, 429) says nothing of the model's context.
+    """
+    sizes = (
+        record.endpoint.context_tokens or 0
+        for record in records
+        if record.outcome.cls is OutcomeClass.CONTEXT
+        and record.outcome.status not in _LIMIT_STATUSES
+    )
+    return max(sizes, default=0)
 
 
 def independent_first(

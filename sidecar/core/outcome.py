@@ -149,6 +149,9 @@ _TABLE = {
     OutcomeClass.AUTH: Effects(account=AccountEffect.AUTH, next=Next.OTHER_ACCOUNT),
     OutcomeClass.GONE: Effects(),
     OutcomeClass.CALLER: Effects(next=Next.CALLER),
+    # Another endpoint may have room or be able; where none is, it is the caller's after all.
+    OutcomeClass.CONTEXT: Effects(),
+    OutcomeClass.UNFIT: Effects(),
     OutcomeClass.RESET_MID: _BROKEN,
     OutcomeClass.TRUNC: _BROKEN,
     OutcomeClass.STALL_MID: _HARD,

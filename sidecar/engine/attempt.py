@@ -45,6 +45,8 @@ PRELUDE_BYTES_MAX = 1024 * 1024
 ERROR_BODY_S = 5.0
 """How long the body of an error may take: its status already says that it is one."""
 HTTP_OK = 200
+MAYBE_CALLERS = (OutcomeClass.CONTEXT, OutcomeClass.UNFIT)
+"""Refusals that are passed on if nobody else takes the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,10 @@ class Attempt:
             self._plan.ticket.endpoint.id, response.status, response.headers, body
         )
         outcome = self._settlement.settle(fault)
-        is_callers = effects(fault.cls, status=fault.status).next is Next.CALLER
+        is_callers = (
+            fault.cls in MAYBE_CALLERS
+            or effects(fault.cls, status=fault.status).next is Next.CALLER
+        )
         return Failed(
             outcome=outcome,
             error_body=body if is_callers else None,

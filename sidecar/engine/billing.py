@@ -1,11 +1,13 @@
 """What a provider bills for an attempt that ended without telling its usage: an estimate.
 
 Attempts that were cut are often billed in full (losers of a race foremost), so who is silent is
-taken to have worked.
+taken to have worked. Some providers go on writing, and billing, when nobody listens any more: their
+cut answers cost what the whole answer was expected to.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -24,6 +26,8 @@ IN_SILENCE = (
     OutcomeClass.HANG,
 )
 """Verdicts on requests that were read and not refused."""
+
+CUT_BY_US = (OutcomeClass.CANCEL, OutcomeClass.OUTRUN, OutcomeClass.CALLER_SHORT)
 
 
 def billed(
@@ -45,3 +49,13 @@ def billed(
         planned = max(0.0, plan.tokens_reserved - prompt_tokens)
         written = min(planned, (loop_now() - sent_at) / plan.itl_s)
     return Usage(input_tokens=prompt_tokens, output_tokens=round(written), is_estimated=True)
+
+
+def in_full(plan: AttemptPlan, usage: Usage, cls: OutcomeClass) -> Usage:
+    """Return ``usage`` as billed: of an answer that we cut off, the rest too where it is written
+    all the same.
+    """
+    if not (plan.ticket.endpoint.bills_cut_answers and usage.is_estimated and cls in CUT_BY_US):
+        return usage
+    planned = round(plan.tokens_reserved - plan.call.facts.prompt_tokens)
+    return replace(usage, output_tokens=max(usage.output_tokens, planned))

@@ -1,10 +1,9 @@
 """One call, from arrival to answer: asks the attempts machine what next and does it.
 
 The decisions are in ``core``; here is the waiting. Attempts are made one after the other, with at
-most one hedge beside each, all owned by the caller's own task: a caller that hangs up cancels
-exactly what it caused. When no attempt can help, the ladder's last rungs are tried before an error:
-a rationed trial past shut breakers, a stale answer, a static one; then a truthful refusal that
-lists every attempt (``refusal.py``).
+most one hedge beside each, all owned by the caller's own task: who hangs up cancels exactly what it
+caused. When no attempt can help, the ladder's last rungs come before an error: a rationed trial
+past shut breakers, a stale answer, a static one; then a truthful refusal (``refusal.py``).
 """
 
 from __future__ import annotations
@@ -231,6 +230,7 @@ class CallRun:
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
         self.report.outcomes.append(outcome)
+        self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:
         plan = entrant.plan
@@ -340,7 +340,7 @@ class CallRun:
         if fail.reason is FailReason.CALLER_FAULT and self._failed is not None:
             self.report.ended("passed", self.records[-1].endpoint.id)
             return passed_through(self.call, self._failed, self.records[-1].endpoint, self.report)
-        error = refusal(fail, self.call, tuple(self.report.outcomes), self._chooser.views)
+        error = refusal(fail, self.call, tuple(self.report.outcomes), self._chooser)
         if error.status >= 500:  # noqa: PLR2004 - where HTTP's errors of servers begin
             stale = self._parts.cache.find(self.call, loop_now())
             if stale is not None:

@@ -6,6 +6,7 @@ found out by itself: endpoints too poor for it, and gates that shut between choi
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
 
 PANIC = "panic"
+ESTIMATE_LEAST = 0.7
+"""A prompt may have so many of the tokens it was estimated at: where nobody else is left, who might
+have room is asked, and judges.
+"""
 
 
 class Chooser:
@@ -37,6 +42,7 @@ class Chooser:
         self._call = call
         self._budget_left = budget_left
         self._unfit = unfit(parts.catalogue, call)
+        self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._has_panicked = False
 
     def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
@@ -58,6 +64,10 @@ class Chooser:
         probe_usd = {name: usd for name, usd in near.items() if usd is not None}
         return explored(choice, self._call.route, probe_usd)
 
+    def rejected(self) -> dict[EndpointId, Gate]:
+        """Return who was out at the last question, and why."""
+        return {} if self.choice is None else dict(self.choice.rejected)
+
     def panic(self) -> Start | None:
         """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
         if self.choice is None or self._has_panicked:
@@ -78,10 +88,20 @@ class Chooser:
         parts, call = self._parts, self._call
         now = loop_now()
         output = parts.output_model(call.route.name)
+        may_overflow = may_try and not self.has_overflowed
         self.views = tuple(
-            view(parts.catalogue.endpoints[name], call, parts.health, output, now, may_try=may_try)
+            view(
+                parts.catalogue.endpoints[name],
+                call,
+                parts.health,
+                output,
+                now,
+                may_try=may_try,
+                may_overflow=may_overflow,
+            )
             for name in call.route.endpoints()
         )
+        tokens = call.facts.prompt_tokens * (ESTIMATE_LEAST if may_overflow else 1.0)
         needs = CallNeeds(
             route=call.route,
             remaining_s=call.deadline_at - now,
@@ -89,7 +109,7 @@ class Chooser:
             format=call.format,
             untranslatable=call.facts.untranslatable,
             priority=call.constraints.priority,
-            prompt_tokens=call.facts.prompt_tokens,
+            prompt_tokens=math.floor(tokens),
             excluded=excluded,
         )
         return parts.router.choose(self.views, needs, now, parts.rng)

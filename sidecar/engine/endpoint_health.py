@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings
+from sidecar.core.context import ContextBound
 from sidecar.core.contract import ContractSettings
 from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.headroom import Headroom, HeadroomSettings
@@ -144,6 +145,7 @@ class EndpointHealth:
         self.reliability = Reliability(settings.reliability)
         self.availability = Reliability(settings.reliability)
         self.penalty = Penalty(settings.penalty)
+        self.context = ContextBound()
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
         self.is_probed = False  # the prober makes the breaker's trials, live traffic need not
@@ -230,6 +232,10 @@ class EndpointHealth:
         """Learn from how an attempt ended; one of an older generation counts little."""
         now = outcome.ended_at
         weight = ticket.weight if is_current else ticket.weight * STALE_RELIABILITY_WEIGHT
+        if outcome.cls is OutcomeClass.CONTEXT:
+            self.context.refused(ticket.prompt_tokens, now)
+        elif outcome.cls is OutcomeClass.OK:
+            self.context.accepted(ticket.prompt_tokens)
         if effect.endpoint_fail is not None:
             is_ok = effect.endpoint_fail == 0.0
             share = 1.0 if is_ok else effect.endpoint_fail

@@ -1,7 +1,9 @@
-"""Which endpoints of a route a call must not use, whatever their health: too poor for it.
+"""Which endpoints of a route a call must not use, whatever their health: unable, or too poor.
 
-A route that does not permit ``smaller`` never leaves the class of its first tier; a call that says
-how good the model must be, and means it, is never answered by a worse one.
+What a call needs is read off its body before anybody is asked (``RequestFacts``); who is known to
+lack it would only answer 400, or worse, ignore it. A route that does not permit ``smaller`` never
+leaves the class of its first tier; a call that says how good the model must be, and means it, is
+never answered by a worse one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 CLASS_MARGIN = 0.05
 """Qualities this near each other are one class: the figures are judgements, not measurements."""
+UNABLE = frozenset({Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.OUTPUT_TOO_SMALL})
 
 
 def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
@@ -26,14 +29,40 @@ def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
 
 
 def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
-    """Return the endpoints of the call's route that are not good enough for it."""
+    """Return the endpoints of the call's route that cannot serve it, or not well enough."""
     route, endpoints = call.route, catalogue.endpoints
     least = least_quality(call, endpoints)
-    return {
-        name: Gate.QUALITY
-        for name in route.endpoints()
-        if endpoints[name].quality.of(route.name) < least
-    }
+    found: dict[EndpointId, Gate] = {}
+    for name in route.endpoints():
+        gate = _inability(endpoints[name], call)
+        if gate is not None:
+            found[name] = gate
+        elif endpoints[name].quality.of(route.name) < least:
+            found[name] = Gate.QUALITY
+    return found
+
+
+def lack(endpoint: Endpoint, call: Call, gate: Gate | None) -> str:
+    """Return in words what ``endpoint`` lacks that a gate of ``UNABLE`` keeps from the call."""
+    if gate is Gate.OUTPUT_TOO_SMALL:
+        asked = call.facts.max_tokens
+        return f"writes at most {endpoint.abilities.output_tokens_max} tokens (asked: {asked})"
+    if gate is Gate.CONTEXT_TOO_SMALL:
+        room = endpoint.context_tokens
+        known = "refused as long a prompt" if room is None else f"has a context of {room} tokens"
+        return f"{known} (needed: about {call.facts.prompt_tokens})"
+    missing = endpoint.abilities.missing(call.facts.all_needs())
+    names = [ability.value for ability in missing] or list(call.facts.untranslatable)
+    return f"lacks {', '.join(names) or call.format.value}"
+
+
+def _inability(endpoint: Endpoint, call: Call) -> Gate | None:
+    """Return why ``endpoint`` could not serve the call even at its best."""
+    if endpoint.abilities.missing(call.facts.all_needs()):
+        return Gate.UNSUPPORTED
+    longest, asked = endpoint.abilities.output_tokens_max, call.facts.max_tokens
+    is_longer = longest is not None and asked is not None and asked > longest
+    return Gate.OUTPUT_TOO_SMALL if is_longer and Rung.CLAMP not in call.route.rungs else None
 
 
 def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float:

@@ -153,7 +153,11 @@ class Launcher:
 
     def _clamp(self, view: EndpointView) -> int | None:
         """Return the bound on the answer that keeps the call's promises, None if none is needed."""
-        clamps = [self._affordable_tokens(view.endpoint), self._timely_tokens(view)]
+        clamps = [
+            self._affordable_tokens(view.endpoint),
+            self._timely_tokens(view),
+            self._writable_tokens(view.endpoint),
+        ]
         known = [clamp for clamp in clamps if clamp is not None]
         return min(known) if known else None
 
@@ -176,6 +180,11 @@ class Launcher:
             return None
         tokens = int(CLAMP_SHARE * (remaining_s - view.ttft_s) / view.itl_s)
         return self._unless_asked_less(tokens) if tokens >= CLAMP_TOKENS_MIN else None
+
+    def _writable_tokens(self, endpoint: Endpoint) -> int | None:
+        """Return the longest answer that the model writes, if the call asks for a longer one."""
+        longest, asked = endpoint.abilities.output_tokens_max, self._call.facts.max_tokens
+        return longest if longest is not None and asked is not None and asked > longest else None
 
     def _unless_asked_less(self, tokens: int) -> int | None:
         asked = self._call.facts.max_tokens

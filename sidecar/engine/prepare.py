@@ -2,8 +2,8 @@
 endpoint.
 
 Same format: the caller's bytes with the model renamed. Another format: through the neutral
-conversation, parsed once a call. What the endpoint cannot express is remembered, for
-``x-sidecar-dropped``.
+conversation, parsed once a call. Last, the provider's dialect of the format. What the endpoint
+cannot express is remembered, for ``x-sidecar-dropped``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sidecar.abilities import Dialect
 from sidecar.errors import BadRequestError, WireError
 from sidecar.wire.continuation import continued
+from sidecar.wire.dialect import in_dialect
 from sidecar.wire.formats import codec, provider_codec
 
 if TYPE_CHECKING:
@@ -57,18 +59,19 @@ class Preparation:
         accept = ACCEPT_STREAM if call.facts.is_stream else ACCEPT_JSON
         if endpoint.format_for(call.format) is call.format and self.delivered is None:
             own = codec(call.format)
+            body = own.rewrite_request(
+                call.body,
+                model=endpoint.upstream_model,
+                system=call.route.prompts.get(endpoint.id),
+                max_tokens=None if max_tokens is None else (endpoint.max_tokens_field, max_tokens),
+            )
+            body, lost = in_dialect(body, dialect_of(endpoint, call.format))
             return PreparedBody(
                 format=call.format,
                 path=own.path_for(endpoint.upstream_model, is_stream=call.facts.is_stream),
                 headers=(JSON_HEADER, accept, *call.forward_headers),
-                body=own.rewrite_request(
-                    call.body,
-                    model=endpoint.upstream_model,
-                    system=call.route.prompts.get(endpoint.id),
-                    max_tokens=None
-                    if max_tokens is None
-                    else (endpoint.max_tokens_field, max_tokens),
-                ),
+                body=body,
+                dropped=lost,
             )
         return self._translate(endpoint, accept, max_tokens)
 
@@ -97,12 +100,13 @@ class Preparation:
             )
         except WireError as error:
             raise BadRequestError(error.message, path=error.path) from error
+        body, lost = in_dialect(rendered.body, dialect_of(endpoint, spoken))
         return PreparedBody(
             format=spoken,
             path=target.path_for(endpoint.upstream_model, is_stream=is_stream),
             headers=(JSON_HEADER, accept),
-            body=rendered.body,
-            dropped=rendered.dropped,
+            body=body,
+            dropped=tuple(dict.fromkeys((*rendered.dropped, *lost))),
             is_translated=True,
         )
 
@@ -118,3 +122,8 @@ class Preparation:
             except WireError as error:
                 raise BadRequestError(error.message, path=error.path) from error
         return self._conversation
+
+
+def dialect_of(endpoint: Endpoint, spoken: WireFormat) -> Dialect:
+    """Return how the endpoint wants ``spoken``: its dialect is of its own format alone."""
+    return endpoint.dialect if spoken is endpoint.format else Dialect()

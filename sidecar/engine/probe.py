@@ -19,6 +19,7 @@ from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER
 from sidecar.engine.stream import UpstreamStream
 from sidecar.errors import AttemptError
+from sidecar.wire.dialect import in_dialect
 from sidecar.wire.formats import provider_codec
 from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
 
@@ -133,10 +134,11 @@ async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
         is_stream=True,
         max_tokens_field=endpoint.max_tokens_field,
     )
+    body, _ = in_dialect(rendered.body, endpoint.dialect)
     request = OutboundRequest(
         endpoint=endpoint.id,
         path=target.path_for(endpoint.upstream_model, is_stream=True),
-        body=rendered.body,
+        body=body,
         headers=(JSON_HEADER, ACCEPT_STREAM),
     )
     try:

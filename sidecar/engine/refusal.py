@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import FailReason
-from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
-from sidecar.engine.fitness import least_quality
+from sidecar.engine.fitness import UNABLE, lack, least_quality
 from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
 from sidecar.wire.formats import codec, provider_codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sidecar.core.attempts import Fail
     from sidecar.core.routing import EndpointView
-    from sidecar.domain import Call, Endpoint, Outcome
+    from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
     from sidecar.engine.attempt import Failed
+    from sidecar.engine.choosing import Chooser
     from sidecar.engine.report import Report
     from sidecar.errors import CallError
 
+BAD_REQUEST, SERVER_ERROR = 400, 500
 RETRY_AFTER_S_MAX = 60.0
 """SDKs sleep as long as they are told; longer than a minute is a hang of our making."""
 
@@ -34,7 +35,10 @@ RETRY_AFTER_S_MAX = 60.0
 def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Report) -> PlainAnswer:
     """Return the provider's refusal of a faulty request, in the caller's format."""
     outcome = failed.outcome
-    status = outcome.status or 400
+    status = outcome.status or BAD_REQUEST
+    if not BAD_REQUEST <= status < SERVER_ERROR:
+        # An error event inside a 200, or an aggregator's 502 around a 400.
+        status = BAD_REQUEST
     disclosure = report.passed(endpoint)
     if endpoint.format_for(call.format) is call.format and failed.error_body:
         return PlainAnswer(
@@ -55,12 +59,16 @@ def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Repor
 
 
 def refusal(
-    fail: Fail, call: Call, outcomes: tuple[Outcome, ...], views: tuple[EndpointView, ...]
+    fail: Fail,
+    call: Call,
+    outcomes: tuple[Outcome, ...],
+    chooser: Chooser,
 ) -> CallError:
     """Return the error that says why ``call`` has no answer."""
+    views, rejected = chooser.views, chooser.rejected()
     tried = _tried(outcomes)
     if fail.reason is FailReason.INFEASIBLE:
-        return InfeasibleError(_infeasible(call, views), attempts=outcomes)
+        return InfeasibleError(_infeasible(call, views, rejected), attempts=outcomes)
     if fail.reason is FailReason.DEADLINE:
         waited_s = call.deadline_at - call.arrived_at
         message = f"no answer within {waited_s:.3g} s{tried}"
@@ -74,6 +82,9 @@ def refusal(
     message = f"no endpoint of {call.route.name!r} can answer{tried}"
     if shut:
         message += f"; not available: {shut}"
+    unable = _unable(call, views, rejected)
+    if unable:
+        message += f"; not able: {unable}"
     return UnavailableError(message, retry_after_s=retry_after_s, attempts=outcomes)
 
 
@@ -82,15 +93,17 @@ def _tried(outcomes: Iterable[Outcome]) -> str:
     return f"; tried {said}" if said else ""
 
 
-def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
+def _infeasible(
+    call: Call, views: tuple[EndpointView, ...], rejected: Mapping[EndpointId, Gate]
+) -> str:
     """Say what would be feasible: the least time and the least money any endpoint is expected to
     need.
     """
     needs: list[str] = []
-    fit = [view for view in views if _can_express(view, call)]
+    fit = [view for view in views if rejected.get(view.endpoint.id) not in UNABLE]
     if not fit:
-        kinds = ", ".join(call.facts.untranslatable) or "this prompt's length"
-        return f"no endpoint of {call.route.name!r} can serve a call with {kinds}"
+        unable = _unable(call, views, rejected)
+        return f"no endpoint of {call.route.name!r} can serve this call: {unable}"
     least = least_quality(call, {view.endpoint.id: view.endpoint for view in views})
     best = max(view.endpoint.quality.of(call.route.name) for view in fit)
     if best < least:
@@ -114,11 +127,15 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
     )
 
 
-def _can_express(view: EndpointView, call: Call) -> bool:
-    if view.gate is Gate.CONTEXT_TOO_SMALL:
-        return False
-    spoken = view.endpoint.format_for(call.format)
-    return spoken is call.format or (spoken is not None and not call.facts.untranslatable)
+def _unable(
+    call: Call, views: tuple[EndpointView, ...], rejected: Mapping[EndpointId, Gate]
+) -> str:
+    """Say what each endpoint lacks that could never serve the call."""
+    return "; ".join(
+        f"{view.endpoint.id} {lack(view.endpoint, call, gate)}"
+        for view in views
+        if (gate := rejected.get(view.endpoint.id)) in UNABLE
+    )
 
 
 def _usd(amount: float) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.cost import cost_usd
 from sidecar.domain import Outcome
+from sidecar.engine.billing import in_full
 from sidecar.events import AttemptFinished
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Settlement:
         """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
         ticket = self.plan.ticket
         now = loop_now()
+        if usage is not None:
+            usage = in_full(self.plan, usage, fault.cls)
         outcome = Outcome(
             cls=fault.cls,
             endpoint=ticket.endpoint.id,

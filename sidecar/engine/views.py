@@ -27,7 +27,7 @@ SAMPLES_MIN = 3
 """Fewer measurements than this are no ground to call a deadline infeasible."""
 
 
-def view(
+def view(  # noqa: PLR0913 - what the call may do, each by its name
     endpoint: Endpoint,
     call: Call,
     health: Health,
@@ -35,9 +35,11 @@ def view(
     now: float,
     *,
     may_try: bool,
+    may_overflow: bool = False,
 ) -> EndpointView:
     """Return what is known of ``endpoint`` for ``call``; ``may_try``: nothing else is left,
-    so the call may be a breaker's trial and take what room there is.
+    so the call may be a breaker's trial and take what room there is. ``may_overflow``: it may also
+    be asked though it refused as long a prompt lately.
     """
     own = health.endpoints[endpoint.id]
     facts = call.facts
@@ -46,14 +48,9 @@ def view(
     output_tokens = output.predict(facts.max_tokens, now)
     ttft_s = own.latency.ttft_s(facts.prompt_tokens, now) + pacing_s
     itl_s = own.latency.itl_s(now)
-    gate = health.gate(endpoint, now)
-    if gate in SOFT_GATES and may_try:
-        gate = None
-    if gate is None and not may_try and own.is_probed and _is_trial(endpoint, health, now):
-        gate = Gate.BREAKER_OPEN
-    is_spilled = endpoint.id not in call.route.tiers[0]
-    if gate is None and is_spilled and not may_try and not own.may_spill(now):
-        gate = Gate.CONCURRENCY
+    gate = _gate(endpoint, call, health, now, may_try=may_try)
+    if gate is None and not may_overflow and own.context.is_short(facts.prompt_tokens, now):
+        gate = Gate.CONTEXT_TOO_SMALL
     if gate is None and pacing_s > (call.deadline_at - now) / 2:
         gate = Gate.ACCOUNT_RATE
     return EndpointView(
@@ -74,6 +71,22 @@ def view(
         cost_usd=predicted_cost_usd(endpoint.price, facts.prompt_tokens, math.ceil(output_tokens)),
         hang_s=own.latency.hang_s(facts.prompt_tokens, now),
     )
+
+
+def _gate(
+    endpoint: Endpoint, call: Call, health: Health, now: float, *, may_try: bool
+) -> Gate | None:
+    """Return the gate that is shut for ``call``, which may be more than those shut for all."""
+    own = health.endpoints[endpoint.id]
+    gate = health.gate(endpoint, now)
+    if gate in SOFT_GATES and may_try:
+        gate = None
+    if gate is None and not may_try and own.is_probed and _is_trial(endpoint, health, now):
+        gate = Gate.BREAKER_OPEN
+    is_spilled = endpoint.id not in call.route.tiers[0]
+    if gate is None and is_spilled and not may_try and not own.may_spill(now):
+        gate = Gate.CONCURRENCY
+    return gate
 
 
 def _is_trial(endpoint: Endpoint, health: Health, now: float) -> bool:

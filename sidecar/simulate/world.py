@@ -264,12 +264,13 @@ def play(
     *,
     seed: int = 1,
     settings: EngineSettings | None = None,
+    endpoints: tuple[Endpoint, ...] | None = None,
     routes: tuple[Route, ...] | None = None,
 ) -> World:
     """Run ``scenario`` in a new world, in simulated time; return the world for questions."""
 
     async def main() -> World:
-        world = World(seed=seed, settings=settings, routes=routes)
+        world = World(seed=seed, settings=settings, endpoints=endpoints, routes=routes)
         await world.run(scenario)
         return world
 

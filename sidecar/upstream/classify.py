@@ -1,12 +1,12 @@
 """What a failed answer means: its class, the provider's own words, and when to come back.
 
-The decision is the ordered table of the provider's kind (``kinds.py``); here the answer is brought
-into the form that the table speaks of. Error bodies come as OpenAI's, Anthropic's and Google's
-envelopes, wrapped in an array or in another provider's error, as bare text and as a proxy's HTML
-page; all are read alike, so that an OpenAI-compatible server of any make is understood. Two things
-are computed and not looked up: an HTML page is a proxy speaking, not the provider (S5, except where
-the proxy's status is meant for us); and a token limit smaller than the very request can never be
-waited out (CALLER, see the table).
+The decision is the ordered table of the provider's kind (``error_rules.py``); here the answer is
+brought into the form that the table speaks of. Error bodies come as OpenAI's, Anthropic's and
+Google's envelopes, wrapped in an array or in another provider's error, as bare text and as a
+proxy's HTML page; all are read alike, so that an OpenAI-compatible server of any make is
+understood. Two things are computed and not looked up: an HTML page is a proxy speaking, not the
+provider (S5, except where the proxy's status is meant for us); and a token limit smaller than the
+very request can never be waited out (CONTEXT, see the table).
 
 The text goes into outcomes and error messages, so everything that looks like a key is cut out of
 it.
@@ -26,7 +26,8 @@ from sidecar.upstream.pushback import pushback_s
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sidecar.upstream.kinds import ErrorRule, Kind
+    from sidecar.upstream.error_rules import ErrorRule
+    from sidecar.upstream.kind import Kind
 
 MESSAGE_CHARS_MAX: Final = 300
 
@@ -46,6 +47,7 @@ _HTML_START: Final = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNOREC
 _HTML_TITLE: Final = re.compile(r"<title>([^<]{0,200})</title>", re.IGNORECASE)
 _HTML_MEANT_FOR_US: Final = frozenset({401, 402, 413, 414, 429, 529})
 _LIMIT_AND_REQUEST: Final = re.compile(r"Limit:? (\d{1,12})\b.{0,80}?Requested:? ~?(\d{1,12})\b")
+_RATE_STATUSES: Final = (413, 429)
 _ERROR_STATUS: Final = re.compile(r"[45][0-9]{2}")
 _RETURNING: Final = frozenset(
     {OutcomeClass.RATE, OutcomeClass.QUOTA, OutcomeClass.OVERLOAD, OutcomeClass.S5}
@@ -104,8 +106,8 @@ def _verdict(
     if said.is_html and status not in _HTML_MEANT_FOR_US:
         return OutcomeClass.S5
     text = said.text()
-    if status == 429 and _is_larger_than_limit(text):  # noqa: PLR2004
-        return OutcomeClass.CALLER
+    if status in _RATE_STATUSES and _is_larger_than_limit(text):
+        return OutcomeClass.CONTEXT
     lowered = text.lower()
     for rule in rules:
         if rule.statuses and status not in rule.statuses:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
     from sidecar.engine.ports import OutboundRequest, RateLimit
     from sidecar.upstream.credentials import Credential
-    from sidecar.upstream.kinds import Kind
+    from sidecar.upstream.kind import Kind
 
 _KEEPALIVE_S: Final = 55.0  # below the 60 s after which common load balancers drop idle connections
 _READ_BUFFER_BYTES: Final = 65_536

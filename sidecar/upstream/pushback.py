@@ -1,11 +1,11 @@
 """When a provider wants us back: every dialect of Retry-After, read without trust.
 
 Providers say it in headers (seconds, an HTTP date, milliseconds, Go durations of rate-limit resets,
-RFC 3339 instants) or only in the error's text ("Please try again in 6ms"). An explicit wait wins
-over the text, the text over the resets: a reset says when the bucket is full again, which is later
-than when the next request fits. A reset counts only for a dimension not known to have something
-left, or a token limit would be blamed for a request limit. What is found is clamped to 0..300 s,
-so that no header can block for hours.
+instants as RFC 3339 or as seconds or milliseconds since 1970) or only in the error's text ("Please
+try again in 6ms"). An explicit wait wins over the text, the text over the resets: a reset says when
+the bucket is full again, which is later than when the next request fits. A reset counts only for a
+dimension not known to have something left, or a token limit would be blamed for a request limit.
+What is found is clamped to 0..300 s, so that no header can block for hours.
 
 Honour the result on errors only: Anthropic and the Hugging Face router send ``retry-after`` on
 successes too.
@@ -55,9 +55,18 @@ _JSON_SECONDS: Final = re.compile(
 _JSON_MILLISECONDS: Final = re.compile(rf'"retry_after_ms"\s*:\s*"?{_NUMBER}')
 _JSON_DURATION: Final = re.compile(r'"retryDelay"\s*:\s*"([^"]{1,40})"')
 _LIMIT_HEADER: Final = re.compile(
-    r"x-ratelimit-(?P<what>limit|remaining|reset)-(?P<of>[a-z-]{1,40})"
+    r"x-ratelimit-(?P<what>limit|remaining|reset)(?:-(?P<of>[a-z0-9-]{1,40}))?"
     r"|anthropic-ratelimit-(?P<of2>[a-z-]{1,40})-(?P<what2>limit|remaining|reset)"
 )
+
+_PERIOD_HEADER: Final = "x-ratelimit-renewalperiod-"
+"""Azure's; it counts its resets in milliseconds (120 requests a minute: one is back in ``500``)."""
+_OF_A_MINUTE: Final = {"req-minute": "requests", "tokens-minute": "tokens"}
+"""Mistral's names for what others leave unsaid; its other periods keep their names."""
+_NO_DIMENSION: Final = "all"
+"""Together and OpenRouter name none: good for a wait, but no limit a minute."""
+_EPOCH_S_MIN, _EPOCH_MS_MIN = 1e9, 1e12
+"""Larger numbers are instants: nobody is sent away for thirty years."""
 
 
 def pushback_s(headers: Mapping[str, str], body: bytes, wall_now: float) -> float | None:
@@ -82,14 +91,16 @@ def rate_limits(headers: Mapping[str, str], wall_now: float) -> tuple[RateLimit,
     for name, value in headers.items():
         match = _LIMIT_HEADER.fullmatch(name)
         if match is not None:
-            dimension = match["of"] or match["of2"]
+            dimension = match["of"] or match["of2"] or _NO_DIMENSION
             found.setdefault(dimension, {})[match["what"] or match["what2"]] = value
     return tuple(
         RateLimit(
-            dimension=dimension,
+            dimension=_OF_A_MINUTE.get(dimension, dimension),
             limit=_count(said.get("limit")),
             remaining=_count(said.get("remaining")),
-            reset_s=_duration_or_instant(said.get("reset"), wall_now),
+            reset_s=_reset_s(
+                said.get("reset"), wall_now, in_ms=_PERIOD_HEADER + dimension in headers
+            ),
         )
         for dimension, said in found.items()
     )
@@ -141,19 +152,29 @@ def _until_reset(limits: tuple[RateLimit, ...]) -> float | None:
     return max(resets_s, default=None)
 
 
-def _duration_or_instant(value: str | None, wall_now: float) -> float | None:
+def _reset_s(value: str | None, wall_now: float, *, in_ms: bool) -> float | None:
+    """Seconds until a reset: from a duration, a bare number or an instant."""
     if value is None:
         return None
     duration_s = _go_duration(value)
-    if duration_s is None:
-        duration_s = _number(value)
     if duration_s is not None:
         return _clamped(duration_s)
+    number = _number(value)
+    if number is not None:
+        return _clamped(_bare_s(number, wall_now, in_ms=in_ms))
     try:
         instant = datetime.fromisoformat(value.strip())
     except ValueError:
         return None
     return _until(instant, wall_now)
+
+
+def _bare_s(number: float, wall_now: float, *, in_ms: bool) -> float:
+    if number >= _EPOCH_MS_MIN:
+        return number / 1000 - wall_now
+    if number >= _EPOCH_S_MIN:
+        return number - wall_now
+    return number / 1000 if in_ms else number
 
 
 def _go_duration(value: str) -> float | None:

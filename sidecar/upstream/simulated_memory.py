@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
     from sidecar.engine.ports import OutboundRequest, RateLimit
-    from sidecar.upstream.kinds import Kind
+    from sidecar.upstream.kind import Kind
     from sidecar.upstream.simulated import SimulatedProvider
 
 KIND_NAMES = {WireFormat.OPENAI_CHAT: "openai", WireFormat.ANTHROPIC_MESSAGES: "anthropic"}

@@ -15,6 +15,7 @@ import math
 
 import msgspec
 
+from sidecar.abilities import Ability
 from sidecar.domain import RequestFacts
 from sidecar.wire.anthropic_blocks import TRANSLATABLE_BLOCKS, Tagged, ToolType, is_set
 from sidecar.wire.decode import decode
@@ -24,6 +25,8 @@ _CHARS_PER_TOKEN = 3.6
 
 _IMAGE_TOKENS = 1600
 """What Anthropic charges for a picture at its largest useful size; a document counts the same."""
+
+_FORCED = (b'"any"', b'"tool"')
 
 
 class _SeenBlock(msgspec.Struct):
@@ -52,6 +55,9 @@ class _SeenCount(msgspec.Struct):
     container: msgspec.Raw = msgspec.Raw()
     mcp_servers: msgspec.Raw = msgspec.Raw()
     inference_geo: msgspec.Raw = msgspec.Raw()
+    tool_choice: msgspec.Raw = msgspec.Raw()
+    output_config: msgspec.Raw = msgspec.Raw()
+    output_format: msgspec.Raw = msgspec.Raw()
 
 
 class _SeenRequest(_SeenCount):
@@ -135,6 +141,12 @@ def _facts(seen: _SeenCount) -> RequestFacts:
     tally.features += [name for name, raw in places.items() if is_set(raw)]
     if seen.messages and seen.messages[-1].role == "assistant":
         tally.features.append("prefill")
+    formats = bytes(seen.output_format) + bytes(seen.output_config)
+    needs = {
+        Ability.PREFILL: "prefill" in tally.features,
+        Ability.FORCED_TOOL: any(mode in bytes(seen.tool_choice) for mode in _FORCED),
+        Ability.SCHEMA: b'"json_schema"' in formats,
+    }
     return RequestFacts(
         model=seen.model,
         is_stream=bool(seen.stream),
@@ -144,4 +156,5 @@ def _facts(seen: _SeenCount) -> RequestFacts:
         has_images=tally.images > 0,
         wants_usage_in_stream=True,
         untranslatable=tuple(dict.fromkeys(tally.features)),
+        needs=frozenset(ability for ability, is_needed in needs.items() if is_needed),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sidecar.abilities import Ability
 from sidecar.domain import RequestFacts
 from sidecar.errors import WireError
 from sidecar.wire.decode import check_utf8, decode
@@ -26,6 +27,8 @@ MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
 _BYTES_PER_TOKEN = 3.6
 _TOKENS_PER_IMAGE = 800
 _ABSENT = msgspec.Raw(b"")
+_FORCED = frozenset({b'"required"', b'"any"'})
+_SCHEMA = b'"json_schema"'
 _KNOWN_PARTS = frozenset({"text", "image_url", "refusal", "thinking"})
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 
@@ -63,6 +66,8 @@ class _Request(msgspec.Struct):
     logprobs: bool | None = None
     audio: msgspec.Raw = _ABSENT
     modalities: list[str] | None = None
+    tool_choice: msgspec.Raw = _ABSENT
+    response_format: msgspec.Raw = _ABSENT
 
 
 class _Role(msgspec.Struct):
@@ -99,6 +104,7 @@ def inspect_request(body: bytes) -> RequestFacts:
         has_images=images > 0,
         wants_usage_in_stream=options is not None and bool(options.include_usage),
         untranslatable=tuple(_untranslatable(request, part_types)),
+        needs=_needs(request),
     )
 
 
@@ -141,6 +147,17 @@ def _text_bytes(request: _Request) -> int:
             total += len(message.content.encode())
         total += len(memoryview(message.tool_calls))
     return total + sum(len(memoryview(tool.function)) for tool in request.tools or ())
+
+
+def _needs(request: _Request) -> frozenset[Ability]:
+    """Return what the model must be able to do beside tools and images."""
+    choice = bytes(request.tool_choice)
+    needs = {
+        Ability.FORCED_TOOL: choice.startswith(b"{") or choice in _FORCED,
+        Ability.SCHEMA: _SCHEMA in bytes(request.response_format),
+        Ability.LOGPROBS: bool(request.logprobs),
+    }
+    return frozenset(ability for ability, is_needed in needs.items() if is_needed)
 
 
 def _untranslatable(request: _Request, part_types: list[str]) -> Iterator[str]:

@@ -35,7 +35,12 @@ def risky(tmp_path: Path) -> Path:
 def test_a_right_file_is_ok(capsys: pytest.CaptureFixture[str]) -> None:
     """The demo's file needs no key and passes even strictly."""
     assert main(["check", "--strict", "--config", str(EXAMPLES / "demo.yaml")]) == 0
-    assert capsys.readouterr() == ("ok: 3 providers, 3 models, 3 routes\n", "")
+    out, err = capsys.readouterr()
+    *models, verdict = out.splitlines()
+    assert (verdict, err) == ("ok: 3 providers, 3 models, 3 routes", "")
+    assert [line.partition(" (")[0] for line in models] == [
+        *("model alpha/alpha-large", "model beta/beta-large", "model gamma/gamma-small")
+    ]
 
 
 def test_the_example_is_ok_with_its_keys(
@@ -45,7 +50,10 @@ def test_the_example_is_ok_with_its_keys(
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     assert main(["check", "--strict", "--config", str(EXAMPLES / "sidecar.yaml")]) == 0
-    assert capsys.readouterr().out == "ok: 2 providers, 4 models, 3 routes\n"
+    *models, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == "ok: 2 providers, 4 models, 3 routes"
+    assert len(models) == 4
+    assert not [line for line in models if "context unknown" in line or "price unknown" in line]
 
 
 def test_a_wrong_file_exits_2_with_every_problem_on_stderr(
@@ -64,6 +72,7 @@ def test_a_wrong_file_exits_2_with_every_problem_on_stderr(
 def test_warnings_fail_only_a_strict_check(risky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Advice is printed; with --strict it decides the exit code."""
     warning = (
+        "model a/m (m): price unknown; context unknown; output unknown; abilities assumed\n"
         f"warning: {risky}:2: $.models: there is a single model: nothing can take over from it;"
         " add one at another provider\n"
     )
@@ -78,7 +87,7 @@ def test_without_a_file_the_default_is_checked_and_can_be_printed(
 ) -> None:
     """What is built from keys is described; printed and saved, it is a file like any other."""
     assert main(["check"]) == 2
-    assert "set ANTHROPIC_API_KEY or OPENAI_API_KEY" in capsys.readouterr().err
+    assert "set ANTHROPIC_API_KEY, OPENAI_API_KEY" in capsys.readouterr().err
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     assert main(["check"]) == 0

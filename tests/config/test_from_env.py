@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.config.from_env import default_yaml, describe, from_env
+from sidecar.config.from_env import VENDORS, default_yaml, describe, from_env
 from sidecar.errors import ConfigError
+from sidecar.upstream.kinds import KINDS
 
 LOCAL = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "ANTHROPIC_BASE_URL": "http://127.0.0.1:2"}
 BOTH = {"OPENAI_API_KEY": "hunter2", "ANTHROPIC_API_KEY": "hunter3", **LOCAL}
@@ -52,10 +53,36 @@ def test_no_key_says_what_to_set() -> None:
         from_env({})
     assert caught.value.problems == (
         (
-            "no configuration and no provider key: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or name"
-            " a file with --config FILE; `sidecar demo` needs neither"
+            "no configuration and no provider key: set ANTHROPIC_API_KEY, OPENAI_API_KEY,"
+            " XAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY, GROQ_API_KEY, TOGETHER_API_KEY or"
+            " OPENROUTER_API_KEY, or name a file with --config FILE; `sidecar demo` needs neither"
         ),
     )
+
+
+def test_every_vendor_with_a_key_takes_part() -> None:
+    """With all keys every vendor is in every task, the leading ones in its best tier."""
+    keys = {KINDS[vendor.kind].key_env: "k" for vendor in VENDORS}
+    config = from_env(keys)
+    assert list(config.targets) == [vendor.kind for vendor in VENDORS]
+    tasks = [route for route in config.catalogue.routes.values() if route.is_task]
+    for route in tasks:
+        assert {endpoint.partition("/")[0] for endpoint in route.endpoints()} == {
+            vendor.kind for vendor in VENDORS
+        }
+    chat = config.catalogue.routes["chat"]
+    assert {endpoint.partition("/")[0] for endpoint in chat.tiers[0]} == {"anthropic", "openai"}
+    unknown = [
+        endpoint.id for endpoint in config.catalogue.endpoints.values() if not endpoint.price
+    ]
+    assert unknown == []
+
+
+def test_a_lesser_vendor_alone_is_the_best_there_is() -> None:
+    """Whose key is the only one, makes the first tier."""
+    config = from_env({"GROQ_API_KEY": "k"})
+    tiers = config.catalogue.routes["chat"].tiers
+    assert tiers == (("groq/groq-gpt-oss-120b",), ("groq/groq-gpt-oss-20b",))
 
 
 def test_a_base_url_that_is_none_is_a_problem_like_any_other() -> None:

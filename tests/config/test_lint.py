@@ -34,6 +34,20 @@ ADVICE: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
             " it 200000; longer prompts cannot fall back"
         ),
     ),
+    "fallbacks without eyes": (
+        (("b-small,", "b-small, can: {vision: false, tools: false, seed: false},"),),
+        (
+            "c.yaml:8: $.routes.reason.tiers: no fallback can do tools, vision, which the best tier"
+            " can; such calls cannot fall back"
+        ),
+    ),
+    "fallbacks that write less": (
+        (("a-big,", "a-big, max_output: 64000,"), ("b-small,", "b-small, max_output: 4096,")),
+        (
+            "c.yaml:8: $.routes.reason.tiers: no fallback writes more than 4096 tokens, before it"
+            " 64000; calls that ask for more cannot fall back; add clamp to degrade"
+        ),
+    ),
     "no time for a second": (
         (("a-big,", "a-big, timers: {first_content: 20s},"),),
         (
@@ -103,6 +117,17 @@ def test_advice_is_one_exact_line(case: str, read: Callable[..., Config]) -> Non
     """Each weakness is told with its place, its consequence and a way out, at check alone."""
     changes, message = ADVICE[case]
     assert read(*changes).advice == (message,)
+
+
+def test_what_the_best_cannot_do_either_is_no_loss(read: Callable[..., Config]) -> None:
+    """Only what would be lost is told, and a route that clamps loses no length."""
+    blind = "can: {vision: false}, max_output:"
+    config = read(
+        ("a-big,", f"a-big, {blind} 64000,"),
+        ("b-small,", f"b-small, {blind} 4096,"),
+        ("within: 20s", "degrade: [smaller, clamp]"),
+    )
+    assert config.advice == ()
 
 
 @pytest.mark.parametrize("case", WARNINGS)

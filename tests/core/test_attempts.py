@@ -392,3 +392,38 @@ def test_every_call_ends_within_its_bounds(classes: list[OutcomeClass], size: in
     assert len(kinds) - kinds.count("transparent") <= 3
     if size > 1:
         assert "retry" not in kinds
+
+
+@pytest.mark.parametrize("cls", [OutcomeClass.CONTEXT, OutcomeClass.UNFIT])
+def test_what_does_not_fit_goes_on_and_is_the_callers_in_the_end(cls: OutcomeClass) -> None:
+    """Another endpoint is asked; when all agree, or no more may be asked, it is the caller's."""
+    world = World(view("a"), view("b")).tried("a", cls)
+    assert started(world.next())[:2] == ("b", "failover")
+    assert failed(world.tried("b", cls).next()) is FailReason.CALLER_FAULT
+    assert failed(World(view("a")).tried("a", cls).next()) is FailReason.CALLER_FAULT
+    bound = World(view("a"), view("b"), attempts_max=1).tried("a", cls)
+    assert failed(bound.next()) is FailReason.CALLER_FAULT
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        (Gate.CONTEXT_TOO_SMALL, FailReason.CALLER_FAULT),
+        (Gate.OUTPUT_TOO_SMALL, FailReason.CALLER_FAULT),
+        (Gate.UNSUPPORTED, FailReason.CALLER_FAULT),
+        (Gate.BREAKER_OPEN, FailReason.EXHAUSTED),
+        (Gate.GONE, FailReason.EXHAUSTED),
+        (Gate.TOO_SLOW, FailReason.DEADLINE),
+    ],
+)
+def test_who_was_not_asked_for_now_might_have_room(gate: Gate, reason: FailReason) -> None:
+    """A gate that opens again behind an overflow is the provider's trouble, not the caller's."""
+    world = World(view("a"), view("b")).tried("a", OutcomeClass.CONTEXT)
+    world.shut = {"b": gate}
+    assert failed(world.next()) is reason
+
+
+def test_one_real_failure_is_nobodys_agreement() -> None:
+    """Where one had no room and another broke, the caller made no mistake."""
+    world = World(view("a"), view("b")).tried("a", OutcomeClass.CONTEXT)
+    assert failed(world.tried("b", OutcomeClass.S5).next()) is FailReason.EXHAUSTED

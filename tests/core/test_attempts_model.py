@@ -52,9 +52,10 @@ PASSING = (Gate.BREAKER_OPEN, Gate.HOST_OPEN, Gate.ACCOUNT_RATE, Gate.CONCURRENC
 
 OTHER_ACCOUNT = (OutcomeClass.RATE, OutcomeClass.QUOTA, OutcomeClass.AUTH)
 CALLERS = (OutcomeClass.CALLER,)
+NOT_HERE = (OutcomeClass.CONTEXT, OutcomeClass.UNFIT)
 OFTEN = (OutcomeClass.S5, OutcomeClass.STALE_CONN, OutcomeClass.CONNECT, OutcomeClass.RATE) * 3
 OVER = (OutcomeClass.OK, OutcomeClass.CANCEL)
-HOPELESS = (OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE)
+HOPELESS = (OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE, *NOT_HERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,13 @@ def check_wait(run: Run, wait: WaitUntil) -> None:
         assert len(run.world.places) == 1
 
 
+def _might_help(run: Run) -> bool:
+    """Return whether somebody who was not asked is only out for now."""
+    tried = {str(record.endpoint.id) for record in run.records}
+    gates = [run.gate(place) for place in run.world.places if place.name not in tried]
+    return any(gate in PASSING for gate in gates)
+
+
 def check_fail(run: Run, fail: Fail) -> None:
     """Assert that giving up has its reason, and that nothing could have been started."""
     assert run.wanted() is None
@@ -336,9 +344,10 @@ def check_fail(run: Run, fail: Fail) -> None:
         case FailReason.NOTHING_ELIGIBLE:
             assert not run.records
         case FailReason.CALLER_FAULT:
-            assert run.records[-1].outcome.cls in CALLERS
+            asked = [record.outcome.cls for record in run.records if not record.is_transparent]
+            assert asked[-1] in CALLERS or all(cls in NOT_HERE for cls in asked)
         case FailReason.EXHAUSTED:
-            assert run.records
+            assert any(r.outcome.cls not in NOT_HERE for r in run.records) or _might_help(run)
         case FailReason.DEADLINE:
             pass
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.core.attempts import AttemptRecord
@@ -74,3 +76,28 @@ def test_refused_credential_excludes_the_account(cls: OutcomeClass) -> None:
         "sister": Gate.SAME_ACCOUNT,
         "abroad": Gate.SAME_ACCOUNT,
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "size", "expected"),
+    [(400, 1000, {"b"}), (400, None, set()), (429, 1000, set()), (413, 1000, set())],
+)
+def test_overflow_excludes_who_has_no_more_room(
+    status: int, size: int | None, expected: set[str]
+) -> None:
+    """Who is known to take no more than the one that refused; an account's limit says nothing."""
+    first, same, unknown, more = (
+        replace(endpoint(name, name, name), context_tokens=tokens)
+        for name, tokens in (("a", size), ("b", 1000), ("c", None), ("d", 1001))
+    )
+    outcome = Outcome(
+        cls=OutcomeClass.CONTEXT,
+        endpoint=first.id,
+        message="",
+        started_at=0.0,
+        ended_at=1.0,
+        status=status,
+    )
+    record = AttemptRecord(endpoint=first, outcome=outcome, is_transparent=False)
+    found = exclusions([record], (same, unknown, more))
+    assert found == dict.fromkeys(expected, Gate.CONTEXT_TOO_SMALL)

@@ -23,6 +23,8 @@ from sidecar.domain import OutcomeClass as Cls
         (Cls.AUTH, None, None, Next.OTHER_ACCOUNT),
         (Cls.GONE, None, None, Next.OTHER),
         (Cls.CALLER, None, None, Next.CALLER),
+        (Cls.CONTEXT, None, None, Next.OTHER),
+        (Cls.UNFIT, None, None, Next.OTHER),
         (Cls.RESET_MID, 1.0, 0.5, Next.OTHER),
         (Cls.TRUNC, 1.0, 0.5, Next.OTHER),
         (Cls.STALL_MID, 1.0, None, Next.OTHER),

@@ -124,10 +124,10 @@ def test_quota_that_refills_is_a_rate_limit() -> None:
 
 
 def test_too_large_for_the_limit_does_not_block_the_account() -> None:
-    """A 429 that waiting never cures is the caller's, and states no wait."""
+    """A 429 that waiting never cures is for another endpoint, and states no wait."""
     body = openai_error("Request too large for gpt-4o: Limit 30000, Requested 31538.", "tokens")
     fault = classify(OPENAI, 429, {"retry-after": "60"}, body, NOW)
-    assert (fault.cls, fault.retry_after_s) == (OutcomeClass.CALLER, None)
+    assert (fault.cls, fault.retry_after_s) == (OutcomeClass.CONTEXT, None)
 
 
 def test_within_the_limit_is_a_rate_limit() -> None:
@@ -262,3 +262,50 @@ def test_never_raises(status: int, body: bytes) -> None:
 def test_deep_nesting_is_survived() -> None:
     """A body made to exhaust the stack is just an unknown error."""
     assert classify(OPENAI, 500, JSON, b"[" * 100_000, NOW).cls is OutcomeClass.S5
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text", "own", "common"),
+    [
+        ("mistral", 422, "Extra inputs are not permitted", "UNFIT", "CALLER"),
+        ("mistral", 429, "Service tier capacity exceeded for this model.", "OVERLOAD", "RATE"),
+        ("openrouter", 429, "m is temporarily rate-limited upstream.", "OVERLOAD", "RATE"),
+        (
+            "openrouter",
+            503,
+            "There is no available model provider that meets your routing requirements",
+            "GONE",
+            "S5",
+        ),
+        ("together", 429, "the rate limit specific to this model m", "OVERLOAD", "RATE"),
+        ("groq", 498, "Flex tier capacity exceeded", "OVERLOAD", "CALLER"),
+        ("deepseek", 400, "unknown variant `image_url`, expected `text`", "UNFIT", "CALLER"),
+        ("deepseek", 400, "This response_format type is unavailable now", "UNFIT", "CALLER"),
+        ("xai", 400, "Incorrect API key provided: xa***.", "AUTH", "CALLER"),
+        ("xai", 403, "Your team has used all available credits", "QUOTA", "AUTH"),
+        (
+            "vllm",
+            400,
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser',
+            "UNFIT",
+            "CALLER",
+        ),
+        ("llamacpp", 500, "tools param requires --jinja flag", "UNFIT", "S5"),
+        ("ollama", 400, "registry.ollama.ai/library/m does not support tools", "UNFIT", "UNFIT"),
+    ],
+)
+def test_a_kinds_own_rules_come_first(
+    kind: str, status: int, text: str, own: str, common: str
+) -> None:
+    """What only one provider means by its words is read at that provider alone."""
+    body = json.dumps({"error": {"message": text}}).encode()
+    assert classify(KINDS[kind], status, {}, body, NOW).cls.value == own
+    assert classify(OPENAI, status, {}, body, NOW).cls.value == common
+
+
+def test_a_deployment_without_chat_is_gone() -> None:
+    """Azure's name for a model that cannot chat is no mistake of a caller's request."""
+    body = openai_error(
+        "The chatCompletion operation does not work with it", "OperationNotSupported"
+    )
+    assert classify(KINDS["azure-openai"], 400, {}, body, NOW).cls is OutcomeClass.GONE

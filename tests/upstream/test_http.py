@@ -72,6 +72,31 @@ async def test_request_as_sent(
     }
 
 
+@pytest.mark.parametrize("name", ["azure-openai", "mistral", "openrouter", "groq", "vllm"])
+async def test_each_kind_shows_our_key_its_own_way(
+    name: str,
+    connected: Connected,
+    make_request: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The key is in the kind's header, and none of the caller's in any other."""
+    monkeypatch.setenv("SOME_KEY", "secret-1")
+    seen: list[dict[str, str]] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append((await peer.request())[1])
+        await peer.answer()
+
+    callers = (("api-key", "caller"), ("x-api-key", "caller"), ("authorization", "Bearer caller"))
+    credential = Credential(env="SOME_KEY")
+    async with connected(script, kind=name, credential=credential) as (upstream, _):
+        (await upstream.open(make_request(headers=callers), connect_s=CONNECT_S)).close()
+    (sent,) = seen
+    kind = KINDS[name]
+    assert sent[kind.auth_header] == f"{kind.auth_prefix}secret-1"
+    assert "caller" not in "".join(sent.values())
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [((), "2023-06-01"), ((("anthropic-version", "2026-10-21"),), "2026-10-21")],

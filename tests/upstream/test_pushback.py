@@ -124,3 +124,62 @@ def test_any_input_is_bounded(headers: dict[str, str], body: bytes) -> None:
     """No header or body makes it raise or block for more than five minutes."""
     wait_s = pushback_s(headers, body, NOW)
     assert wait_s is None or 0.0 <= wait_s <= PUSHBACK_MAX_S
+
+
+def test_azure_counts_resets_in_milliseconds() -> None:
+    """Recorded: one request of 120 a minute, fourteen tokens of 120 000, are back in 500 and 7."""
+    headers = {
+        "x-ratelimit-limit-requests": "120",
+        "x-ratelimit-remaining-requests": "119",
+        "x-ratelimit-renewalperiod-requests": "60",
+        "x-ratelimit-reset-requests": "500",
+        "x-ratelimit-limit-tokens": "120000",
+        "x-ratelimit-remaining-tokens": "119986",
+        "x-ratelimit-renewalperiod-tokens": "60",
+        "x-ratelimit-reset-tokens": "7",
+    }
+    assert rate_limits(headers, NOW) == (
+        RateLimit(dimension="requests", limit=120, remaining=119, reset_s=0.5),
+        RateLimit(dimension="tokens", limit=120_000, remaining=119_986, reset_s=0.007),
+    )
+
+
+def test_mistral_names_the_minute() -> None:
+    """Recorded: its limits of a minute are what others leave unnamed, those of a month are not."""
+    headers = {
+        "x-ratelimit-limit-req-minute": "60",
+        "x-ratelimit-remaining-req-minute": "52",
+        "x-ratelimit-limit-tokens-minute": "500000",
+        "x-ratelimit-remaining-tokens-minute": "499497",
+        "x-ratelimit-limit-tokens-month": "1000000000",
+        "x-ratelimit-limit-req-10-second": "60",
+        "x-ratelimit-tokens-query-cost": "71",
+    }
+    assert rate_limits(headers, NOW) == (
+        RateLimit(dimension="requests", limit=60, remaining=52),
+        RateLimit(dimension="tokens", limit=500_000, remaining=499_497),
+        RateLimit(dimension="tokens-month", limit=1_000_000_000),
+        RateLimit(dimension="req-10-second", limit=60),
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-ratelimit-limit": "2", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}, 2.0),
+        (
+            {
+                "x-ratelimit-limit": "20",
+                "x-ratelimit-remaining": "0",
+                "x-ratelimit-reset": str(int(NOW * 1000) + 7_500),
+            },
+            7.5,
+        ),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(NOW) + 9)}, 9.0),
+    ],
+    ids=["together: seconds", "openrouter: milliseconds since 1970", "seconds since 1970"],
+)
+def test_a_reset_without_a_dimension_is_a_wait(headers: dict[str, str], expected: float) -> None:
+    """Of what it is the limit is not said, but when to come back is; it is no limit a minute."""
+    assert pushback_s(headers, b"", NOW) == pytest.approx(expected)
+    assert [limit.dimension for limit in rate_limits(headers, NOW)] == ["all"]

@@ -11,6 +11,7 @@ import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
+from sidecar.abilities import Ability
 from sidecar.errors import WireError
 from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
 from sidecar.wire.anthropic_request import inspect_count
@@ -259,3 +260,21 @@ def test_rewriting_can_replace_prompt_and_bound() -> None:
     body = b'{"model": "a", "x": 1.50, "system":[{}], "max_tokens": 9}'
     new = CODEC.rewrite_request(body, model="b", system="s", max_tokens=("max_tokens", 5))
     assert new == b'{"model": "b", "x": 1.50, "system":"s", "max_tokens": 5}'
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({"tool_choice": {"type": "auto"}}, set()),
+        ({"tool_choice": {"type": "any"}}, {Ability.FORCED_TOOL}),
+        ({"tool_choice": {"type": "tool", "name": "f"}}, {Ability.FORCED_TOOL}),
+        ({"output_format": {"type": "json_schema", "schema": {}}}, {Ability.SCHEMA}),
+        ({"output_config": {"format": {"type": "json_schema"}}}, {Ability.SCHEMA}),
+        ({"output_config": {"effort": "low"}}, set()),
+        ({"messages": [{"role": "assistant", "content": "{"}]}, {Ability.PREFILL}),
+    ],
+)
+def test_what_a_model_must_be_able_to_do(extra: dict[str, object], expected: set[Ability]) -> None:
+    """A request's needs are read off it without asking anybody."""
+    facts = CODEC.inspect_request(request(**extra))
+    assert facts.all_needs() == expected

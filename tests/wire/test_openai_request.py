@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.abilities import Ability
 from sidecar.errors import WireError
 from sidecar.wire.neutral import (
     Conversation,
@@ -380,3 +381,26 @@ def test_render_reports_what_it_cannot_say() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({}, set()),
+        ({"tool_choice": "auto", "logprobs": False, "response_format": {"type": "text"}}, set()),
+        ({"tool_choice": "required"}, {Ability.FORCED_TOOL}),
+        ({"tool_choice": {"type": "function"}}, {Ability.FORCED_TOOL}),
+        ({"response_format": {"type": "json_schema"}}, {Ability.SCHEMA}),
+        ({"response_format": {"type": "json_object"}}, set()),
+        ({"logprobs": True}, {Ability.LOGPROBS}),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, {Ability.TOOLS}),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
+            {Ability.VISION},
+        ),
+    ],
+)
+def test_what_a_model_must_be_able_to_do(extra: dict[str, object], expected: set[Ability]) -> None:
+    """A request's needs are read off it without asking anybody."""
+    facts = CODEC.inspect_request(request(**extra))
+    assert facts.all_needs() == expected
