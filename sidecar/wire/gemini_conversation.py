@@ -137,9 +137,7 @@ def parse_request(body: bytes) -> Conversation:
     )
 
 
-def _unknown(
-    members: dict[str, msgspec.Raw], kind: type[msgspec.Struct], prefix: str
-) -> list[str]:
+def _unknown(members: dict[str, msgspec.Raw], kind: type[msgspec.Struct], prefix: str) -> list[str]:
     """Return the members that say something and are not read."""
     known = {field.encode_name for field in msgspec.structs.fields(kind)}
     return [
@@ -207,7 +205,7 @@ def _tool_choice(config: _ToolConfig | None) -> tuple[ToolChoice | None, frozens
 
 
 def _reasoning(thinking: _Thinking | None, dropped: list[str]) -> tuple[str | None, int | None]:
-    """Return the effort or the thinking budget; 0 ("not at all") and -1 ("as you like") are none."""
+    """Return the effort or the budget; 0 ("not at all") and -1 ("as you like") are neither."""
     if thinking is None:
         return None, None
     if thinking.thinking_budget is not None:

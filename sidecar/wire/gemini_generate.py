@@ -31,11 +31,7 @@ class GeminiCodec:
     def path_for(self, model: str, *, is_stream: bool) -> str:
         """Return the path, which names model and method; ``alt=sse`` makes events of a stream."""
         method = "streamGenerateContent?alt=sse" if is_stream else "generateContent"
-        return f"{_path(model)}:{method}"
-
-    def count_path(self, model: str) -> str:
-        """Return the path for counting tokens."""
-        return f"{_path(model)}:countTokens"
+        return f"{model_path(model)}:{method}"
 
     def framer(self) -> Framer:
         """Return a fresh framer: server-sent events."""
@@ -106,7 +102,7 @@ class GeminiCodec:
         return gemini_errors.error_text(body)
 
 
-def _path(model: str) -> str:
+def model_path(model: str) -> str:
     """Return ``/models/{model}``; names of tuned models bring a folder of their own."""
     name = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
     return "/" + quote(name, safe="/-._~")
