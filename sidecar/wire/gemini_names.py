@@ -9,6 +9,7 @@ keeps the caller's spelling.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,29 +26,32 @@ _SNAKE_MEMBER = re.compile(rb'"[a-z]+(?:_[a-z]+)+"[ \t\r\n]*:')
 _AFTER_UNDERSCORE = re.compile(r"_([a-z])")
 
 
+@dataclass(frozen=True, slots=True)
 class _Shape:
     """Which members of an object are objects of the API's own, or lists of them."""
 
-    __slots__ = ("members",)
-
-    def __init__(self, **members: _Shape) -> None:
-        self.members: Mapping[str, _Shape] = members
+    members: Mapping[str, _Shape] = field(default_factory=dict)
 
 
 _LEAF = _Shape()
 _DATA = {"inlineData": _LEAF, "fileData": _LEAF}
 _PART = _Shape(
-    **_DATA, functionCall=_LEAF, functionResponse=_Shape(parts=_Shape(**_DATA)), videoMetadata=_LEAF
+    {
+        **_DATA,
+        "functionCall": _LEAF,
+        "functionResponse": _Shape({"parts": _Shape(_DATA)}),
+        "videoMetadata": _LEAF,
+    }
 )
-_CONTENT = _Shape(parts=_PART)
+_CONTENT = _Shape({"parts": _PART})
 _REQUEST = {
     "contents": _CONTENT,
     "systemInstruction": _CONTENT,
-    "tools": _Shape(functionDeclarations=_LEAF),
-    "toolConfig": _Shape(functionCallingConfig=_LEAF),
-    "generationConfig": _Shape(thinkingConfig=_LEAF),
+    "tools": _Shape({"functionDeclarations": _LEAF}),
+    "toolConfig": _Shape({"functionCallingConfig": _LEAF}),
+    "generationConfig": _Shape({"thinkingConfig": _LEAF}),
 }
-_BODY = _Shape(**_REQUEST, generateContentRequest=_Shape(**_REQUEST))
+_BODY = _Shape({**_REQUEST, "generateContentRequest": _Shape(_REQUEST)})
 
 
 def camel_cased(body: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """``Conversation`` → a Gemini request.
 
-Thinking is asked for by its budget, which every thinking model takes, while levels are known to
-Gemini 3 alone; older models refuse both. What this format cannot say is left out and named: a
-user's id, a ban of parallel calls, strictness, more than five stop sequences.
+An effort is a level of thinking from Gemini 3 on and a budget before; older models refuse both.
+What this format cannot say is left out and named: a user's id, a ban of parallel calls,
+strictness, more than five stop sequences.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ Json = dict[str, object]
 
 STOP_SEQUENCES_MAX = 5
 _NOT_THINKING = ("gemini-1", "gemini-2.0", "gemma", "learnlm")
-_UNSIGNED = ("gemini-1", "gemini-2", "gemma", "learnlm")
-"""Models that do not ask for the signatures of earlier calls."""
+_BEFORE_3 = ("gemini-1", "gemini-2", "gemma", "learnlm")
+"""Models that know no levels of thinking, and do not ask for the signatures of earlier calls."""
+_LEVELS = {"low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
 _THINKING_TOKENS = {"low": 1024, "medium": 8192, "high": 24576}
 _THINKING_TOKENS_MIN, _THINKING_TOKENS_MAX = 512, 24576
 """What every thinking model of Google's takes; some take less or more."""
@@ -38,7 +39,7 @@ def render_request(conversation: Conversation, *, model: str) -> Rendered:
     """Write a request; errors as in ``Codec.render_request``: tool arguments that are no object."""
     dropped = list(conversation.dropped)
     name = model.removeprefix("models/")
-    signs = not name.startswith(_UNSIGNED)
+    signs = not name.startswith(_BEFORE_3)
     body: Json = {"contents": render_turns(conversation.turns, dropped, signs=signs)}
     system = [{"text": text} for text in conversation.system if text]
     if system:
@@ -81,21 +82,32 @@ def _output(output: OutputFormat) -> Json:
 
 
 def _thinking(conversation: Conversation, model: str, dropped: list[str]) -> Json:
-    """Return the thinking budget; with a bound on the answer, which includes it, at most half."""
-    name, budget = "reasoning_tokens", conversation.reasoning_tokens
-    if budget is None and conversation.reasoning_effort is not None:
-        name = "reasoning_effort"
-        budget = _THINKING_TOKENS.get(conversation.reasoning_effort, _THINKING_TOKENS["medium"])
-    if budget is None:
+    """Return how much to think."""
+    effort, budget = conversation.reasoning_effort, conversation.reasoning_tokens
+    if budget is None and effort is None:
         return {}
-    budget = min(max(budget, _THINKING_TOKENS_MIN), _THINKING_TOKENS_MAX)
-    limit = conversation.max_tokens
-    if limit is not None and budget >= limit:
-        budget = limit // 2
-    if budget < _THINKING_TOKENS_MIN or model.startswith(_NOT_THINKING):
+    name = "reasoning_effort" if budget is None else "reasoning_tokens"
+    if model.startswith(_NOT_THINKING):
+        dropped.append(name)
+        return {}
+    if budget is None and not model.startswith(_BEFORE_3):
+        level = _LEVELS.get(effort or "", _LEVELS["medium"])
+        return {"thinkingConfig": {"thinkingLevel": level, "includeThoughts": True}}
+    if budget is None:
+        budget = _THINKING_TOKENS.get(effort or "", _THINKING_TOKENS["medium"])
+    budget = _budget(budget, conversation.max_tokens)
+    if budget is None:
         dropped.append(name)
         return {}
     return {"thinkingConfig": {"thinkingBudget": budget, "includeThoughts": True}}
+
+
+def _budget(wanted: int, limit: int | None) -> int | None:
+    """Return a budget that is taken; a bound on the answer includes it, so at most half of that."""
+    budget = min(max(wanted, _THINKING_TOKENS_MIN), _THINKING_TOKENS_MAX)
+    if limit is not None and budget >= limit:
+        budget = limit // 2
+    return budget if budget >= _THINKING_TOKENS_MIN else None
 
 
 def _tools(conversation: Conversation, dropped: list[str]) -> Json:
