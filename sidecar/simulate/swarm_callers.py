@@ -16,6 +16,7 @@ from sidecar.simulate.checks import LATE_S
 from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.simulate.swarm_fleet import ALONE_S
 from sidecar.simulate.traces import CURRENT_CALL, Trace
+from sidecar.upstream.simulated_memory import KIND_NAMES
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
