@@ -232,3 +232,35 @@ COMMON_RULES: Final = (
     ErrorRule(cls=OutcomeClass.S5, statuses=frozenset({408})),
     ErrorRule(cls=OutcomeClass.CALLER, statuses=frozenset(range(400, 500))),
 )
+GEMINI_RULES: Final = (
+    # Somebody else's file or cache, or one that is gone, disables no key.
+    ErrorRule(
+        cls=OutcomeClass.CALLER,
+        statuses=frozenset({403}),
+        phrases=("permission to access the file", "cachedcontent not found"),
+    ),
+    ErrorRule(
+        cls=OutcomeClass.DEGENERATE,
+        types=frozenset({"malformed_function_call", "malformed_response", "unexpected_tool_call"}),
+    ),
+    ErrorRule(cls=OutcomeClass.QUOTA, types=frozenset({"billing_disabled"})),
+    ErrorRule(
+        cls=OutcomeClass.QUOTA,
+        statuses=frozenset({400, 429}),
+        phrases=("credits are depleted", "enable billing"),
+        needs_no_pushback=True,
+    ),
+    ErrorRule(
+        cls=OutcomeClass.AUTH,
+        statuses=frozenset({IN_STREAM, 400}),
+        phrases=("api key expired", "user location is not supported"),
+    ),
+    # Google's own cancellation: nobody else is on this connection.
+    ErrorRule(cls=OutcomeClass.S5, types=frozenset({"cancelled"})),
+    ErrorRule(
+        cls=OutcomeClass.RATE,
+        statuses=frozenset({IN_STREAM}),
+        types=frozenset({"resource_exhausted"}),
+    ),
+    *COMMON_RULES,
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.abilities import Abilities, Ability
 from sidecar.domain import WireFormat
+from sidecar.upstream.error_rules import GEMINI_RULES
 from sidecar.upstream.kind import Kind
 from sidecar.upstream.kinds_hosted import HOSTED
 from sidecar.upstream.kinds_local import LOCAL
@@ -47,6 +48,18 @@ KINDS: Final[Mapping[str, Kind]] = {
             fixed_headers=(("anthropic-version", "2023-06-01"),),
             forward_headers=frozenset({"anthropic-version", "anthropic-beta"}),
             abilities=Abilities(cannot=frozenset({Ability.LOGPROBS, Ability.SEED})),
+        ),
+        Kind(
+            name="gemini",
+            format=WireFormat.GEMINI,
+            base_url="https://generativelanguage.googleapis.com/v1beta",
+            auth_header="x-goog-api-key",
+            auth_prefix="",
+            key_env="GEMINI_API_KEY",
+            max_tokens_field="maxOutputTokens",
+            compatible_max_tokens_field="maxOutputTokens",
+            free_probe_path="/models",
+            error_rules=GEMINI_RULES,
         ),
         *HOSTED,
         *LOCAL,

@@ -39,7 +39,14 @@ def test_rule_words_are_lower_case() -> None:
 
 def test_no_kind_forwards_credentials() -> None:
     """A caller's credential headers pass to no provider."""
-    withheld = {"authorization", "x-api-key", "cookie", "openai-organization", "openai-project"}
+    withheld = {
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+    }
     for kind in KINDS.values():
         assert not kind.forward_headers & withheld
 
@@ -48,6 +55,8 @@ def test_formats() -> None:
     """Each kind speaks its own format."""
     others = {name: kind for name, kind in KINDS.items() if name != "anthropic"}
     assert KINDS["anthropic"].format is WireFormat.ANTHROPIC_MESSAGES
+    assert KINDS["gemini"].format is WireFormat.GEMINI
+    del others["gemini"]
     assert all(kind.format is WireFormat.OPENAI_CHAT for kind in others.values())
 
 
