@@ -8,6 +8,8 @@ import pytest
 
 from sidecar.domain import WireFormat
 from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.kinds_hosted import HOSTED
+from sidecar.upstream.kinds_local import LOCAL
 
 if TYPE_CHECKING:
     from sidecar.upstream.kind import Kind
@@ -53,11 +55,11 @@ def test_no_kind_forwards_credentials() -> None:
 
 def test_formats() -> None:
     """Each kind speaks its own format."""
-    others = {name: kind for name, kind in KINDS.items() if name != "anthropic"}
+    assert KINDS["openai"].format is WireFormat.OPENAI_CHAT
     assert KINDS["anthropic"].format is WireFormat.ANTHROPIC_MESSAGES
     assert KINDS["gemini"].format is WireFormat.GEMINI
-    del others["gemini"]
-    assert all(kind.format is WireFormat.OPENAI_CHAT for kind in others.values())
+    assert all(kind.format is WireFormat.OPENAI_CHAT for kind in (*HOSTED, *LOCAL))
+    assert all(KINDS[kind.name] is kind for kind in (*HOSTED, *LOCAL))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_each_is_reached_as_its_own_sdk_does(
     name: str, base_url: str | None, header: str, key_env: str
 ) -> None:
     """Address, header and variable are those that the provider's own SDK or program has."""
-    kind = KINDS[name]
+    (kind,) = (kind for kind in (*HOSTED, *LOCAL) if kind.name == name)
     assert (kind.base_url, kind.auth_header, kind.key_env) == (base_url, header, key_env)
     assert kind.auth_prefix == ("" if header == "api-key" else "Bearer ")
 
