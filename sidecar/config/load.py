@@ -233,7 +233,7 @@ def _target(name: ProviderName, entry: ProviderEntry) -> Target:
         api_key=_key_reference(entry.api_key),
         requests_per_minute=entry.limits.rpm,
         tokens_per_minute=entry.limits.tpm,
-        capacity=Capacity(entry.capacity),
+        capacity=Capacity(entry.capacity) if entry.capacity else KINDS[entry.kind].capacity,
         verify_tls=entry.verify_tls,
     )
 

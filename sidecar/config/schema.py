@@ -143,7 +143,7 @@ class ProviderEntry(Entry, frozen=True):
     base_url: Url | None = None
     api_key: Secret | None = None
     limits: LimitsEntry = LimitsEntry()
-    capacity: Literal["shared", "dedicated"] = "shared"
+    capacity: Literal["shared", "dedicated"] | None = None
     verify_tls: bool = True
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from sidecar.domain import OutcomeClass, WireFormat
+from sidecar.domain import Capacity, OutcomeClass, WireFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,6 +180,15 @@ COMMON_RULES: Final = (
     ErrorRule(cls=OutcomeClass.CALLER, statuses=frozenset(range(400, 500))),
 )
 
+OLLAMA_RULES: Final = (
+    # What this model was not made for; the request was good, another model may manage.
+    ErrorRule(
+        cls=OutcomeClass.DEGENERATE,
+        statuses=frozenset({400}),
+        phrases=("does not support tools", "does not support thinking", "does not support chat"),
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -189,6 +198,7 @@ class Kind:
     caller replaces the ``fixed_headers`` entry of that name. ``key_env``: where its own SDK looks
     for the key. ``max_tokens_field`` is the dialect of the provider itself; servers that merely
     speak its format at another base URL know ``compatible_max_tokens_field``, and may need no key.
+    ``capacity`` is what a provider of this kind has unless its entry says otherwise.
     """
 
     name: str
@@ -205,6 +215,8 @@ class Kind:
     fixed_headers: tuple[tuple[str, str], ...] = ()
     forward_headers: frozenset[str] = frozenset()
     error_rules: tuple[ErrorRule, ...] = COMMON_RULES
+    needs_key: bool = True
+    capacity: Capacity = Capacity.SHARED
 
     def is_own(self, base_url: str | None) -> bool:
         """Say whether ``base_url`` (None: the default) is the provider itself or a region of it."""
@@ -225,7 +237,7 @@ class Kind:
 
     def needs_key_at(self, base_url: str | None) -> bool:
         """Say whether a provider at ``base_url`` cannot be used without a key."""
-        return self.is_own(base_url)
+        return self.needs_key and self.is_own(base_url)
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -257,6 +269,20 @@ KINDS: Final[Mapping[str, Kind]] = {
             # the version that still takes sampling parameters, for translated calls
             fixed_headers=(("anthropic-version", "2023-06-01"),),
             forward_headers=frozenset({"anthropic-version", "anthropic-beta"}),
+        ),
+        Kind(
+            name="ollama",
+            format=WireFormat.OLLAMA_CHAT,
+            base_url="http://127.0.0.1:11434",
+            auth_header="authorization",
+            auth_prefix="Bearer ",
+            key_env="OLLAMA_API_KEY",
+            max_tokens_field="num_predict",
+            compatible_max_tokens_field="num_predict",
+            free_probe_path="/api/tags",
+            error_rules=(*OLLAMA_RULES, *COMMON_RULES),
+            needs_key=False,
+            capacity=Capacity.DEDICATED,
         ),
     )
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import WireFormat
 from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
+from sidecar.wire.ollama_chat import OllamaChatCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     }
 )
 """Formats that callers and providers speak."""
-PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType({**CODECS})
+PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType(
+    {
+        **CODECS,
+        WireFormat.OLLAMA_CHAT: OllamaChatCodec(),
+    }
+)
 """Formats that providers speak."""
 
 
