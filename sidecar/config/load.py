@@ -17,7 +17,15 @@ import msgspec
 from sidecar.catalogue import Catalogue
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
-from sidecar.config.model import Address, Config, DrainSettings, KeyReference, Listen, Target
+from sidecar.config.model import (
+    Address,
+    AwsKeys,
+    Config,
+    DrainSettings,
+    KeyReference,
+    Listen,
+    Target,
+)
 from sidecar.config.prices import look_up
 from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
@@ -229,12 +237,33 @@ def _target(name: ProviderName, entry: ProviderEntry) -> Target:
     return Target(
         name=name,
         kind=entry.kind,
-        base_url=entry.base_url or KINDS[entry.kind].base_url or "",
+        base_url=entry.base_url or KINDS[entry.kind].base_url_in(entry.region) or "",
         api_key=_key_reference(entry.api_key),
         requests_per_minute=entry.limits.rpm,
         tokens_per_minute=entry.limits.tpm,
-        capacity=Capacity(entry.capacity) if entry.capacity else KINDS[entry.kind].capacity,
+        capacity=_capacity(entry),
         verify_tls=entry.verify_tls,
+        aws=_aws_keys(entry),
+    )
+
+
+def _capacity(entry: ProviderEntry) -> Capacity:
+    """Return the capacity given, else the kind's: our own load slows a server of our own."""
+    if entry.capacity is not None:
+        return Capacity(entry.capacity)
+    return Capacity.DEDICATED if KINDS[entry.kind].is_local else Capacity.SHARED
+
+
+def _aws_keys(entry: ProviderEntry) -> AwsKeys | None:
+    """Return what requests are signed with, if they are."""
+    access, secret = _key_reference(entry.access_key_id), _key_reference(entry.secret_access_key)
+    if access is None or secret is None or entry.region is None:
+        return None
+    return AwsKeys(
+        access_key_id=access,
+        secret_access_key=secret,
+        session_token=_key_reference(entry.session_token),
+        region=entry.region,
     )
 
 

@@ -26,7 +26,8 @@ from sidecar.upstream.pushback import pushback_s
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sidecar.upstream.kinds import ErrorRule, Kind
+    from sidecar.upstream.error_rules import ErrorRule
+    from sidecar.upstream.kinds import Kind
 
 MESSAGE_CHARS_MAX: Final = 300
 
@@ -79,6 +80,8 @@ def classify(
     """
     said = _read(body, headers.get("content-type", ""))
     is_error_answer = status >= 400  # noqa: PLR2004 - HTTP's own border
+    if is_error_answer and "x-amzn-errortype" in headers:
+        said.types.insert(0, _shape_name(headers["x-amzn-errortype"]))
     wait_s = pushback_s(headers if is_error_answer else {}, body, wall_now)
     effective = said.status if status < 300 and said.status is not None else status  # noqa: PLR2004
     cls = _verdict(kind.error_rules, effective, said, has_pushback=wait_s is not None)
@@ -190,6 +193,8 @@ def _innermost(value: object) -> object:
 
 
 def _hear_envelope(said: _Said, error: dict[str, object], nesting: int) -> None:
+    if isinstance(error.get("__type"), str):
+        said.types.append(_shape_name(str(error["__type"])))
     for key in ("code", "error_code", "type", "error_type", "status", "status_code"):
         value = error.get(key)
         status = _as_status(value)
@@ -203,6 +208,11 @@ def _hear_envelope(said: _Said, error: dict[str, object], nesting: int) -> None:
         _hear(said, metadata["raw"], nesting - 1)
 
 
+def _shape_name(value: str) -> str:
+    """Return AWS's name of an error: ``com.amazon…#ThrottlingException:http://…`` has it inside."""
+    return value.partition(":")[0].rpartition("#")[2].strip().lower()
+
+
 def _as_status(value: object) -> int | None:
     """Return ``value`` if it is an HTTP error status, as a number or in digits."""
     text = str(value) if isinstance(value, (int, str)) else ""
@@ -210,7 +220,7 @@ def _as_status(value: object) -> int | None:
 
 
 def _texts(error: dict[str, object]) -> Iterator[str]:
-    for key in ("message", "detail", "msg"):
+    for key in ("message", "Message", "detail", "msg"):
         value = error.get(key)
         if isinstance(value, str):
             yield value

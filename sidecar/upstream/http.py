@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sidecar.engine.ports import OutboundRequest, RateLimit
     from sidecar.upstream.credentials import Credential
     from sidecar.upstream.kinds import Kind
+    from sidecar.upstream.signing import Signer
 
 _KEEPALIVE_S: Final = 55.0  # below the 60 s after which common load balancers drop idle connections
 _READ_BUFFER_BYTES: Final = 65_536
@@ -53,13 +54,17 @@ _KEY_CHARS_TO_MASK_MIN: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderTarget:
-    """Where a provider is and how to enter; ``base_url`` with or without a trailing slash."""
+    """Where a provider is and how to enter; ``base_url`` with or without a trailing slash.
+
+    With a ``signer`` there is no ``credential``.
+    """
 
     name: ProviderName
     kind: Kind
     base_url: str
     credential: Credential | None = None
     verify_tls: bool = True
+    signer: Signer | None = None
 
 
 @dataclass(slots=True)
@@ -117,12 +122,13 @@ class HttpUpstream:
         if session is None:
             raise RuntimeError("open() before start()")
         progress = _Progress()
+        url = _url(entry.target.base_url, request.path)
         try:
             response = await session.request(
                 request.method,
-                _url(entry.target.base_url, request.path),
+                url,
                 data=_payload(request.body),
-                headers=_request_headers(entry, request),
+                headers=_request_headers(entry, request, url),
                 timeout=aiohttp.ClientTimeout(connect=connect_s, ceil_threshold=math.inf),
                 ssl=entry.target.verify_tls,
                 proxy=entry.proxy,
@@ -147,9 +153,9 @@ class HttpUpstream:
     ) -> Fault:
         """Say what a failed answer means, by the table of the provider's kind; never raises."""
         target = self._entries[self._provider_of[endpoint]].target
-        key = "" if target.credential is None else target.credential.value()
-        if len(key) >= _KEY_CHARS_TO_MASK_MIN:
-            body = body.replace(key.encode("latin-1"), b"***")
+        for key in _secrets(target):
+            if len(key) >= _KEY_CHARS_TO_MASK_MIN:
+                body = body.replace(key.encode("latin-1"), b"***")
         return classify(target.kind, status, headers, body, clock.wall())
 
     def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
@@ -162,7 +168,8 @@ class HttpUpstream:
 
     def credential_version(self, provider: ProviderName) -> int:
         """Return a number that grows when the provider's key changed; 0 without a key."""
-        credential = self._entries[provider].target.credential
+        target = self._entries[provider].target
+        credential = target.credential or target.signer
         return 0 if credential is None else credential.version
 
 
@@ -188,8 +195,14 @@ def _proxy_for(url: URL) -> URL | None:
     return URL(proxy)
 
 
-def _request_headers(entry: _Entry, request: OutboundRequest) -> dict[str, str]:
-    kind = entry.target.kind
+def _secrets(target: ProviderTarget) -> tuple[str, ...]:
+    if target.signer is not None:
+        return target.signer.secrets()
+    return () if target.credential is None else (target.credential.value(),)
+
+
+def _request_headers(entry: _Entry, request: OutboundRequest, url: URL) -> dict[str, str]:
+    target, kind = entry.target, entry.target.kind
     headers = dict(entry.headers)
     if request.body is not None:
         headers["content-type"] = "application/json"
@@ -197,14 +210,20 @@ def _request_headers(entry: _Entry, request: OutboundRequest) -> dict[str, str]:
         lowered = name.lower()
         if lowered in kind.forward_headers or lowered in _ENGINE_HEADERS:
             headers[lowered] = value
-    if entry.target.credential is not None:
-        headers[kind.auth_header] = kind.auth_prefix + entry.target.credential.value()
+    if kind.accept is not None:
+        headers["accept"] = kind.accept
+    if target.credential is not None:
+        headers[kind.auth_header] = kind.auth_prefix + target.credential.value()
+    if target.signer is not None:
+        body = request.body or b""
+        headers |= target.signer.sign(request.method, str(url), headers, body, clock.wall())
     return headers
 
 
 @lru_cache(maxsize=256)
 def _url(base_url: str, path: str) -> URL:
-    return URL(base_url.rstrip("/") + path)
+    # What is escaped in a path stays so: a signature is of these very bytes.
+    return URL(str(URL(base_url)).rstrip("/") + path, encoded=True)
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:

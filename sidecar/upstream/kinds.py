@@ -1,193 +1,25 @@
 """What is known of each kind of provider, as data: address, authentication, meaning of errors.
 
-A new provider is a new entry here, never a branch in the control flow. The error table is shared,
-since providers copy each other's codes; a kind may put rules of its own before it. The first
-matching rule wins, so the order is the decision: what blocks an account (quota) and what says "not
-me, now" (overload) must be seen before the status code, which lies often enough: billing failures
-arrive as 400, overload as 400 and 500. Codes and phrases are those of recorded answers and of
-public bug reports; see the cases in the tests.
+A new provider is a new entry here, never a branch in the control flow. What its errors mean is in
+``error_rules.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from sidecar.domain import Capacity, OutcomeClass, WireFormat
+from sidecar.domain import WireFormat
+from sidecar.upstream.error_rules import COMMON_RULES, ErrorRule
+from sidecar.upstream.error_rules_native import BEDROCK_RULES, OLLAMA_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-IN_STREAM: Final = 200  # the status under which an in-stream error event is classified
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorRule:
-    """One line of the error table: ``cls`` if every condition given holds.
-
-    ``statuses``: any of them, empty for all. ``types`` and ``phrases``, in lower case: the error's
-    type or code is one of these, or its text contains one of those; both empty: the status alone
-    decides. ``needs_no_pushback``: only where the provider does not say when to come back: a quota
-    that refills in 48 s is a rate limit, whatever it calls itself.
-    """
-
-    cls: OutcomeClass
-    statuses: frozenset[int] = frozenset()
-    types: frozenset[str] = frozenset()
-    phrases: tuple[str, ...] = ()
-    needs_no_pushback: bool = False
-
-
-COMMON_RULES: Final = (
-    ErrorRule(
-        cls=OutcomeClass.GONE,
-        types=frozenset(
-            {
-                "model_not_found",
-                "model_not_available",
-                "model_decommissioned",
-                "deploymentnotfound",
-                "unknown_model",
-            }
-        ),
-    ),
-    ErrorRule(
-        cls=OutcomeClass.QUOTA,
-        types=frozenset(
-            {
-                "insufficient_quota",
-                "insufficient_balance",
-                "insufficient_credits",
-                "billing_error",
-                "billing_not_active",
-                "billing_hard_limit_reached",
-                "enforced_spend_limit_reached",
-                "spend_limit_reached",
-            }
-        ),
-    ),
-    ErrorRule(cls=OutcomeClass.QUOTA, statuses=frozenset({402})),
-    ErrorRule(
-        cls=OutcomeClass.QUOTA,
-        statuses=frozenset({IN_STREAM, 400, 403, 429}),
-        phrases=(
-            "credit balance",
-            "insufficient balance",
-            "insufficient credit",
-            "exceeded your current quota",
-            "spend limit",
-            "spending limit",
-            "usage limit",
-            "billing hard limit",
-        ),
-        needs_no_pushback=True,
-    ),
-    # A request larger than the limit: waiting never cures it, and the account's other requests are
-    # fine. RATE would block the account for all of them, so it is the caller's: no gate moves.
-    ErrorRule(cls=OutcomeClass.CALLER, statuses=frozenset({429}), phrases=("request too large",)),
-    ErrorRule(
-        cls=OutcomeClass.OVERLOAD,
-        types=frozenset(
-            {
-                "overloaded_error",
-                "overloaded",
-                "server_is_overloaded",
-                "engine_overloaded",
-                "engine_overloaded_error",
-                "service_tier_capacity_exceeded",
-                "slow_down",
-            }
-        ),
-    ),
-    ErrorRule(cls=OutcomeClass.OVERLOAD, statuses=frozenset({529})),
-    ErrorRule(
-        cls=OutcomeClass.OVERLOAD,
-        statuses=frozenset({IN_STREAM, 429, 500, 502, 503, 504}),
-        phrases=("overloaded", "server busy", "server is busy", "high demand"),
-    ),
-    # A 400 may quote the prompt: one bare word is not enough there.
-    ErrorRule(
-        cls=OutcomeClass.OVERLOAD,
-        statuses=frozenset({400}),
-        phrases=("servers are currently overloaded", "model is currently overloaded"),
-    ),
-    ErrorRule(
-        cls=OutcomeClass.OVERLOAD,
-        statuses=frozenset({503}),
-        phrases=("capacity", "too busy", "pending requests", "queue is full", "slow down"),
-    ),
-    # The model failed at a forced tool call or a schema: the request was good, another model may
-    # manage.
-    ErrorRule(
-        cls=OutcomeClass.DEGENERATE, types=frozenset({"tool_use_failed", "json_validate_failed"})
-    ),
-    ErrorRule(
-        cls=OutcomeClass.CALLER,
-        statuses=frozenset({403}),
-        types=frozenset(
-            {
-                "content_policy_violation",
-                "content_policy",
-                "content_filter",
-                "policy_violation",
-                "moderation",
-            }
-        ),
-        phrases=("content policy", "usage polic", "moderation", "flagged", "safety system"),
-    ),
-    ErrorRule(
-        cls=OutcomeClass.AUTH,
-        statuses=frozenset({IN_STREAM, 400}),
-        types=frozenset(
-            {"authentication_error", "permission_error", "invalid_api_key", "api_key_invalid"}
-        ),
-        phrases=("api key not valid",),
-    ),
-    ErrorRule(cls=OutcomeClass.AUTH, statuses=frozenset({401, 403})),
-    ErrorRule(
-        cls=OutcomeClass.RATE,
-        statuses=frozenset({IN_STREAM}),
-        types=frozenset(
-            {"rate_limit_error", "rate_limit_exceeded", "rate_limited", "too_many_requests"}
-        ),
-    ),
-    ErrorRule(cls=OutcomeClass.RATE, statuses=frozenset({429})),
-    # One caller's lost file must not disable the model for everyone.
-    ErrorRule(
-        cls=OutcomeClass.CALLER,
-        statuses=frozenset({404}),
-        phrases=("file not found", "no such file", "file with id", "previous response"),
-    ),
-    ErrorRule(cls=OutcomeClass.GONE, statuses=frozenset({404, 410})),
-    ErrorRule(
-        cls=OutcomeClass.GONE, statuses=frozenset({IN_STREAM}), types=frozenset({"not_found_error"})
-    ),
-    ErrorRule(
-        cls=OutcomeClass.CALLER,
-        statuses=frozenset({IN_STREAM}),
-        types=frozenset(
-            {
-                "invalid_request_error",
-                "request_too_large",
-                "context_length_exceeded",
-                "content_policy_violation",
-                "content_filter",
-            }
-        ),
-    ),
-    ErrorRule(cls=OutcomeClass.S5, statuses=frozenset({408})),
-    ErrorRule(cls=OutcomeClass.CALLER, statuses=frozenset(range(400, 500))),
-)
-
-OLLAMA_RULES: Final = (
-    # What this model was not made for; the request was good, another model may manage.
-    ErrorRule(
-        cls=OutcomeClass.DEGENERATE,
-        statuses=frozenset({400}),
-        phrases=("does not support tools", "does not support thinking", "does not support chat"),
-    ),
-)
+SIGNING_PACKAGE: Final = "botocore"
+"""Signs requests to AWS; an extra."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +30,9 @@ class Kind:
     caller replaces the ``fixed_headers`` entry of that name. ``key_env``: where its own SDK looks
     for the key. ``max_tokens_field`` is the dialect of the provider itself; servers that merely
     speak its format at another base URL know ``compatible_max_tokens_field``, and may need no key.
-    ``capacity`` is what a provider of this kind has unless its entry says otherwise.
+    ``is_local``: a server of one's own, which needs no key and is slowed by our own load.
+    ``is_aws``: the base URL names the entry's region, and its requests may be signed instead of
+    carrying a key. ``accept`` replaces the header of that name.
     """
 
     name: str
@@ -215,8 +49,15 @@ class Kind:
     fixed_headers: tuple[tuple[str, str], ...] = ()
     forward_headers: frozenset[str] = frozenset()
     error_rules: tuple[ErrorRule, ...] = COMMON_RULES
-    needs_key: bool = True
-    capacity: Capacity = Capacity.SHARED
+    is_local: bool = False
+    is_aws: bool = False
+    accept: str | None = None
+
+    def base_url_in(self, region: str | None) -> str | None:
+        """Return the default base URL, None if there is none without more being said."""
+        if self.base_url is None or not self.is_aws:
+            return self.base_url
+        return self.base_url.format(region=region) if region else None
 
     def is_own(self, base_url: str | None) -> bool:
         """Say whether ``base_url`` (None: the default) is the provider itself or a region of it."""
@@ -237,7 +78,7 @@ class Kind:
 
     def needs_key_at(self, base_url: str | None) -> bool:
         """Say whether a provider at ``base_url`` cannot be used without a key."""
-        return self.needs_key and self.is_own(base_url)
+        return self.is_own(base_url) and not self.is_local
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -281,8 +122,26 @@ KINDS: Final[Mapping[str, Kind]] = {
             compatible_max_tokens_field="num_predict",
             free_probe_path="/api/tags",
             error_rules=(*OLLAMA_RULES, *COMMON_RULES),
-            needs_key=False,
-            capacity=Capacity.DEDICATED,
+            is_local=True,
+        ),
+        Kind(
+            name="bedrock",
+            format=WireFormat.BEDROCK_CONVERSE,
+            base_url="https://bedrock-runtime.{region}.amazonaws.com",
+            auth_header="authorization",
+            auth_prefix="Bearer ",
+            key_env="AWS_BEARER_TOKEN_BEDROCK",
+            max_tokens_field="maxTokens",
+            compatible_max_tokens_field="maxTokens",
+            free_probe_path=None,
+            error_rules=(*BEDROCK_RULES, *COMMON_RULES),
+            is_aws=True,
+            accept="application/json, application/vnd.amazon.eventstream",
         ),
     )
 }
+
+
+def can_sign() -> bool:
+    """Return whether the package that signs is installed."""
+    return find_spec(SIGNING_PACKAGE) is not None

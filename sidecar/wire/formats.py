@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import WireFormat
 from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
+from sidecar.wire.bedrock_converse import BedrockConverseCodec
 from sidecar.wire.ollama_chat import OllamaChatCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
 
@@ -25,6 +26,7 @@ CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
 PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType(
     {
         **CODECS,
+        WireFormat.BEDROCK_CONVERSE: BedrockConverseCodec(),
         WireFormat.OLLAMA_CHAT: OllamaChatCodec(),
     }
 )
