@@ -25,6 +25,7 @@ from sidecar.errors import AttemptError, ConfigError
 from sidecar.upstream.classify import classify
 from sidecar.upstream.failures import TRANSLATED, translate
 from sidecar.upstream.http_response import HttpResponse
+from sidecar.upstream.predictions import Predictions
 from sidecar.upstream.pushback import rate_limits
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
-    from sidecar.engine.ports import OutboundRequest, RateLimit
+    from sidecar.engine.ports import OutboundRequest, RateLimit, UpstreamResponse
     from sidecar.upstream.credentials import Credential
     from sidecar.upstream.kinds import Kind
     from sidecar.upstream.signing import Signer
@@ -101,6 +102,7 @@ class HttpUpstream:
         self._provider_of = {name: endpoint.provider for name, endpoint in endpoints.items()}
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
+        self._predictions = Predictions()
 
     async def start(self) -> None:
         """Open the sessions; they belong to the running loop."""
@@ -111,18 +113,35 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         """Close every connection, those still being read included; may repeat."""
+        await self._predictions.aclose()
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
 
-    async def open(self, request: OutboundRequest, *, connect_s: float) -> HttpResponse:
+    async def open(self, request: OutboundRequest, *, connect_s: float) -> UpstreamResponse:
         """Send ``request`` and return once the head is in; raises as the port says."""
+        target = self._entries[self._provider_of[request.endpoint]].target
+        if target.kind.makes_predictions and request.method == "POST":
+            base = URL(target.base_url)
+            _, _, domain = (base.host or "").partition(".")
+            return await self._predictions.open(
+                self._send,
+                request,
+                connect_s=connect_s,
+                base=base,
+                domain=domain if target.kind.is_own(target.base_url) else "",
+            )
+        return await self._send(request, connect_s=connect_s)
+
+    async def _send(
+        self, request: OutboundRequest, *, connect_s: float, url: URL | None = None
+    ) -> HttpResponse:
         entry = self._entries[self._provider_of[request.endpoint]]
         session = self._fresh if request.needs_fresh_connection else self._kept
         if session is None:
             raise RuntimeError("open() before start()")
         progress = _Progress()
-        url = _url(entry.target.base_url, request.path)
+        url = url or _url(entry.target.base_url, request.path)
         try:
             response = await session.request(
                 request.method,

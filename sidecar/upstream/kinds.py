@@ -32,7 +32,8 @@ class Kind:
     speak its format at another base URL know ``compatible_max_tokens_field``, and may need no key.
     ``is_local``: a server of one's own, which needs no key and is slowed by our own load.
     ``is_aws``: the base URL names the entry's region, and its requests may be signed instead of
-    carrying a key. ``accept`` replaces the header of that name.
+    carrying a key. ``accept`` replaces the header of that name. ``makes_predictions``: an answer
+    takes several requests (``predictions.py``).
     """
 
     name: str
@@ -52,6 +53,7 @@ class Kind:
     is_local: bool = False
     is_aws: bool = False
     accept: str | None = None
+    makes_predictions: bool = False
 
     def base_url_in(self, region: str | None) -> str | None:
         """Return the default base URL, None if there is none without more being said."""
@@ -137,6 +139,18 @@ KINDS: Final[Mapping[str, Kind]] = {
             error_rules=(*BEDROCK_RULES, *COMMON_RULES),
             is_aws=True,
             accept="application/json, application/vnd.amazon.eventstream",
+        ),
+        Kind(
+            name="replicate",
+            format=WireFormat.REPLICATE,
+            base_url="https://api.replicate.com",
+            auth_header="authorization",
+            auth_prefix="Bearer ",
+            key_env="REPLICATE_API_TOKEN",
+            max_tokens_field="max_tokens",
+            compatible_max_tokens_field="max_tokens",
+            free_probe_path="/v1/account",
+            makes_predictions=True,
         ),
     )
 }

@@ -10,6 +10,7 @@ from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
 from sidecar.wire.bedrock_converse import BedrockConverseCodec
 from sidecar.wire.ollama_chat import OllamaChatCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
+from sidecar.wire.replicate import ReplicateCodec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType(
         **CODECS,
         WireFormat.BEDROCK_CONVERSE: BedrockConverseCodec(),
         WireFormat.OLLAMA_CHAT: OllamaChatCodec(),
+        WireFormat.REPLICATE: ReplicateCodec(),
     }
 )
 """Formats that providers speak."""
