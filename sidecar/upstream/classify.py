@@ -37,6 +37,7 @@ _MASK: Final = "***"
 _SECRETS: Final = (
     re.compile(r"\b(?:sk|gsk|xai|hf|r8)[-_][\w*.\-]{4,}", re.IGNORECASE),
     re.compile(r"\bAIza[\w\-]{10,}"),
+    re.compile(r"\b(?:AKIA|ASIA|ABSK)[\w+/=]{12,}"),
     re.compile(r"\beyJ[\w\-]{8,}\.[\w\-.]{8,}"),
     re.compile(r"(?<=\bBearer )\S+", re.IGNORECASE),
     re.compile(r"(?<=api key provided: )\S+", re.IGNORECASE),

@@ -15,6 +15,7 @@ else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
@@ -154,10 +155,11 @@ class Predictions:
 
     async def aclose(self) -> None:
         """Let the last words be said, within a limit."""
-        tasks = tuple(self._tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_S)
-        for task in tasks:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while self._tasks:  # an abandoned creation starts a cancellation
+                    await asyncio.wait(tuple(self._tasks))
+        for task in tuple(self._tasks):
             task.cancel()
             task.add_done_callback(_forget)
 

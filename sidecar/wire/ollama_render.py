@@ -1,7 +1,7 @@
 """``Conversation`` → a request of Ollama's native API.
 
-Why native, where Ollama speaks OpenAI's format too: only here can thinking be switched, ``top_k``
-be set and a schema be enforced by the sampler. What it cannot say is named: a forced tool choice
+Why native, where Ollama speaks OpenAI's format too: only here ``top_k`` has a place, and what the
+model thought in earlier turns goes back to it. What it cannot say is named: a forced tool choice
 (tools are simply not sent where none may be called), images by URL, a thinking budget. Results of
 tools carry the tool's name, which the chat templates of the models want, beside the call's id.
 """

@@ -207,6 +207,8 @@ def test_retry_after_of_an_error() -> None:
         "sk-proj-abc123DEF456ghi789",
         "sk-ant-api03-aaaa-bbbb",
         "AIzaSyA1234567890abcdef",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ABSKQmVkcm9ja0FQSUtleS1h+b/c=",
         "gsk_abcdefghijkl",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
     ],
