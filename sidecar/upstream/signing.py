@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sidecar.upstream.credentials import Credential
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
-_UNSIGNED: Final = frozenset({"authorization", "accept-encoding", "user-agent", "traceparent"})
-"""What a proxy may change on the way, and what the signature itself stands in."""
+_SIGNED: Final = frozenset({"content-type"})
+"""Beside host and date; all else a proxy may change on the way."""
 
 
 class Signer(Protocol):
@@ -91,7 +91,7 @@ class AwsSigner:
         added = {"x-amz-date": stamp}
         if token is not None:
             added["x-amz-security-token"] = token
-        signed = {name: value for name, value in headers.items() if name not in _UNSIGNED}
+        signed = {name: value for name, value in headers.items() if name in _SIGNED}
         request = AWSRequest(method=method, url=url, headers={**signed, **added}, data=body)
         request.context["timestamp"] = stamp
         auth = SigV4Auth(keys, self._service, self._region)

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from tests.clients.native import serving, stream
+from tests.wire.test_aws_event_stream import message, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -151,6 +152,19 @@ async def test_a_stream_cut_within_a_message(start: Callable[..., Any]) -> None:
             )
             with pytest.raises(openai.APIError, match="incomplete"):
                 [chunk async for chunk in chunks]
+
+
+async def test_an_exception_in_the_stream(start: Callable[..., Any]) -> None:
+    """A stream that begins with an exception is judged by its name, and nothing of it is shown."""
+    kind = text(":message-type", "exception") + text(":exception-type", "modelStreamErrorException")
+    async with start() as (bedrock, url):
+        raw = message(kind, b'{"message":"It broke"}')
+        bedrock.answer = {"body_b64": base64.b64encode(raw).decode()}
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client:
+            with pytest.raises(openai.InternalServerError, match="aws/nova:S5"):
+                await client.chat.completions.create(
+                    model="nova", messages=[{"role": "user", "content": "Hi"}], stream=True
+                )
 
 
 async def test_an_unknown_model_is_gone(start: Callable[..., Any]) -> None:
