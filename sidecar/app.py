@@ -30,12 +30,13 @@ from sidecar.server.intake import Intake
 from sidecar.upstream.credentials import Credential
 from sidecar.upstream.http import HttpUpstream, ProviderTarget
 from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.signing import AwsSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.catalogue import Catalogue
-    from sidecar.config.model import Config, KeyReference, Target
+    from sidecar.config.model import AwsKeys, Config, KeyReference, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
 
@@ -217,6 +218,17 @@ def _target(target: Target) -> ProviderTarget:
         base_url=target.base_url,
         credential=None if target.api_key is None else _credential(target.api_key),
         verify_tls=target.verify_tls,
+        signer=None if target.aws is None else _signer(target.aws),
+    )
+
+
+def _signer(keys: AwsKeys) -> AwsSigner:
+    token = keys.session_token
+    return AwsSigner(
+        access_key_id=_credential(keys.access_key_id),
+        secret_access_key=_credential(keys.secret_access_key),
+        session_token=None if token is None else _credential(token),
+        region=keys.region,
     )
 
 

@@ -19,6 +19,7 @@ from sidecar.config.schema import DefaultsEntry, ListenEntry
 from sidecar.domain import OutcomeClass
 from sidecar.durations import parse_duration
 from sidecar.server import admin, constraints, doors, health
+from sidecar.upstream.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -172,6 +173,12 @@ def test_the_attempts_shown_are_of_known_classes() -> None:
     shown = set(re.findall(r"[\w.-]+/[\w.-]+:([A-Z_0-9]+)", README))
     assert shown
     assert shown <= {cls.value for cls in OutcomeClass}
+
+
+def test_the_kinds_are_those_of_the_code() -> None:
+    """The README names every kind of provider."""
+    (paragraph,) = re.findall(r"\nKinds: .*?\n\n", README, re.DOTALL)
+    assert KINDS.keys() <= set(re.findall(CODE, paragraph))
 
 
 def test_the_dependencies_are_those_of_the_package() -> None:

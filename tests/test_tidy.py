@@ -121,8 +121,11 @@ def test_signatures_name_their_arguments(file: str) -> None:
 
 @pytest.mark.parametrize("file", NAMES)
 def test_only_engine_and_simulation_sleep(file: str) -> None:
-    """A sleep elsewhere would be a hidden timer; simulated callers and the demo's do sleep."""
-    if not file.startswith(("engine/", "upstream/simulated", "simulate/", "cli/demo")):
+    """A sleep elsewhere would be a hidden timer; simulated callers and the demo's do sleep, and a
+    provider that does not say when it is done must be asked again.
+    """
+    asking = ("upstream/simulated", "upstream/predictions")
+    if not file.startswith(("engine/", *asking, "simulate/", "cli/demo")):
         assert sleeps(source_of(file)) == []
 
 

@@ -19,7 +19,15 @@ from sidecar.catalogue import Catalogue
 from sidecar.config.facts import facts_of
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
-from sidecar.config.model import Address, Config, DrainSettings, KeyReference, Listen, Target
+from sidecar.config.model import (
+    Address,
+    AwsKeys,
+    Config,
+    DrainSettings,
+    KeyReference,
+    Listen,
+    Target,
+)
 from sidecar.config.prices import look_up
 from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
@@ -237,12 +245,13 @@ def _target(name: ProviderName, entry: ProviderEntry) -> Target:
     return Target(
         name=name,
         kind=entry.kind,
-        base_url=entry.base_url or KINDS[entry.kind].base_url or "",
+        base_url=entry.base_url or KINDS[entry.kind].base_url_in(entry.region) or "",
         api_key=_key_reference(entry.api_key),
         requests_per_minute=entry.limits.rpm,
         tokens_per_minute=entry.limits.tpm,
         capacity=_capacity(entry),
         verify_tls=entry.verify_tls,
+        aws=_aws_keys(entry),
     )
 
 
@@ -251,6 +260,19 @@ def _capacity(entry: ProviderEntry) -> Capacity:
     if entry.capacity is not None:
         return Capacity(entry.capacity)
     return Capacity.DEDICATED if KINDS[entry.kind].is_local else Capacity.SHARED
+
+
+def _aws_keys(entry: ProviderEntry) -> AwsKeys | None:
+    """Return what requests are signed with, if they are."""
+    access, secret = _key_reference(entry.access_key_id), _key_reference(entry.secret_access_key)
+    if access is None or secret is None or entry.region is None:
+        return None
+    return AwsKeys(
+        access_key_id=access,
+        secret_access_key=secret,
+        session_token=_key_reference(entry.session_token),
+        region=entry.region,
+    )
 
 
 def _key_reference(entry: SecretEntry | None) -> KeyReference | None:

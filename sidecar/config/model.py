@@ -47,6 +47,16 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AwsKeys:
+    """What requests are signed with, and for which region."""
+
+    access_key_id: KeyReference
+    secret_access_key: KeyReference
+    session_token: KeyReference | None
+    region: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A provider to call: ``kind`` is a key of ``KINDS``; None where a limit is unknown."""
 
@@ -58,6 +68,7 @@ class Target:
     tokens_per_minute: int | None
     capacity: Capacity
     verify_tls: bool = True
+    aws: AwsKeys | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

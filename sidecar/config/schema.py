@@ -143,6 +143,10 @@ class ProviderEntry(Entry, frozen=True):
     kind: Text
     base_url: Url | None = None
     api_key: Secret | None = None
+    region: Annotated[str, Meta(pattern="^[a-z0-9-]{1,40}$")] | None = None
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
     limits: LimitsEntry = LimitsEntry()
     capacity: Literal["shared", "dedicated"] | None = None
     verify_tls: bool = True

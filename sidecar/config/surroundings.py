@@ -14,12 +14,16 @@ from sidecar.config.problems import member, shown, suggestion
 from sidecar.config.references import Mapped, entries, mapped
 from sidecar.config.texts import is_loopback, split_address
 from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.kinds_native import SIGNING_PACKAGE, can_sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.config.problems import Problems
+    from sidecar.upstream.kind import Kind
 
+_AWS_KEYS = ("access_key_id", "secret_access_key", "session_token")
+_SECRETS = ("api_key", *_AWS_KEYS)
 KEY_BYTES_MAX = 64 * 1024
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 """What surely is the name of a variable; anything else might be a key in the wrong place."""
@@ -32,8 +36,9 @@ def check_surroundings(
     written = dict(entries(raw, "providers"))
     for path, provider in entries(fitted, "providers"):
         _check_kind(path, {**written[path], **provider}, problems)
-        if provider.get("api_key") is not None:
-            _check_secret(member(path, "api_key"), mapped(provider, "api_key"), env, problems)
+        for key in _SECRETS:
+            if provider.get(key) is not None:
+                _check_secret(member(path, key), mapped(provider, key), env, problems)
     if fitted.get("token") is not None:
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)
@@ -49,15 +54,48 @@ def _check_kind(path: str, provider: Mapped, problems: Problems) -> None:
         message = f"expected a kind of provider, got {shown(name)}; {suggestion(name, KINDS)}"
         problems.add(member(path, "kind"), message)
         return
+    _check_aws(path, provider, kind, problems)
     base_url = provider.get("base_url")
     if base_url is None and kind.base_url is None:
         message = f'missing key "base_url", which kind {name} has no default for'
         problems.add(path, f"{message}; add `base_url: http://…`")
-    elif provider.get("api_key") is None and kind.needs_key_at(
+    elif not (_signs(provider) or provider.get("api_key")) and kind.needs_key_at(
         base_url if isinstance(base_url, str) else None
     ):
-        message = f'missing key "api_key", which {kind.base_url} asks for'
+        region = provider.get("region")
+        own = kind.base_url_in(region if isinstance(region, str) else None) or kind.name
+        message = f'missing key "api_key", which {own} asks for'
         problems.add(path, f"{message}; add `api_key: {{env: {kind.key_env}}}`")
+
+
+def _check_aws(path: str, provider: Mapped, kind: Kind, problems: Problems) -> None:
+    """Keys of AWS come in pairs, with a region, and only where they are understood."""
+    given = [key for key in (*_AWS_KEYS, "region") if provider.get(key) is not None]
+    if not kind.is_aws:
+        for key in given:
+            problems.add(member(path, key), f"kind {kind.name} has no such key; remove it")
+        return
+    needs_region = provider.get("base_url") is None or _signs(provider)
+    if needs_region and "region" not in given:
+        problems.add(path, f'missing key "region" of kind {kind.name}; add `region: us-east-1`')
+    if _signs(provider):
+        _check_aws_keys(path, provider, given, problems)
+
+
+def _check_aws_keys(path: str, provider: Mapped, given: list[str], problems: Problems) -> None:
+    if provider.get("api_key") is not None:
+        problems.add(path, "expected either api_key or AWS keys, got both; remove one")
+    for key in ("access_key_id", "secret_access_key"):
+        if key not in given:
+            hint = f"add `{key}: {{env: AWS_{key.upper()}}}`"
+            problems.add(path, f'missing key "{key}" beside the other AWS keys; {hint}')
+    if not can_sign():
+        message = f"AWS keys need the package {SIGNING_PACKAGE}, which is not installed"
+        problems.add(path, f"{message}; install llm-resilience-sidecar[bedrock] or use an api_key")
+
+
+def _signs(provider: Mapped) -> bool:
+    return any(provider.get(key) is not None for key in _AWS_KEYS)
 
 
 def _check_secret(path: str, secret: Mapped, env: Mapping[str, str], problems: Problems) -> None:

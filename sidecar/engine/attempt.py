@@ -18,7 +18,7 @@ from sidecar.core.outcome import Next, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
 from sidecar.engine.ports import OutboundRequest
-from sidecar.engine.stream import UpstreamStream
+from sidecar.engine.stream import UpstreamStream, named
 from sidecar.engine.tally import Tally, tally_of
 from sidecar.errors import (
     AttemptError,
@@ -183,7 +183,8 @@ class Attempt:
     # --- streams -------------------------------------------------------------------------------
 
     async def _commit(self, response: UpstreamResponse) -> Committed | Failed:
-        stream = UpstreamStream(response, provider_codec(self._plan.request.format))
+        codec = provider_codec(self._plan.request.format)
+        stream = UpstreamStream(response, codec, name=self._plan.answer_name())
         self.tally = stream.tally
         self.tally.keeps_text = self._plan.is_kept
         prelude: list[Item] = []
@@ -248,7 +249,8 @@ class Attempt:
 
     def _judge(self, body: bytes) -> Answered | Failed:
         try:
-            completion = provider_codec(self._plan.request.format).parse_response(body)
+            read = provider_codec(self._plan.request.format).parse_response(body)
+            completion = named(read, *self._plan.answer_name())
         except WireError as error:
             return Failed(outcome=self._misshapen(body, error))
         tally = tally_of(completion)

@@ -162,7 +162,8 @@ async def _listen(
     if response.status != HTTP_OK:
         body = await _read(response, ERROR_BYTES_MAX)
         return parts.upstream.classify(endpoint.id, response.status, response.headers, body), None
-    stream = UpstreamStream(response, provider_codec(endpoint.format))
+    name = ("probe", endpoint.upstream_model)
+    stream = UpstreamStream(response, provider_codec(endpoint.format), name=name)
     while not (stream.is_eof or stream.tally.is_ended):
         items = await stream.read()
         if stream.tally.error is not None:

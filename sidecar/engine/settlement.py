@@ -58,6 +58,10 @@ class AttemptPlan:
     is_kept: bool = False
     needs_fresh_connection: bool = False
 
+    def answer_name(self) -> tuple[str, str]:
+        """Return id and model for an answer whose format gives it none."""
+        return self.call.id, self.ticket.endpoint.upstream_model
+
 
 class Settlement:
     """Settles one ticket, once, and tells the observer; shared by attempt and relay."""

@@ -5,12 +5,12 @@ A stream that ends without its format's terminal marker is cut short, whatever t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.engine.tally import Tally
 from sidecar.errors import ConnectionBrokenError, ProtocolBrokenError, WireError
-from sidecar.wire.neutral import CONTENT_DELTAS
+from sidecar.wire.neutral import CONTENT_DELTAS, Completion, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,11 @@ class Item:
 class UpstreamStream:
     """One provider stream under way; keeps its tally and refuses to end early in silence."""
 
-    def __init__(self, response: UpstreamResponse, codec: ProviderCodec) -> None:
+    def __init__(
+        self, response: UpstreamResponse, codec: ProviderCodec, *, name: tuple[str, str]
+    ) -> None:
         self.response = response
+        self._name = name
         self.tally = Tally()
         self.is_eof = False
         self._parser = codec.stream_parser()
@@ -74,7 +77,7 @@ class UpstreamStream:
         items: list[Item] = []
         try:
             for event in cut():
-                deltas = self._parser.feed(event)
+                deltas = tuple(named(delta, *self._name) for delta in self._parser.feed(event))
                 for delta in deltas:
                     self.tally.note(delta)
                 items.append(Item(raw=event.raw, deltas=deltas))
@@ -85,3 +88,13 @@ class UpstreamStream:
             # What came before the broken event is good; the break is met at the next read.
             self._failure = failure
         return tuple(items)
+
+
+T = TypeVar("T")
+
+
+def named(said: T, answer_id: str, model: str) -> T:
+    """Return ``said`` with the id and model that answers of some formats do not give."""
+    if not isinstance(said, Started | Completion) or (said.id and said.model):
+        return said
+    return replace(said, id=said.id or answer_id, model=said.model or model)

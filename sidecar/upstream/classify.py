@@ -37,6 +37,7 @@ _MASK: Final = "***"
 _SECRETS: Final = (
     re.compile(r"\b(?:sk|gsk|xai|hf|r8)[-_][\w*.\-]{4,}", re.IGNORECASE),
     re.compile(r"\bAIza[\w\-]{10,}"),
+    re.compile(r"\b(?:AKIA|ASIA|ABSK)[\w+/=]{12,}"),
     re.compile(r"\beyJ[\w\-]{8,}\.[\w\-.]{8,}"),
     re.compile(r"(?<=\bBearer )\S+", re.IGNORECASE),
     re.compile(r"(?<=api key provided: )\S+", re.IGNORECASE),
@@ -81,6 +82,8 @@ def classify(
     """
     said = _read(body, headers.get("content-type", ""))
     is_error_answer = status >= 400  # noqa: PLR2004 - HTTP's own border
+    if is_error_answer and "x-amzn-errortype" in headers:
+        said.types.insert(0, _shape_name(headers["x-amzn-errortype"]))
     wait_s = pushback_s(headers if is_error_answer else {}, body, wall_now)
     effective = said.status if status < 300 and said.status is not None else status  # noqa: PLR2004
     cls = _verdict(kind.error_rules, effective, said, has_pushback=wait_s is not None)
@@ -192,6 +195,8 @@ def _innermost(value: object) -> object:
 
 
 def _hear_envelope(said: _Said, error: dict[str, object], nesting: int) -> None:
+    if isinstance(error.get("__type"), str):
+        said.types.append(_shape_name(str(error["__type"])))
     for key in ("code", "error_code", "type", "error_type", "status", "status_code"):
         value = error.get(key)
         status = _as_status(value)
@@ -213,6 +218,11 @@ def _reasons(details: object) -> Iterator[str]:
             yield detail["reason"].lower()
 
 
+def _shape_name(value: str) -> str:
+    """Return AWS's name of an error: ``com.amazon…#ThrottlingException:http://…`` has it inside."""
+    return value.partition(":")[0].rpartition("#")[2].strip().lower()
+
+
 def _as_status(value: object) -> int | None:
     """Return ``value`` if it is an HTTP error status, as a number or in digits."""
     text = str(value) if isinstance(value, (int, str)) else ""
@@ -220,7 +230,7 @@ def _as_status(value: object) -> int | None:
 
 
 def _texts(error: dict[str, object]) -> Iterator[str]:
-    for key in ("message", "detail", "msg"):
+    for key in ("message", "Message", "detail", "msg"):
         value = error.get(key)
         if isinstance(value, str):
             yield value

@@ -25,6 +25,7 @@ from sidecar.errors import AttemptError, ConfigError
 from sidecar.upstream.classify import classify
 from sidecar.upstream.failures import TRANSLATED, translate
 from sidecar.upstream.http_response import HttpResponse
+from sidecar.upstream.predictions import Predictions
 from sidecar.upstream.pushback import rate_limits
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
-    from sidecar.engine.ports import OutboundRequest, RateLimit
+    from sidecar.engine.ports import OutboundRequest, RateLimit, UpstreamResponse
     from sidecar.upstream.credentials import Credential
     from sidecar.upstream.kind import Kind
+    from sidecar.upstream.signing import Signer
 
 _KEEPALIVE_S: Final = 55.0  # below the 60 s after which common load balancers drop idle connections
 _READ_BUFFER_BYTES: Final = 65_536
@@ -53,13 +55,17 @@ _KEY_CHARS_TO_MASK_MIN: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderTarget:
-    """Where a provider is and how to enter; ``base_url`` with or without a trailing slash."""
+    """Where a provider is and how to enter; ``base_url`` with or without a trailing slash.
+
+    With a ``signer`` there is no ``credential``.
+    """
 
     name: ProviderName
     kind: Kind
     base_url: str
     credential: Credential | None = None
     verify_tls: bool = True
+    signer: Signer | None = None
 
 
 @dataclass(slots=True)
@@ -96,6 +102,7 @@ class HttpUpstream:
         self._provider_of = {name: endpoint.provider for name, endpoint in endpoints.items()}
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
+        self._predictions = Predictions()
 
     async def start(self) -> None:
         """Open the sessions; they belong to the running loop."""
@@ -106,23 +113,41 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         """Close every connection, those still being read included; may repeat."""
+        await self._predictions.aclose()
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
 
-    async def open(self, request: OutboundRequest, *, connect_s: float) -> HttpResponse:
+    async def open(self, request: OutboundRequest, *, connect_s: float) -> UpstreamResponse:
         """Send ``request`` and return once the head is in; raises as the port says."""
+        target = self._entries[self._provider_of[request.endpoint]].target
+        if target.kind.makes_predictions and request.method == "POST":
+            base = URL(target.base_url)
+            _, _, domain = (base.host or "").partition(".")
+            return await self._predictions.open(
+                self._send,
+                request,
+                connect_s=connect_s,
+                base=base,
+                domain=domain if target.kind.is_own(target.base_url) else "",
+            )
+        return await self._send(request, connect_s=connect_s)
+
+    async def _send(
+        self, request: OutboundRequest, *, connect_s: float, url: URL | None = None
+    ) -> HttpResponse:
         entry = self._entries[self._provider_of[request.endpoint]]
         session = self._fresh if request.needs_fresh_connection else self._kept
         if session is None:
             raise RuntimeError("open() before start()")
         progress = _Progress()
+        url = url or _url(entry.target.base_url, request.path)
         try:
             response = await session.request(
                 request.method,
-                _url(entry.target.base_url, request.path),
+                url,
                 data=_payload(request.body),
-                headers=_request_headers(entry, request),
+                headers=_request_headers(entry, request, url),
                 timeout=aiohttp.ClientTimeout(connect=connect_s, ceil_threshold=math.inf),
                 ssl=entry.target.verify_tls,
                 proxy=entry.proxy,
@@ -147,9 +172,9 @@ class HttpUpstream:
     ) -> Fault:
         """Say what a failed answer means, by the table of the provider's kind; never raises."""
         target = self._entries[self._provider_of[endpoint]].target
-        key = "" if target.credential is None else target.credential.value()
-        if len(key) >= _KEY_CHARS_TO_MASK_MIN:
-            body = body.replace(key.encode("latin-1"), b"***")
+        for key in _secrets(target):
+            if len(key) >= _KEY_CHARS_TO_MASK_MIN:
+                body = body.replace(key.encode("latin-1"), b"***")
         return classify(target.kind, status, headers, body, clock.wall())
 
     def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
@@ -162,7 +187,8 @@ class HttpUpstream:
 
     def credential_version(self, provider: ProviderName) -> int:
         """Return a number that grows when the provider's key changed; 0 without a key."""
-        credential = self._entries[provider].target.credential
+        target = self._entries[provider].target
+        credential = target.credential or target.signer
         return 0 if credential is None else credential.version
 
 
@@ -188,8 +214,14 @@ def _proxy_for(url: URL) -> URL | None:
     return URL(proxy)
 
 
-def _request_headers(entry: _Entry, request: OutboundRequest) -> dict[str, str]:
-    kind = entry.target.kind
+def _secrets(target: ProviderTarget) -> tuple[str, ...]:
+    if target.signer is not None:
+        return target.signer.secrets()
+    return () if target.credential is None else (target.credential.value(),)
+
+
+def _request_headers(entry: _Entry, request: OutboundRequest, url: URL) -> dict[str, str]:
+    target, kind = entry.target, entry.target.kind
     headers = dict(entry.headers)
     if request.body is not None:
         headers["content-type"] = "application/json"
@@ -197,14 +229,20 @@ def _request_headers(entry: _Entry, request: OutboundRequest) -> dict[str, str]:
         lowered = name.lower()
         if lowered in kind.forward_headers or lowered in _ENGINE_HEADERS:
             headers[lowered] = value
-    if entry.target.credential is not None:
-        headers[kind.auth_header] = kind.auth_prefix + entry.target.credential.value()
+    if kind.accept is not None:
+        headers["accept"] = kind.accept
+    if target.credential is not None:
+        headers[kind.auth_header] = kind.auth_prefix + target.credential.value()
+    if target.signer is not None:
+        body = request.body or b""
+        headers |= target.signer.sign(request.method, str(url), headers, body, clock.wall())
     return headers
 
 
 @lru_cache(maxsize=256)
 def _url(base_url: str, path: str) -> URL:
-    return URL(base_url.rstrip("/") + path)
+    # What is escaped in a path stays so: a signature is of these very bytes.
+    return URL(str(URL(base_url)).rstrip("/") + path, encoded=True)
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:

@@ -25,6 +25,9 @@ class Kind:
     ``own_hosts``: domains that are the provider itself, beside the host of ``base_url``.
     ``is_local``: a server of one's own, which needs no key, costs nothing a token and is slowed by
     our own load. ``bills_cut_answers``: hanging up stops neither its work nor its bill.
+    ``is_aws``: the base URL names the entry's region, and its requests may be signed instead of
+    carrying a key. ``accept`` replaces the header of that name. ``makes_predictions``: an answer
+    takes several requests (``predictions.py``).
     """
 
     name: str
@@ -44,8 +47,17 @@ class Kind:
     own_hosts: tuple[str, ...] = ()
     is_local: bool = False
     bills_cut_answers: bool = False
+    is_aws: bool = False
+    accept: str | None = None
+    makes_predictions: bool = False
     abilities: Abilities = field(default_factory=Abilities)
     dialect: Dialect = field(default_factory=Dialect)
+
+    def base_url_in(self, region: str | None) -> str | None:
+        """Return the default base URL, None if there is none without more being said."""
+        if self.base_url is None or not self.is_aws:
+            return self.base_url
+        return self.base_url.format(region=region) if region else None
 
     def is_own(self, base_url: str | None) -> bool:
         """Say whether ``base_url`` (None: the default) is the provider itself or a region of it."""

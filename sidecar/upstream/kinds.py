@@ -1,7 +1,8 @@
 """Every kind of provider by its name in the configuration.
 
-A new provider is a new entry, never a branch in the control flow: here for the vendors whose own
-format a codec speaks, in ``kinds_hosted.py`` and ``kinds_local.py`` for those that offer OpenAI's.
+A new provider is a new entry, never a branch in the control flow: here for the two first vendors,
+in ``kinds_native.py`` for others with a format of
+their own, in ``kinds_hosted.py`` and ``kinds_local.py`` for those that offer OpenAI's.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.abilities import Abilities, Ability
 from sidecar.domain import WireFormat
-from sidecar.upstream.error_rules import GEMINI_RULES
 from sidecar.upstream.kind import Kind
 from sidecar.upstream.kinds_hosted import HOSTED
 from sidecar.upstream.kinds_local import LOCAL
+from sidecar.upstream.kinds_native import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,18 +50,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             forward_headers=frozenset({"anthropic-version", "anthropic-beta"}),
             abilities=Abilities(cannot=frozenset({Ability.LOGPROBS, Ability.SEED})),
         ),
-        Kind(
-            name="gemini",
-            format=WireFormat.GEMINI,
-            base_url="https://generativelanguage.googleapis.com/v1beta",
-            auth_header="x-goog-api-key",
-            auth_prefix="",
-            key_env="GEMINI_API_KEY",
-            max_tokens_field="maxOutputTokens",
-            compatible_max_tokens_field="maxOutputTokens",
-            free_probe_path="/models",
-            error_rules=GEMINI_RULES,
-        ),
+        *NATIVE,
         *HOSTED,
         *LOCAL,
     )

@@ -76,7 +76,7 @@ LOCAL: Final = (
         dialect=Dialect(renames=_MAX_TOKENS),
     ),
     _kind(
-        "ollama",
+        "ollama-compatible",
         "http://127.0.0.1:11434/v1",
         "OLLAMA_API_KEY",
         # A tool_choice is read and not heeded.

@@ -48,7 +48,7 @@ def render_request(
     """Write a request; errors as in ``Codec.render_request``: tool arguments that are not JSON."""
     dropped = list(conversation.dropped)
     messages = render_turns(conversation.turns, dropped)
-    thinking, max_tokens = _thinking(conversation, dropped)
+    thinking, max_tokens = thinking_of(conversation, dropped)
     body: Block = {"model": model, max_tokens_field: max_tokens, "messages": messages}
     if is_stream:
         body["stream"] = True
@@ -64,13 +64,13 @@ def render_request(
         body["stop_sequences"] = stop
     if conversation.user_id is not None:
         body["metadata"] = {"user_id": conversation.user_id}
-    body |= _sampling(conversation, is_thinking=thinking is not None, dropped=dropped)
+    body |= sampling_of(conversation, is_thinking=thinking is not None, dropped=dropped)
     body |= _tools(conversation)
     body |= _output(conversation, dropped)
     return Rendered(body=msgspec.json.encode(body), dropped=tuple(dict.fromkeys(dropped)))
 
 
-def _thinking(conversation: Conversation, dropped: list[str]) -> tuple[int | None, int]:
+def thinking_of(conversation: Conversation, dropped: list[str]) -> tuple[int | None, int]:
     """Return the thinking budget, if there may be one, and ``max_tokens``, which includes it."""
     limit = conversation.max_tokens
     name, budget = "reasoning_tokens", conversation.reasoning_tokens
@@ -111,7 +111,7 @@ def _may_think(conversation: Conversation) -> bool:
     )
 
 
-def _sampling(conversation: Conversation, *, is_thinking: bool, dropped: list[str]) -> Block:
+def sampling_of(conversation: Conversation, *, is_thinking: bool, dropped: list[str]) -> Block:
     """Return temperature, or else ``top_p``: newer models refuse both, thinking all."""
     wanted = conversation.sampling
     foreign = {

@@ -111,7 +111,7 @@ def _image(part: ImagePart) -> Block:
 def _tool_use(part: ToolCallPart) -> Block:
     return {
         "type": "tool_use",
-        "id": _id(part.id),
+        "id": tool_use_id(part.id),
         "name": part.name,
         "input": tool_input(part.arguments),
     }
@@ -133,7 +133,7 @@ def tool_input(arguments: str) -> msgspec.Raw:
 
 
 def _tool_result(part: ToolResultPart, dropped: list[str]) -> Block:
-    block: Block = {"type": "tool_result", "tool_use_id": _id(part.call_id)}
+    block: Block = {"type": "tool_result", "tool_use_id": tool_use_id(part.call_id)}
     content = [block for item in part.content for block in _blocks(item, dropped)]
     if content:
         block["content"] = content
@@ -142,5 +142,6 @@ def _tool_result(part: ToolResultPart, dropped: list[str]) -> Block:
     return block
 
 
-def _id(call_id: str) -> str:
+def tool_use_id(call_id: str) -> str:
+    """Return ``call_id`` in the small alphabet that the models behind this API are held to."""
     return _ID_FOREIGN.sub("_", call_id) or "_"

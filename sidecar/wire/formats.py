@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import WireFormat
 from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
+from sidecar.wire.bedrock_converse import BedrockConverseCodec
 from sidecar.wire.gemini_generate import GeminiCodec
+from sidecar.wire.ollama_chat import OllamaChatCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
+from sidecar.wire.replicate import ReplicateCodec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +26,14 @@ CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     }
 )
 """Formats that callers and providers speak."""
-PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType({**CODECS})
+PROVIDER_CODECS: Mapping[WireFormat, ProviderCodec] = MappingProxyType(
+    {
+        **CODECS,
+        WireFormat.BEDROCK_CONVERSE: BedrockConverseCodec(),
+        WireFormat.OLLAMA_CHAT: OllamaChatCodec(),
+        WireFormat.REPLICATE: ReplicateCodec(),
+    }
+)
 """Formats that providers speak."""
 
 

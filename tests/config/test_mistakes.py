@@ -30,7 +30,7 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
         _with(A, "zzz: 1"),
         (
             'c.yaml:2: $.providers.a.zzz: unknown key "zzz"; known keys: kind, base_url, api_key,'
-            " limits, capacity, verify_tls"
+            " region, access_key_id, secret_access_key, session_token, limits, capacity, verify_tls"
         ),
     ),
     "missing key": (

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from sidecar.upstream.credentials import Credential
+    from sidecar.upstream.signing import Signer
 
     Script = Callable[["Peer"], Awaitable[None]]
 
@@ -105,6 +106,7 @@ def _upstream_at(
     scheme: str = "http",
     kind: str = "openai",
     credential: Credential | None = None,
+    signer: Signer | None = None,
 ) -> HttpUpstream:
     """Return an upstream of one provider on loopback, not started."""
     provider = ProviderName("here")
@@ -113,6 +115,7 @@ def _upstream_at(
         kind=KINDS[kind],
         base_url=f"{scheme}://127.0.0.1:{port}",
         credential=credential,
+        signer=signer,
     )
     endpoint = Endpoint(
         id=ENDPOINT,
@@ -135,6 +138,7 @@ class MakeUpstream(Protocol):
         scheme: str = "http",
         kind: str = "openai",
         credential: Credential | None = None,
+        signer: Signer | None = None,
     ) -> HttpUpstream:
         """Do so."""
 

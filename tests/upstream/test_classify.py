@@ -207,6 +207,8 @@ def test_retry_after_of_an_error() -> None:
         "sk-proj-abc123DEF456ghi789",
         "sk-ant-api03-aaaa-bbbb",
         "AIzaSyA1234567890abcdef",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ABSKQmVkcm9ja0FQSUtleS1h+b/c=",
         "gsk_abcdefghijkl",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
     ],
@@ -309,3 +311,59 @@ def test_a_deployment_without_chat_is_gone() -> None:
         "The chatCompletion operation does not work with it", "OperationNotSupported"
     )
     assert classify(KINDS["azure-openai"], 400, {}, body, NOW).cls is OutcomeClass.GONE
+
+
+BEDROCK = KINDS["bedrock"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "expected"),
+    [
+        (429, "ThrottlingException", "Too many tokens, please wait.", OutcomeClass.RATE),
+        (429, "ModelNotReadyException", "The model is not ready.", OutcomeClass.OVERLOAD),
+        (503, "ServiceUnavailableException", "Try your request again.", OutcomeClass.OVERLOAD),
+        (424, "ModelStreamErrorException", "An error in the stream.", OutcomeClass.S5),
+        (424, "ModelErrorException", "The model failed.", OutcomeClass.S5),
+        (408, "ModelTimeoutException", "Too long.", OutcomeClass.S5),
+        (500, "InternalServerException", "Oops.", OutcomeClass.S5),
+        (400, "ServiceQuotaExceededException", "Over quota.", OutcomeClass.QUOTA),
+        (400, "ValidationException", "max_tokens: too large.", OutcomeClass.CALLER),
+        (403, "UnrecognizedClientException", "The token is invalid.", OutcomeClass.AUTH),
+        (403, "ExpiredTokenException", "The token is expired.", OutcomeClass.AUTH),
+        (403, "AccessDeniedException", "Authentication failed.", OutcomeClass.AUTH),
+        (
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+            OutcomeClass.GONE,
+        ),
+        (404, "ResourceNotFoundException", "No such model.", OutcomeClass.GONE),
+    ],
+)
+def test_aws_names_its_errors_in_three_places(
+    status: int, kind: str, message: str, expected: OutcomeClass
+) -> None:
+    """The name in the header, in the body, and of an exception in a stream say the same."""
+    said = json.dumps({"message": message}).encode()
+    url = "http://internal.amazon.com/coral/com.amazon.bedrock/"
+    fault = classify(BEDROCK, status, {"x-amzn-errortype": f"{kind}:{url}"}, said, NOW)
+    assert (fault.cls, fault.error_type) == (expected, kind.lower())
+    named = {"__type": f"com.amazon.coral.service#{kind}", "Message": message}
+    fault = classify(BEDROCK, status, {}, json.dumps(named).encode(), NOW)
+    assert (fault.cls, fault.message) == (expected, message)
+    if status not in {403, 404}:
+        inside = {"type": kind[0].lower() + kind[1:], "message": message}
+        fault = classify(BEDROCK, 200, {}, json.dumps(inside).encode(), NOW)
+        assert fault.cls is expected
+
+
+def test_malformed_output_goes_to_another_model() -> None:
+    """A model whose words could not be read failed at this request, no more."""
+    body = b'{"type":"malformed_tool_use","message":"m"}'
+    assert classify(BEDROCK, 200, {}, body, NOW).cls is OutcomeClass.DEGENERATE
+
+
+def test_what_an_ollama_model_cannot_do_another_may() -> None:
+    """A model without tools is no fault of the caller's."""
+    body = b'{"error":"registry.ollama.ai/library/gemma:2b does not support tools"}'
+    assert classify(KINDS["ollama"], 400, JSON, body, NOW).cls is OutcomeClass.UNFIT

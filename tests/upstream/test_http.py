@@ -19,14 +19,14 @@ from sidecar.upstream.kinds import KINDS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sidecar.upstream.http_response import HttpResponse
+    from sidecar.engine.ports import UpstreamResponse
     from tests.upstream.conftest import Connected, MakeRequest, MakeUpstream, Peer
 
 ENDPOINT = EndpointId("here/model")
 CONNECT_S = 5.0
 
 
-async def _whole(response: HttpResponse) -> bytes:
+async def _whole(response: UpstreamResponse) -> bytes:
     body = b""
     while data := await response.read():
         body += data

@@ -15,19 +15,20 @@ from sidecar.errors import (
     ProtocolBrokenError,
     StaleConnectionError,
 )
+from sidecar.upstream.http_response import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sidecar.engine.ports import UpstreamResponse
     from sidecar.upstream.http import HttpUpstream
-    from sidecar.upstream.http_response import HttpResponse
     from tests.upstream.conftest import Connected, MakeRequest, MakeUpstream, Peer
 
 CONNECT_S = 5.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-async def _read_all(response: HttpResponse) -> bytes:
+async def _read_all(response: UpstreamResponse) -> bytes:
     body = b""
     while data := await response.read():
         body += data
@@ -350,6 +351,7 @@ async def test_lost_idle_connection_is_not_reported(
 
     async with connected(script) as (upstream, _):
         response = await upstream.open(make_request(), connect_s=CONNECT_S)
+        assert isinstance(response, HttpResponse)
         assert response._protocol is not None
         lost = response._protocol.closed
         assert lost is not None

@@ -74,7 +74,7 @@ def test_formats() -> None:
         ("xai", "https://api.x.ai/v1", "authorization", "XAI_API_KEY"),
         ("vllm", "http://127.0.0.1:8000/v1", "authorization", "VLLM_API_KEY"),
         ("llamacpp", "http://127.0.0.1:8080/v1", "authorization", "LLAMA_API_KEY"),
-        ("ollama", "http://127.0.0.1:11434/v1", "authorization", "OLLAMA_API_KEY"),
+        ("ollama-compatible", "http://127.0.0.1:11434/v1", "authorization", "OLLAMA_API_KEY"),
     ],
 )
 def test_each_is_reached_as_its_own_sdk_does(
