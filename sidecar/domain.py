@@ -149,9 +149,7 @@ class OutcomeClass(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars per million tokens; ``cached_input`` for prompt tokens read from a provider's
-    cache.
-    """
+    """US dollars per million tokens; ``cached_input``: prompt tokens read from a cache."""
 
     input_usd: float
     output_usd: float
@@ -281,7 +279,7 @@ class RequestFacts:
 
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for
-    such a call.
+    such a call. ``references`` are (path, id) of what a provider keeps and the call refers to.
     """
 
     model: str
@@ -292,6 +290,7 @@ class RequestFacts:
     has_images: bool = False
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
+    references: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def refusal(
     fail: Fail, call: Call, outcomes: tuple[Outcome, ...], views: tuple[EndpointView, ...]
 ) -> CallError:
     """Return the error that says why ``call`` has no answer."""
-    tried = _tried(outcomes)
+    tried = _tried(outcomes) + _pinned(call)
     if fail.reason is FailReason.INFEASIBLE:
         return InfeasibleError(_infeasible(call, views), attempts=outcomes)
     if fail.reason is FailReason.DEADLINE:
@@ -80,6 +80,14 @@ def refusal(
 def _tried(outcomes: Iterable[Outcome]) -> str:
     said = "; ".join(f"{outcome.label()} ({outcome.message})" for outcome in outcomes)
     return f"; tried {said}" if said else ""
+
+
+def _pinned(call: Call) -> str:
+    """Say why nobody else was asked, if that is so."""
+    if not call.facts.references:
+        return ""
+    (path, _), keeper = call.facts.references[0], call.route.endpoints()[0]
+    return f"; nobody else is asked, since {keeper} keeps what {path} refers to"
 
 
 def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:

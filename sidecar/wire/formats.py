@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sidecar.domain import WireFormat
 from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
+from sidecar.wire.openai_responses import OpenAIResponsesCodec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     {
         WireFormat.OPENAI_CHAT: OpenAIChatCodec(),
+        WireFormat.OPENAI_RESPONSES: OpenAIResponsesCodec(),
         WireFormat.ANTHROPIC_MESSAGES: AnthropicMessagesCodec(),
     }
 )

@@ -46,7 +46,11 @@ if TYPE_CHECKING:
     from sidecar.wire.neutral import Delta
 
 RECORDED = Path(__file__).parent / "recorded"
-FORMATS = {"anthropic": WireFormat.ANTHROPIC_MESSAGES, "openai": WireFormat.OPENAI_CHAT}
+FORMATS = {
+    "anthropic": WireFormat.ANTHROPIC_MESSAGES,
+    "openai": WireFormat.OPENAI_CHAT,
+    "responses": WireFormat.OPENAI_RESPONSES,
+}
 SHORT_BYTES = 1300
 NEAR_BYTES = 3
 """How far from a line end two cuts may still matter together: CR LF CR and one byte to look at."""
@@ -122,10 +126,11 @@ class Watched(SseParser):
 
 
 def test_there_are_streams() -> None:
-    """The recordings are found, in both formats: the other tests here have something to test."""
+    """The recordings are found, in each format: the other tests here have something to test."""
     formats = [case.values[0] for case in recorded_streams()]
     assert formats.count(WireFormat.OPENAI_CHAT) >= 9
     assert formats.count(WireFormat.ANTHROPIC_MESSAGES) >= 25
+    assert formats.count(WireFormat.OPENAI_RESPONSES) >= 15
 
 
 @LINE_ENDS
