@@ -41,7 +41,7 @@ def render_request(conversation: Conversation, *, model: str, is_stream: bool) -
     """Return the request body (see ``Codec``)."""
     dropped = Dropped(conversation.dropped)
     instructions, *more = conversation.system or ("",)
-    items: list[_Json] = [{"role": "system", "content": text} for text in more]
+    items: list[_Json] = [_message("system", text) for text in more]
     for turn in conversation.turns:
         items += _render_turn(turn, dropped)
     body: _Json = {"model": model, "input": items, "store": False}
@@ -81,7 +81,7 @@ def _render_turn(turn: Turn, dropped: Dropped) -> list[_Json]:
 
     def flush() -> None:
         if words:
-            items.append({"role": turn.role.value, "content": words.copy()})
+            items.append(_message(turn.role.value, words.copy()))
             words.clear()
 
     for part in turn.parts:
@@ -95,6 +95,11 @@ def _render_turn(turn: Turn, dropped: Dropped) -> list[_Json]:
             items.append(item)
     flush()
     return items
+
+
+def _message(role: str, content: str | list[_Json]) -> _Json:
+    """Return a message; its type may be left out, but not every server guesses it."""
+    return {"type": "message", "role": role, "content": content}
 
 
 def _render_word(part: Part, role: Role, dropped: Dropped) -> _Json | None:

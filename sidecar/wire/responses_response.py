@@ -63,8 +63,8 @@ class _Incomplete(msgspec.Struct):
 class Response(msgspec.Struct):
     """An answer, whole or as a stream's first and last events carry it."""
 
-    output: list[Item]
     id: str | None = None
+    output: list[Item] | None = None
     model: str | None = None
     created_at: int | float | None = None
     status: str | None = None
@@ -93,6 +93,8 @@ def parse_response(body: bytes) -> Completion:
     answer = decode(_RESPONSE, body)
     if answer.status in {"failed", "cancelled"}:
         raise WireError(f"the answer has {answer.status}", "$.status")
+    if answer.output is None:
+        raise WireError("the answer has no output", "$.output")
     return Completion(
         id=answer.id or "",
         model=answer.model or "",
@@ -111,7 +113,7 @@ def read_finish(answer: Response) -> Finish | None:
         return _REASONS.get(reason or "", Finish.OTHER)
     if answer.status not in {None, "completed"}:
         return None
-    kinds = {item.kind() for item in answer.output}
+    kinds = {item.kind() for item in answer.output or ()}
     if "function_call" in kinds:
         return Finish.TOOL_CALLS
     # computer_call, custom_tool_call and their like: the caller's turn, unless words follow
@@ -137,7 +139,7 @@ def read_usage(usage: UsageObject | None) -> Usage | None:
 
 def item_ids(answer: Response) -> tuple[str, ...]:
     """Return the ids of the answer's items, by which later requests may refer to them."""
-    return tuple(item.id for item in answer.output if item.id)
+    return tuple(item.id for item in answer.output or () if item.id)
 
 
 def render_response(completion: Completion) -> bytes:

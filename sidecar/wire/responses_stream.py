@@ -1,6 +1,7 @@
 """An OpenAI Responses stream → deltas.
 
-Every event names its type in its data; items are told apart by ``output_index``. What deltas did
+Every event names its type in its data; items are told apart by ``output_index``, or by their ids
+where a server leaves that out (llama.cpp does). What deltas did
 not say is taken from the ``done`` event, since not every server of this format sends deltas for
 everything. Work of the provider's own tools is content without words: it shows that the model is at
 it. An error comes as ``error`` (flat by the book, nested in recorded traffic) or within
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from sidecar.wire.sse import SseEvent
 
 
+_Key = int | str | None
+
+
 class _Tagged(msgspec.Struct):
     type: str | None = None
 
@@ -51,14 +55,21 @@ class _OfResponse(msgspec.Struct):
 
 class _OfItem(msgspec.Struct):
     item: Item
-    output_index: int = 0
+    output_index: int | None = None
+
+    def key(self) -> _Key:
+        return self.item.id if self.output_index is None else self.output_index
 
 
 class _OfText(msgspec.Struct):
-    output_index: int = 0
+    output_index: int | None = None
+    item_id: str | None = None
     delta: str = ""
     arguments: str | None = None
     summary_index: int = 0
+
+    def key(self) -> _Key:
+        return self.item_id if self.output_index is None else self.output_index
 
 
 class _Error(msgspec.Struct):
@@ -103,8 +114,8 @@ class ResponsesStreamParser:
     def __init__(self) -> None:
         self._is_started = False
         self._is_ended = False
-        self._calls: dict[int, _Call] = {}
-        self._said: set[int] = set()
+        self._calls: dict[_Key, _Call] = {}
+        self._said: set[_Key] = set()
         self._readers: dict[str | None, Callable[[str, bytes], list[Delta]]] = {
             "response.created": self._start,
             "response.in_progress": self._start,
@@ -154,13 +165,13 @@ class ResponsesStreamParser:
         return [] if kind in {"message", "reasoning"} else [ReasoningDelta(redacted=kind)]
 
     def _begin_call(self, event: _OfItem) -> list[Delta]:
-        call = self._calls[event.output_index] = _Call(len(self._calls))
+        call = self._calls[event.key()] = _Call(len(self._calls))
         part = read_call(event.item, call.index, "$.item")
         return [ToolCallStart(index=call.index, id=part.id, name=part.name)]
 
     def _arguments(self, _kind: str, data: bytes) -> list[Delta]:
         event = decode(_OF_TEXT, data)
-        call = self._calls.get(event.output_index)
+        call = self._calls.get(event.key())
         if call is None:
             return []
         text = event.delta or ("" if call.is_said else event.arguments or "")
@@ -171,7 +182,7 @@ class ResponsesStreamParser:
         event = decode(_OF_TEXT, data)
         if not event.delta:
             return []
-        self._said.add(event.output_index)
+        self._said.add(event.key())
         if kind in _THOUGHTS:
             return [ReasoningDelta(text=event.delta)]
         is_refusal = kind == "response.refusal.delta"
@@ -185,7 +196,7 @@ class ResponsesStreamParser:
         """Return what the item holds and no delta has said."""
         event = decode(_OF_ITEM, data)
         match event.item.kind():
-            case "message" if event.output_index not in self._said:
+            case "message" if event.key() not in self._said:
                 return _words(event.item)
             case "reasoning":
                 return self._finish_thought(event)
@@ -198,14 +209,14 @@ class ResponsesStreamParser:
         thought = read_reasoning(event.item, "$.item", Dropped())
         if thought is None:
             return []
-        text = "" if event.output_index in self._said else thought.text
+        text = "" if event.key() in self._said else thought.text
         is_new = text or thought.signature or thought.redacted
         delta = ReasoningDelta(text=text, signature=thought.signature, redacted=thought.redacted)
         return [delta] if is_new else []
 
     def _finish_call(self, event: _OfItem) -> list[Delta]:
-        deltas = [] if event.output_index in self._calls else self._begin_call(event)
-        call = self._calls[event.output_index]
+        deltas = [] if event.key() in self._calls else self._begin_call(event)
+        call = self._calls[event.key()]
         if not call.is_said:
             call.is_said = True
             arguments = read_call(event.item, call.index, "$.item").arguments
