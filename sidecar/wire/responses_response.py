@@ -200,7 +200,6 @@ def response_object(
         "top_p": None,
         "truncation": "disabled",
         "usage": None if usage is None else write_usage(usage),
-        "user": None,
         "metadata": {},
     }
 

@@ -290,7 +290,7 @@ STREAMS = st.lists(CONTENT, max_size=12).map(
 
 @given(deltas=STREAMS)
 def test_the_script_is_kept(deltas: list[Delta]) -> None:
-    """Events are numbered; each item is added, filled and done in its place; the end repeats all."""
+    """Events are numbered; an item is added, filled and done in its place; the end repeats all."""
     stream = render(*deltas)
     events = events_of(stream)
     for event in events:

@@ -310,6 +310,27 @@ def test_parallel_calls(target: Codec) -> None:
     assert (got.usage.input_tokens, got.usage.cached_tokens) == (9, 4)
 
 
+def test_signed_thinking_returns_by_way_of_responses() -> None:
+    """What Anthropic signed comes back to it whole, though its caller speaks Responses."""
+    thoughts = (ReasoningPart(text="hm", signature="sig"), ReasoningPart(redacted="blob"))
+    call = ToolCallPart(id="c", name="f", arguments="{}")
+    completion = Completion(
+        id="i", model="m", parts=(*thoughts, call), finish=Finish.TOOL_CALLS, usage=Usage()
+    )
+    items = json.loads(RESPONSES.render_response(completion))["output"]
+    items.append({"type": "function_call_output", "call_id": "c", "output": "x"})
+    asked = RESPONSES.parse_request(json.dumps({"model": "m", "input": items}).encode())
+    rendered = ANTHROPIC.render_request(
+        asked, model="m", is_stream=False, max_tokens_field="max_tokens"
+    )
+    assert rendered.dropped == ()
+    said = ANTHROPIC.parse_request(rendered.body).turns[1]
+    assert said.parts == (*thoughts, call)
+    unsealed = [item for item in items if item["type"] != "reasoning"]
+    body = json.dumps({"model": "m", "input": items}).encode()
+    assert json.loads(RESPONSES.rewrite_request(body, model="m"))["input"] == unsealed
+
+
 def test_stop_sequence() -> None:
     """A matched stop sequence survives to Anthropic callers, and is a plain stop to OpenAI's."""
     completion = Completion(
