@@ -199,8 +199,8 @@ def response_object(
         "tools": [],
         "top_p": None,
         "truncation": "disabled",
-        "usage": None if usage is None else write_usage(usage),
         "metadata": {},
+        **({} if usage is None else {"usage": write_usage(usage)}),
     }
 
 

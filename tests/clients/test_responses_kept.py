@@ -190,3 +190,32 @@ async def test_two_keepers(pair: Pair) -> None:
     ask = {"model": "both", "input": [item], "previous_response_id": "resp_1"}
     status, _, body = await pair.post(ask)
     assert (status, json.loads(body)["error"]["param"]) == (400, "input[0].id")
+
+
+ERROR = (
+    b'event: error\ndata: {"type":"error","sequence_number":2,"error":{"type":"server_error",'
+    b'"code":"server_error","message":"the model fell over","param":null}}\n\n'
+    b'event: response.failed\ndata: {"type":"response.failed","response":{"id":"resp_1","status":'
+    b'"failed","output":[],"error":{"code":"server_error","message":"the model fell over"}}}\n\n'
+)
+BEGIN, MIDDLE, _, _ = (
+    event + b"}\n\n" for event in STREAM.replace(b"\r\n", b"\n").split(b"}\n\n")[:4]
+)
+
+
+@pytest.mark.parametrize("pair", [STREAM], ids=["stream"], indirect=True)
+async def test_an_error_within_a_stream(pair: Pair) -> None:
+    """Before the first words another account answers, unseen; after them our event says it all."""
+    pair.even.answer = BEGIN + ERROR
+    ask = {"model": "both", "input": "hi", "stream": True}
+    status, headers, got = await pair.post(ask)
+    assert status == 200
+    assert headers["x-sidecar-attempts"].startswith("even/even-model:S5,odd/odd-model:")
+    assert got.startswith(STREAM)
+    pair.odd.answer = pair.even.answer = BEGIN + MIDDLE + ERROR
+    _, _, got = await pair.post(ask)
+    assert got.startswith(BEGIN + MIDDLE + b"event: error\n")
+    assert got.count(b"event: error") == 1
+    assert b"response.failed" not in got
+    assert b'"code":"upstream_interrupted"' in got
+    assert b"the model fell over" in got

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.errors import WireError
@@ -385,6 +385,7 @@ CONVERSATIONS = st.builds(
 )
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(conversation=CONVERSATIONS)
 def test_there_and_back(conversation: Conversation) -> None:
     """A conversation that this format can say is read back as it was, and nothing is dropped."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
@@ -200,6 +200,7 @@ USAGES = st.builds(
 )
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     parts=st.lists(PARTS, max_size=6).map(tuple),
     finish=st.sampled_from([Finish.STOP, Finish.LENGTH, Finish.CONTENT_FILTER]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -288,6 +288,7 @@ STREAMS = st.lists(CONTENT, max_size=12).map(
 )
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(deltas=STREAMS)
 def test_the_script_is_kept(deltas: list[Delta]) -> None:
     """Events are numbered; an item is added, filled and done in its place; the end repeats all."""
@@ -316,6 +317,7 @@ def test_the_script_is_kept(deltas: list[Delta]) -> None:
     assert events[-1]["response"]["output"] == [done[place] for place in sorted(done)]
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(deltas=STREAMS)
 def test_there_and_back(deltas: list[Delta]) -> None:
     """What a stream says is read back: words, thoughts with their seals, calls, finish, usage."""
