@@ -17,7 +17,7 @@ from sidecar.domain import RequestFacts
 from sidecar.errors import WireError
 from sidecar.wire.decode import check_utf8, decode
 from sidecar.wire.responses_items import REDACTED_SEAL, SIGNATURE_SEAL
-from sidecar.wire.splice import read_members, remove_member, replace_members, replace_string_member
+from sidecar.wire.splice import read_members, replace_members, replace_string_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +144,6 @@ def rewrite_request(
     if system is not None or is_sealed:
         body = _filtered(body, drops_system=system is not None)
     if system is not None:
-        body, _ = remove_member(body, "instructions")
         body = replace_members(body, {"instructions": msgspec.json.encode(system)})
     return body
 

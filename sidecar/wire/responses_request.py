@@ -34,8 +34,11 @@ from sidecar.wire.responses_items import NULL, Item, read_call, read_content, re
 from sidecar.wire.splice import read_members
 
 
-class _Tool(msgspec.Struct):
+class _Kind(msgspec.Struct):
     type: str = "function"
+
+
+class _Tool(msgspec.Struct):
     name: str | None = None
     description: str | None = None
     parameters: msgspec.Raw = NULL
@@ -86,7 +89,7 @@ class _Request(msgspec.Struct):
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _TOOL = msgspec.json.Decoder(_Tool)
-_TYPED = msgspec.json.Decoder(Item)
+_KIND = msgspec.json.Decoder(_Kind)
 _HELD = frozenset(_Request.__struct_fields__)
 _ASKS_NOTHING = {
     "store": b"false",
@@ -211,7 +214,7 @@ def _read_result(item: Item, path: str, dropped: Dropped) -> ToolResultPart:
 def _read_tools(tools: list[msgspec.Raw], dropped: Dropped) -> tuple[Tool, ...]:
     read: list[Tool] = []
     for position, raw in enumerate(tools):
-        kind = decode(_TYPED, raw, f"$.tools[{position}]").type or "function"
+        kind = decode(_KIND, raw, f"$.tools[{position}]").type
         if kind != "function":
             dropped.add(f"tools.{kind}")
             continue
