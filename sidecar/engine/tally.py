@@ -99,14 +99,6 @@ class Tally:
             id=self._name.id, model=self._name.model, parts=(text,), finish=self.finish
         )
 
-    def answer_id(self) -> str | None:
-        """Return what the provider calls the answer, None before it did."""
-        return None if self._name is None else self._name.id
-
-    def item_ids(self) -> tuple[str, ...]:
-        """Return what the provider calls the answer's parts, known at its end."""
-        return self._item_ids
-
     def is_degenerate(self) -> bool:
         """Return whether the content so far is one character over and over."""
         return self._is_one_char and self.content_chars >= DEGENERATE_RUN
@@ -127,6 +119,14 @@ class Tally:
                 is_estimated=True,
             )
         return reported
+
+    def answer_id(self) -> str | None:
+        """Return what the provider calls the answer, None before it did."""
+        return None if self._name is None else self._name.id
+
+    def item_ids(self) -> tuple[str, ...]:
+        """Return what the provider calls the answer's parts, known at its end."""
+        return self._item_ids
 
 
 def tally_of(completion: Completion) -> Tally:
