@@ -277,6 +277,7 @@ class RequestFacts:
 
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.
+    ``references`` are (path, id) of what a provider keeps and the call refers to.
     """
 
     model: str
@@ -287,6 +288,7 @@ class RequestFacts:
     has_images: bool = False
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
+    references: tuple[tuple[str, str], ...] = ()
     needs: frozenset[Ability] = frozenset()
 
     def all_needs(self) -> frozenset[Ability]:

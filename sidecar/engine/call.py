@@ -237,7 +237,7 @@ class CallRun:
         self._record(entrant, result.outcome)
         self._note_accepted(plan.ticket.endpoint.id)
         body = self._rendered(result) if plan.request.is_translated else result.body
-        self.report.takes(plan, result.completion.finish)
+        self.report.takes(plan, entrant.attempt.tally)
         self._parts.cache.store(self.call, result.completion, loop_now())
         disclosure = self.report.answered(plan.ticket.endpoint, result.outcome)
         return PlainAnswer(status=200, body=body, disclosure=disclosure)
@@ -259,7 +259,7 @@ class CallRun:
         self._entrant = entrant
         endpoint = entrant.plan.ticket.endpoint
         # What is shown only when it is whole has its end already.
-        self.report.takes(entrant.plan, result.stream.tally.finish)
+        self.report.takes(entrant.plan, result.stream.tally)
         self._note_accepted(endpoint.id)
         disclosure = self.report.committed(endpoint)
         if self._on_break is OnBreak.CONTINUE and not self.call.facts.untranslatable:
@@ -284,7 +284,7 @@ class CallRun:
         """Record the end of a stream; the last entrant is the one that ended it."""
         entrant = self._entrant
         assert entrant is not None, "a stream ends after it began"
-        self.report.takes(entrant.plan, entrant.attempt.tally.finish)
+        self.report.takes(entrant.plan, entrant.attempt.tally)
         said = entrant.attempt.tally.completion()
         if said is not None and outcome.cls is OutcomeClass.OK and not self.report.is_continued:
             self._parts.cache.store(self.call, said, loop_now())

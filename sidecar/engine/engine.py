@@ -57,6 +57,7 @@ class Engine(Parts):
         Raises:
             CallError: there is none; the error says why and what was tried.
         """
+        call = self.keepers.pinned(call, self.catalogue)
         self.prober.wanted(call.route, loop_now())
         return await CallRun(self, call).run()
 

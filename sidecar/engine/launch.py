@@ -193,4 +193,5 @@ class Launcher:
 
 def _follows_tool_result(body: bytes) -> bool:
     """Return whether a tool's result is in the conversation: then silence is an answer."""
-    return b'"tool_result"' in body or b'"tool_call_id"' in body
+    marks = (b'"tool_result"', b'"tool_call_id"', b'"function_call_output"')
+    return any(mark in body for mark in marks)

@@ -66,7 +66,7 @@ def refusal(
 ) -> CallError:
     """Return the error that says why ``call`` has no answer."""
     views, rejected = chooser.views, chooser.rejected()
-    tried = _tried(outcomes)
+    tried = _tried(outcomes) + _pinned(call)
     if fail.reason is FailReason.INFEASIBLE:
         return InfeasibleError(_infeasible(call, views, rejected), attempts=outcomes)
     if fail.reason is FailReason.DEADLINE:
@@ -91,6 +91,14 @@ def refusal(
 def _tried(outcomes: Iterable[Outcome]) -> str:
     said = "; ".join(f"{outcome.label()} ({outcome.message})" for outcome in outcomes)
     return f"; tried {said}" if said else ""
+
+
+def _pinned(call: Call) -> str:
+    """Say why nobody else was asked, if that is so."""
+    if not call.facts.references:
+        return ""
+    (path, _), keeper = call.facts.references[0], call.route.endpoints()[0]
+    return f"; nobody else is asked, since {keeper} keeps what {path} refers to"
 
 
 def _infeasible(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
+    from sidecar.engine.tally import Tally
     from sidecar.errors import CallError
 
 COMMITTED = "COMMITTED"
@@ -41,10 +42,13 @@ class Report:
         self._is_cut = False
         self.is_continued = False
 
-    def takes(self, plan: AttemptPlan, finish: Finish | None) -> None:
+    def takes(self, plan: AttemptPlan, tally: Tally) -> None:
         """Note whose answer it is; a clamped one that ended by its length was cut by us."""
         self.dropped = plan.request.dropped
-        self._is_cut = plan.is_clamped and finish is Finish.LENGTH
+        self._is_cut = plan.is_clamped and tally.finish is Finish.LENGTH
+        is_kept = not (plan.request.is_translated or self.is_continued)
+        keeper = plan.ticket.endpoint.id if is_kept else None
+        self._parts.keepers.learn(self._call, tally.answer_id(), tally.item_ids(), keeper)
 
     def spent_usd(self) -> float:
         """Return what the attempts so far cost, US dollars."""
@@ -76,6 +80,7 @@ class Report:
             parts=(TextPart(text=self._call.route.static or ""),),
             finish=Finish.STOP,
         )
+        self._parts.keepers.learn(self._call, completion.id, (), None)
         return self.stand_in(completion, error, "static")
 
     def stand_in(self, completion: Completion, error: CallError, source: str) -> PlainAnswer:
@@ -109,6 +114,7 @@ class Report:
             degraded=self._degraded(endpoint),
             cost_usd=cost_usd,
             dropped=(*self._call.unserved, *self.dropped),
+            is_pinned=bool(self._call.facts.references),
         )
 
     def _labels(self) -> tuple[str, ...]:

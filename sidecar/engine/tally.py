@@ -44,6 +44,7 @@ class Tally:
         self.keeps_text = False
         self._texts: list[str] = []
         self._name: Started | None = None
+        self._item_ids: tuple[str, ...] = ()
         self.content_chars = 0
         self.content_deltas = 0
         self.finish: Finish | None = None
@@ -60,8 +61,9 @@ class Tally:
                 self._note_text(delta)
             case ToolCallDelta() | ToolCallStart():
                 self._note_tool_call(delta)
-            case Finished(finish=finish):
-                self.finish = finish
+            case Finished():
+                self.finish = delta.finish
+                self._item_ids = delta.item_ids
             case UsageSeen(usage=usage):
                 self._usage = usage
             case Started(usage=usage):
@@ -118,10 +120,19 @@ class Tally:
             )
         return reported
 
+    def answer_id(self) -> str | None:
+        """Return what the provider calls the answer, None before it did."""
+        return None if self._name is None else self._name.id
+
+    def item_ids(self) -> tuple[str, ...]:
+        """Return what the provider calls the answer's parts, known at its end."""
+        return self._item_ids
+
 
 def tally_of(completion: Completion) -> Tally:
     """Return the tally of a whole answer."""
     tally = Tally()
+    tally.note(Started(id=completion.id, model=completion.model))
     for part in completion.parts:
         match part:
             case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
@@ -129,5 +140,6 @@ def tally_of(completion: Completion) -> Tally:
                     tally.note(TextDelta(text=text))
             case ToolCallPart(id=call_id, name=name):
                 tally.note(ToolCallStart(index=0, id=call_id, name=name))
-    tally.finish = completion.finish
+    if completion.finish is not None:
+        tally.note(Finished(finish=completion.finish, item_ids=completion.item_ids))
     return tally

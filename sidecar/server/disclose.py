@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sidecar.engine.answer import Disclosure
 
 HEADER_CHARS_MAX = 512
-"""Some HTTP clients bound the whole head at 8 KiB; ours stays well below with all seven headers
+"""Some HTTP clients bound the whole head at 8 KiB; ours stays well below with all eight headers
 full."""
 
 
@@ -36,6 +36,8 @@ def headers_of(disclosure: Disclosure, *, is_stream: bool) -> dict[str, str]:
     }
     if disclosure.endpoint is not None:
         headers["x-sidecar-model"] = clean(disclosure.endpoint)
+    if disclosure.endpoint is not None and disclosure.is_pinned:
+        headers["x-sidecar-pinned"] = clean(disclosure.endpoint)
     if disclosure.attempts:
         headers["x-sidecar-attempts"] = listed(disclosure.attempts)
     if disclosure.degraded is not None:

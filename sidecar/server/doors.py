@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PATHS = (
     "POST /v1/chat/completions",
+    "POST /v1/responses",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
     "POST /v1/tasks/{route}",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from sidecar.engine.answer import PlainAnswer, StreamAnswer
 
+_LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete"})
+
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
@@ -75,6 +77,10 @@ def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # 
         choice = body["choices"][0]
         seen.text = choice["message"].get("content") or ""
         seen.is_complete = choice["finish_reason"] is not None
+    elif format is WireFormat.OPENAI_RESPONSES:
+        said = (part for item in body["output"] for part in item.get("content", ()))
+        seen.text = "".join(part.get("text", "") for part in said)
+        seen.is_complete = body["status"] in {"completed", "incomplete"}
     else:
         seen.text = "".join(block.get("text", "") for block in body["content"])
         seen.is_complete = body["stop_reason"] is not None
@@ -120,7 +126,9 @@ def _read_event(seen: Seen, data: str, format: WireFormat) -> None:  # noqa: A00
             seen.text += choice["delta"].get("content") or ""
     elif event["type"] == "content_block_delta":
         seen.text += event["delta"].get("text", "")
-    elif event["type"] == "message_stop":
+    elif event["type"] == "response.output_text.delta":
+        seen.text += event["delta"]
+    elif event["type"] in _LAST_EVENTS:
         seen.is_complete = True
 
 

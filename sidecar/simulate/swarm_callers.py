@@ -207,7 +207,9 @@ def _body(
     is_stream: bool,
 ) -> dict[str, object]:
     body: dict[str, object] = {
-        "messages": [{"role": "user", "content": question}],
+        "input" if format is WireFormat.OPENAI_RESPONSES else "messages": [
+            {"role": "user", "content": question}
+        ],
         "stream": is_stream,
     }
     if format is WireFormat.ANTHROPIC_MESSAGES:

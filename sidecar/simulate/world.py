@@ -59,6 +59,7 @@ SMALL = SimulatedModel(
     ttft_s=0.15, ttft_sigma=0.25, itl_s=0.01, output_tokens=20, input_usd=0.15, output_usd=0.6
 )
 QUESTION = "Say something."
+_PROMPTS = {WireFormat.OPENAI_RESPONSES: "input"}
 
 
 @dataclass(slots=True)
@@ -234,7 +235,7 @@ class World:
         """Return a call as the server would have made it."""
         body: dict[str, object] = {
             "model": route,
-            "messages": [{"role": "user", "content": question}],
+            _PROMPTS.get(format, "messages"): [{"role": "user", "content": question}],
             "stream": is_stream,
             **(extra or {}),
         }

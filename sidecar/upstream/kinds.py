@@ -25,6 +25,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             name="openai",
             format=WireFormat.OPENAI_CHAT,
+            # servers that merely speak its format are asked in chat, which they all know
+            also=(WireFormat.OPENAI_RESPONSES,),
             base_url="https://api.openai.com/v1",
             auth_header="authorization",
             auth_prefix="Bearer ",

@@ -34,6 +34,7 @@ _NOT_OF_THE_ANSWER = frozenset(
 _ABSENT = msgspec.Raw(b"")
 _NOTHING = frozenset({b"", b"null", b"[]", b"{}"})
 _TOOL_ROLES = frozenset({"tool", "function"})
+_SAID_ITEMS = frozenset({"message", "reasoning"})
 
 
 class _Message(msgspec.Struct):
@@ -55,8 +56,24 @@ class _Request(msgspec.Struct):
     container: msgspec.Raw = _ABSENT
 
 
+class _Item(msgspec.Struct):
+    type: str = "message"
+    role: str = ""
+
+
+class _Responses(msgspec.Struct):
+    """OpenAI Responses; the last three refer to what may hold tools unseen."""
+
+    input: str | list[_Item]
+    tools: msgspec.Raw = _ABSENT
+    previous_response_id: msgspec.Raw = _ABSENT
+    conversation: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
+
+
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _REQUEST = msgspec.json.Decoder(_Request)
+_RESPONSES = msgspec.json.Decoder(_Responses)
 _PARTS = msgspec.json.Decoder(list[_Part])
 
 
@@ -94,10 +111,21 @@ def _add(digest: hashlib._Hash, *pieces: bytes | memoryview) -> None:
 def is_cacheable(body: bytes) -> bool:
     """Return whether answers to this request may be kept: no tools, no tool calls, no results."""
     try:
+        if "messages" not in decode(_MEMBERS, body):
+            return _is_plain(decode(_RESPONSES, body))
         request = decode(_REQUEST, body)
         return not _offers_tools(request) and not any(map(_used_tools, request.messages))
     except WireError:
         return False
+
+
+def _is_plain(request: _Responses) -> bool:
+    """Say whether a request in OpenAI Responses is nothing but words."""
+    unseen = (request.tools, request.previous_response_id, request.conversation, request.prompt)
+    if any(map(_is_something, unseen)):
+        return False
+    items = request.input if isinstance(request.input, list) else []
+    return all(item.type in _SAID_ITEMS and item.role not in _TOOL_ROLES for item in items)
 
 
 def _offers_tools(request: _Request) -> bool:

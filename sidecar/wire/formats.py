@@ -11,6 +11,7 @@ from sidecar.wire.bedrock_converse import BedrockConverseCodec
 from sidecar.wire.gemini_generate import GeminiCodec
 from sidecar.wire.ollama_chat import OllamaChatCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
+from sidecar.wire.openai_responses import OpenAIResponsesCodec
 from sidecar.wire.replicate import ReplicateCodec
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     {
         WireFormat.OPENAI_CHAT: OpenAIChatCodec(),
+        WireFormat.OPENAI_RESPONSES: OpenAIResponsesCodec(),
         WireFormat.ANTHROPIC_MESSAGES: AnthropicMessagesCodec(),
         WireFormat.GEMINI: GeminiCodec(),
     }

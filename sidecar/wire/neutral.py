@@ -202,8 +202,7 @@ class Completion:
     """A whole answer. ``finish`` None: the provider did not say that it is complete (never a
     success).
 
-    ``content_chars`` counts text, reasoning, refusal and tool-argument characters of the first
-    choice.
+    ``item_ids`` are the names under which a provider may keep its parts, for later requests.
     """
 
     id: str
@@ -213,6 +212,7 @@ class Completion:
     stop_sequence: str | None = None
     usage: Usage | None = None
     created: int | None = None
+    item_ids: tuple[str, ...] = ()
 
 
 # --- streams -----------------------------------------------------------------------------------
@@ -270,10 +270,13 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The provider gave a finish reason; the terminal marker may still have to come."""
+    """The provider gave a finish reason; the terminal marker may still have to come. ``item_ids``
+    as in ``Completion``.
+    """
 
     finish: Finish
     stop_sequence: str | None = None
+    item_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

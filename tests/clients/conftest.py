@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -26,6 +26,7 @@ from sidecar.upstream.simulated_server import SimulatedServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from sidecar.config.model import Config
     from sidecar.events import Event
     from sidecar.upstream.simulated import Plan, SimulatedRequest
 
@@ -116,15 +117,25 @@ async def start_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
     """Start a sidecar with a configuration in YAML; stopped at the end."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(text: str, observer: Seen | None = None) -> App:
-            app = App(
-                load_text(text.encode(), os.environ, source="test"), observer=observer, seed=1
-            )
+        async def start(
+            text: str, observer: Seen | None = None, also: tuple[WireFormat, ...] = ()
+        ) -> App:
+            config = load_text(text.encode(), os.environ, source="test")
+            app = App(_speaking(config, also), observer=observer, seed=1)
             await app.start()
             stack.push_async_callback(app.stop)
             return app
 
         yield start
+
+
+def _speaking(config: Config, also: tuple[WireFormat, ...]) -> Config:
+    """Return ``config`` with endpoints that speak these formats too."""
+    if not also:
+        return config
+    catalogue = config.catalogue
+    endpoints = {name: replace(one, also=also) for name, one in catalogue.endpoints.items()}
+    return replace(config, catalogue=replace(catalogue, endpoints=endpoints))
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ import anthropic
 import openai
 import pytest
 
+from sidecar.domain import WireFormat
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -86,6 +88,17 @@ async def ours(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
 async def theirs(url: str) -> AsyncIterator[anthropic.AsyncAnthropic]:
     """Anthropic's client."""
     async with anthropic.AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def native(
+    llama_url: str, start_app: Callable[..., Awaitable[App]]
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's client before the server's own ``/v1/responses``."""
+    app = await start_app(CONFIG.format(url=llama_url), also=(WireFormat.OPENAI_RESPONSES,))
+    url = f"http://127.0.0.1:{app.ports['data']}/v1"
+    async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as client:
         yield client
 
 
@@ -181,6 +194,46 @@ async def test_count(theirs: anthropic.AsyncAnthropic) -> None:
     assert count.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0)
     guess = await theirs.messages.count_tokens(model="by-chat", messages=HELLO)
     assert guess.input_tokens > 0
+
+
+async def test_responses_speaks_for_itself(native: openai.AsyncOpenAI) -> None:
+    """Whole and streamed answers of the server are the same text, translated by nobody."""
+    ask: Any = {"model": "by-chat", "input": "hello", "temperature": 0.0, "max_output_tokens": 12}
+    raw = await native.responses.with_raw_response.create(**ask)
+    assert "x-sidecar-dropped" not in raw.headers
+    whole = raw.parse()
+    assert whole.usage is not None
+    assert whole.usage.output_tokens == 12
+    stream: Any = await native.responses.create(**ask, stream=True)
+    events = [event async for event in stream]
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert text == whole.output_text != ""
+    assert events[-1].type in {"response.completed", "response.incomplete"}
+
+
+async def test_responses_agrees_with_our_translation(native: openai.AsyncOpenAI) -> None:
+    """The same conversation by the server's own Responses and by our chat is the same prompt."""
+    said = {"type": "output_text", "text": "two", "annotations": []}
+    turns: Any = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "one"},
+        {"type": "message", "role": "assistant", "content": [said]},
+        {"role": "user", "content": "three"},
+    ]
+    whole = await native.responses.create(
+        model="by-chat", input=turns, temperature=0.0, max_output_tokens=12
+    )
+    turns[2] = {"role": "assistant", "content": "two"}
+    chat = await native.chat.completions.create(
+        model="by-chat", messages=turns, temperature=0.0, max_tokens=12
+    )
+    assert whole.output_text == chat.choices[0].message.content
+
+
+async def test_responses_refuses(native: openai.AsyncOpenAI) -> None:
+    """The server's own refusal reaches the SDK as it is."""
+    with pytest.raises(openai.BadRequestError, match="context size"):
+        await native.responses.create(model="by-chat", input="long " * 2000)
 
 
 async def test_task(url: str, http: aiohttp.ClientSession) -> None:

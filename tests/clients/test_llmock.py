@@ -17,6 +17,8 @@ import anthropic
 import openai
 import pytest
 
+from sidecar.domain import WireFormat
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -48,6 +50,9 @@ READY_TRIES = 600
 HELLO: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 OPENAI_TOOLS: Any = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
+RESPONSES_TOOLS: Any = [
+    {"type": "function", "name": "weather", "parameters": CITY, "strict": False}
+]
 ANTHROPIC_TOOLS: Any = [{"name": "weather", "input_schema": CITY}]
 
 
@@ -141,6 +146,23 @@ async def ours(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
 async def theirs(url: str) -> AsyncIterator[anthropic.AsyncAnthropic]:
     """Anthropic's client."""
     async with anthropic.AsyncAnthropic(base_url=url, api_key="any") as client:
+        yield client
+
+
+@pytest.fixture
+async def native(
+    mock: Mock,
+    llmock_url: str,
+    start_app: Callable[..., Awaitable[App]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's client before llmock's own ``/v1/responses``."""
+    monkeypatch.setenv("MOCK_KEY", "mock-key")
+    twin = llmock_url.replace("127.0.0.1", "localhost")
+    text = CONFIG.format(url=llmock_url, twin=twin)
+    app = await start_app(text, also=(WireFormat.OPENAI_RESPONSES,))
+    url = f"http://127.0.0.1:{app.ports['data']}/v1"
+    async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as client:
         yield client
 
 
@@ -283,4 +305,40 @@ async def test_a_stream_that_breaks(
     with pytest.raises(anthropic.APIError, match="broke off"):
         async with theirs.messages.stream(model=model, max_tokens=99, messages=HELLO) as stream:
             await stream.get_final_message()
+    assert len(await mock.requests()) == 2
+
+
+async def test_responses_is_content(native: openai.AsyncOpenAI, mock: Mock) -> None:
+    """Text whole and streamed, from the other's own events, and no finding against us."""
+    answer = await native.responses.create(model="gpt", input=HELLO[0]["content"])
+    assert answer.output_text
+    async with native.responses.stream(model="gpt", input=HELLO[0]["content"]) as stream:
+        final = await stream.get_final_response()
+    assert final.output_text
+    asked = await mock.requests()
+    assert [one["body"]["input"] for one in asked] == [HELLO[0]["content"]] * 2
+    assert await mock.findings() == []
+
+
+async def test_responses_calls_tools(native: openai.AsyncOpenAI) -> None:
+    """An agent's loop closes, its items sent back as they came."""
+    turns: list[Any] = list(HELLO)
+    first: Any = await native.responses.create(model="gpt", input=turns, tools=RESPONSES_TOOLS)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    assert isinstance(json.loads(call.arguments)["city"], str)
+    turns += first.output
+    turns.append({"type": "function_call_output", "call_id": call.call_id, "output": "rain"})
+    second = await native.responses.create(model="gpt", input=turns, tools=RESPONSES_TOOLS)
+    assert second.output_text
+
+
+@pytest.mark.parametrize("kind", ["disconnect", "truncate", "malformed"])
+async def test_responses_breaks(native: openai.AsyncOpenAI, mock: Mock, kind: str) -> None:
+    """A native stream that breaks before its words is answered by the twin."""
+    await mock.script(type="stream_fault", kind=kind, after_chunks=0)
+    stream: Any = await native.responses.create(
+        model="twins", input=HELLO[0]["content"], stream=True
+    )
+    events = [event async for event in stream]
+    assert events[-1].type == "response.completed"
     assert len(await mock.requests()) == 2

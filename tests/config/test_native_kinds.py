@@ -8,7 +8,7 @@ from sidecar.config.load import load_text
 from sidecar.config.model import AwsKeys, Config, KeyReference
 from sidecar.domain import Capacity, EndpointId, ProviderName, WireFormat
 from sidecar.errors import ConfigError
-from sidecar.upstream import kinds
+from sidecar.upstream import kinds_native
 
 ENV = {"TOKEN": "t", "ID": "i", "SECRET": "s"}
 SIGNED = "region: eu-central-1, access_key_id: {env: ID}, secret_access_key: {env: SECRET}"
@@ -102,7 +102,7 @@ def test_mistakes(entry: str, problem: str) -> None:
 
 def test_aws_keys_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing extra is found at start, with its name, and only by those who need it."""
-    monkeypatch.setattr(kinds, "SIGNING_PACKAGE", "no_such_package")
+    monkeypatch.setattr(kinds_native, "SIGNING_PACKAGE", "no_such_package")
     (problem,) = mistakes(f"kind: bedrock, {SIGNED}")
     assert problem.endswith("install llm-resilience-sidecar[bedrock] or use an api_key")
     read("kind: bedrock, region: us-west-2, api_key: {env: TOKEN}")

@@ -17,7 +17,6 @@ from sidecar.errors import DrainingError
 from sidecar.simulate.evidence import outcomes, requests
 from sidecar.simulate.world import ALPHA, BETA, GAMMA, LARGE, World, play
 from sidecar.upstream.simulated import Ended, Fault, FaultKind
-from sidecar.upstream.simulated_memory import KIND_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +47,12 @@ ROUTES = (
     ),
     Route(name=RouteName("plain"), tiers=((ALPHA,), (BETA,)), within_s=60.0),
 )
-FORMATS = pytest.mark.parametrize("format", list(KIND_NAMES))
+MARKS = {
+    WireFormat.OPENAI_CHAT: (b'"role":"assistant"', b"[DONE]"),
+    WireFormat.OPENAI_RESPONSES: (b"event: response.created", b"event: response.completed"),
+    WireFormat.ANTHROPIC_MESSAGES: (b'"role":"assistant"', b'"message_stop"'),
+}
+FORMATS = pytest.mark.parametrize("format", list(MARKS))
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 
 
@@ -216,9 +220,9 @@ def test_another_model_goes_on(
     assert seen.speakers() == ("alpha", "beta")
     assert seen.degraded == f"L1;continuation;{BETA}"
     assert seen.attempts == (f"{ALPHA}:{cls}", f"{BETA}:OK")
-    assert seen.raw.count(b"[DONE]" if format is WireFormat.OPENAI_CHAT else b'"message_stop"') == 1
-    starts = seen.raw.count(b'"role":"assistant"')
-    assert starts == 1, "the second answer's opening is not the caller's business"
+    start, end = MARKS[format]
+    assert seen.raw.count(end) == 1
+    assert seen.raw.count(start) == 1, "the second answer's opening is not the caller's business"
     asked = requests(world.beta, is_probe=False)[0]
     assert asked.prompt_tokens > requests(world.alpha, is_probe=False)[0].prompt_tokens
 

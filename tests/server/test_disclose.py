@@ -28,11 +28,13 @@ def test_all_facts_become_headers() -> None:
         degraded="smaller;outage;a/m",
         cost_usd=0.0123,
         dropped=("seed", "logit_bias"),
+        is_pinned=True,
     )
     assert headers_of(facts, is_stream=False) == {
         "x-sidecar-call-id": "call_1",
         "x-sidecar-route": "reason",
         "x-sidecar-model": "a/m",
+        "x-sidecar-pinned": "a/m",
         "x-sidecar-attempts": "b/n:HANG,a/m:OK",
         "x-sidecar-degraded": "smaller;outage;a/m",
         "x-sidecar-cost-usd": "0.0123",
@@ -42,7 +44,7 @@ def test_all_facts_become_headers() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     """Absent facts make no headers: nobody reads ``None``."""
-    names = set(headers_of(disclosed(endpoint=None), is_stream=False))
+    names = set(headers_of(disclosed(endpoint=None, is_pinned=True), is_stream=False))
     assert names == {"x-sidecar-call-id", "x-sidecar-route"}
 
 

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
 
 OPENAI, ANTHROPIC = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
-FORMATS = pytest.mark.parametrize("form", [OPENAI, ANTHROPIC])
+FORMATS = pytest.mark.parametrize("form", [OPENAI, ANTHROPIC, WireFormat.OPENAI_RESPONSES])
+OWN_NAMES = {
+    WireFormat.OPENAI_RESPONSES: {"messages": "input", "max_tokens": "max_output_tokens"},
+}
 
 
 def body_of(**members: Any) -> bytes:
-    """Return a body that is good for both formats but for ``members``."""
-    messages = [{"role": "user", "content": "hi"}]
-    return json.dumps({"model": "reason", "max_tokens": 9, "messages": messages} | members).encode()
+    """Return a body that is good for every format but for ``members``."""
+    said = [{"role": "user", "content": "hi"}]
+    body = {"model": "reason", "max_tokens": 9, "messages": said, "input": said}
+    return json.dumps(body | members).encode()
 
 
 @pytest.fixture
@@ -179,12 +183,14 @@ def test_what_is_not_a_json_object_is_refused(
 @FORMATS
 @pytest.mark.parametrize(
     "members",
-    [{"model": 3}, {"model": None}, {"messages": "hi"}, {"stream": "yes"}, {"max_tokens": "many"}],
+    [{"model": 3}, {"model": None}, {"messages": 7}, {"stream": "yes"}, {"max_tokens": "many"}],
 )
 def test_a_field_of_the_wrong_type_is_named(
     intake: Intake, form: WireFormat, members: dict[str, Any]
 ) -> None:
     """The path of the wrong field is part of the error."""
+    own = OWN_NAMES.get(form, {})
+    members = {own.get(name, name): value for name, value in members.items()}
     with pytest.raises(BadRequestError) as raised:
         read(intake, body_of(**members), form=form)
     assert raised.value.path == f"$.{next(iter(members))}"

@@ -32,6 +32,19 @@ def test_compatible_servers_know_max_tokens(base_url: str | None, expected: str)
     assert kind.needs_key_at(base_url) is (expected == "max_completion_tokens")
 
 
+@pytest.mark.parametrize(
+    ("base_url", "also"),
+    [
+        (None, (WireFormat.OPENAI_RESPONSES,)),
+        ("https://eu.api.openai.com/v1", (WireFormat.OPENAI_RESPONSES,)),
+        ("http://llama.models.svc:8000/v1", ()),
+    ],
+)
+def test_openai_itself_speaks_responses(base_url: str | None, also: tuple[WireFormat, ...]) -> None:
+    """Servers that imitate OpenAI are asked in chat, which all of them know."""
+    assert KINDS["openai"].also_at(base_url) == also
+
+
 def test_rule_words_are_lower_case() -> None:
     """Types and phrases are compared in lower case, so the table must be."""
     for kind in KINDS.values():

@@ -124,6 +124,8 @@ def with_messages(*messages: dict[str, Any]) -> bytes:
         with_messages({"role": "user", "content": [{"type": "text", "text": '"tool_use"'}]}),
         with_messages({"role": "assistant", "content": None, "tool_calls": []}),
         with_messages({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}),
+        b'{"model":"m","input":"hi","store":false}',
+        b'{"model":"m","input":[{"role":"user","content":[]},{"type":"reasoning"}]}',
     ],
 )
 def test_plain_answers_are_kept(body: bytes) -> None:
@@ -136,6 +138,14 @@ def test_plain_answers_are_kept(body: bytes) -> None:
     [
         msgspec.json.encode({**BASE, "tools": [{"type": "function"}]}),
         msgspec.json.encode({**BASE, "functions": [{"name": "f"}]}),
+        b'{"model":"m","input":"hi","tools":[{"type":"function","name":"f"}]}',
+        b'{"model":"m","input":"hi","previous_response_id":"resp_1"}',
+        b'{"model":"m","input":"hi","conversation":"conv_1"}',
+        b'{"model":"m","input":"hi","prompt":{"id":"p"}}',
+        b'{"model":"m","input":[{"type":"function_call_output","output":"x"}]}',
+        b'{"model":"m","input":[{"type":"web_search_call"}]}',
+        b'{"model":"m","input":[{"id":"msg_1","type":"item_reference"}]}',
+        b'{"model":"m","input":7}',
         msgspec.json.encode({**BASE, "mcp_servers": [{"url": "u"}]}),
         msgspec.json.encode({**BASE, "container": "c"}),
         with_messages({"role": "tool", "tool_call_id": "c", "content": "5"}),

@@ -50,6 +50,7 @@ FORMATS = {
     "anthropic": WireFormat.ANTHROPIC_MESSAGES,
     "gemini": WireFormat.GEMINI,
     "openai": WireFormat.OPENAI_CHAT,
+    "responses": WireFormat.OPENAI_RESPONSES,
 }
 SHORT_BYTES = 1300
 NEAR_BYTES = 3
@@ -139,6 +140,7 @@ def test_there_are_streams() -> None:
     assert formats.count(WireFormat.OPENAI_CHAT) >= 9
     assert formats.count(WireFormat.ANTHROPIC_MESSAGES) >= 25
     assert formats.count(WireFormat.GEMINI) >= 12
+    assert formats.count(WireFormat.OPENAI_RESPONSES) >= 15
 
 
 @LINE_ENDS

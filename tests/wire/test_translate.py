@@ -1,14 +1,16 @@
-"""OpenAI and Anthropic in each other's words: nothing lost in silence, nothing invented."""
+"""Every format in the others' words: nothing lost in silence, nothing invented."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from sidecar.domain import Usage, WireFormat
@@ -40,14 +42,22 @@ if TYPE_CHECKING:
     from sidecar.wire.codec import Codec
 
 OPENAI = codec(WireFormat.OPENAI_CHAT)
+RESPONSES = codec(WireFormat.OPENAI_RESPONSES)
 ANTHROPIC = codec(WireFormat.ANTHROPIC_MESSAGES)
+FOLDERS = {"openai": OPENAI, "anthropic": ANTHROPIC, "responses": RESPONSES}
 RECORDED = Path(__file__).parent / "recorded"
 EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+ERROR = re.compile(rb'"error":\s*[^n\s]')
+RESPONSES_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def interactions(folder: str) -> list[tuple[str, Any]]:
     """Return the recorded calls that one format sent, with their names."""
-    apis = {"openai": {"chat", "openai_chat"}, "anthropic": {"messages"}}[folder]
+    apis = {
+        "openai": {"chat", "openai_chat"},
+        "anthropic": {"messages"},
+        "responses": {"responses", "responses_codex"},
+    }[folder]
     return [
         (f"{path.stem[:60]}-{position}", interaction)
         for path in sorted((RECORDED / folder).glob("*.json"))
@@ -59,21 +69,22 @@ def interactions(folder: str) -> list[tuple[str, Any]]:
 def pairs(kind: str) -> list[Any]:
     """Return (source codec, target codec, bytes) of all translatable recorded ``kind``."""
     params = []
-    for folder, source, target in (
-        ("openai", OPENAI, ANTHROPIC),
-        ("anthropic", ANTHROPIC, OPENAI),
-    ):
+    for folder, source in FOLDERS.items():
         for name, item in interactions(folder):
             request = item["request"]["body_text"].encode()
             answer = (item["response"].get("body_text") or "").encode()
             is_stream = bool(json.loads(request).get("stream"))
-            is_good = item["response"]["status"] == 200 and b'"error":' not in answer
+            is_good = item["response"]["status"] == 200 and not ERROR.search(answer)
             if source.inspect_request(request).untranslatable or not is_good:
                 continue
             wanted = {"request": True, "response": not is_stream, "stream": is_stream}
             if wanted[kind]:
                 body = request if kind == "request" else answer
-                params.append(pytest.param(source, target, body, id=f"{folder}-{name}"))
+                params += [
+                    pytest.param(source, target, body, id=f"{folder}-{other}-{name}")
+                    for other, target in FOLDERS.items()
+                    if target is not source
+                ]
     return params
 
 
@@ -143,8 +154,11 @@ def test_request(source: Codec, target: Codec, body: bytes) -> None:
         assert images(heard) == images(said)
         if any(isinstance(part, ReasoningPart) for part in said):
             assert any("reasoning" in name for name in dropped)
+    # in Responses the default is strict, so that "not strict" must be said
+    silent = False if target is RESPONSES else None
     assert [(t.name, t.description, schema(t.schema), t.is_strict) for t in got.tools] == [
-        (t.name, t.description, schema(t.schema), t.is_strict) for t in asked.tools
+        (t.name, t.description, schema(t.schema), silent if t.is_strict is None else t.is_strict)
+        for t in asked.tools
     ]
     assert got.tool_choice == asked.tool_choice or not asked.tools
     assert got.stop == asked.stop
@@ -173,6 +187,8 @@ def check_answer(target: Codec, body: bytes) -> None:
     """Check an answer with the official SDK's own types."""
     if target is OPENAI:
         ChatCompletion.model_validate_json(body, strict=True)
+    elif target is RESPONSES:
+        Response.model_validate_json(body, strict=True)
     else:
         Message.model_validate_json(body, strict=True)
 
@@ -191,7 +207,8 @@ def test_response(source: Codec, target: Codec, body: bytes) -> None:
         for completion in (got, given)
     ]
     assert thoughts[0] == thoughts[1]
-    has_refused = any(isinstance(part, RefusalPart) for part in given.parts)
+    # in Responses an answer that refuses in words is a whole one
+    has_refused = any(isinstance(p, RefusalPart) for p in given.parts) and target is not RESPONSES
     assert same_finish(got.finish, Finish.REFUSAL if has_refused else given.finish)
     assert same_usage(got.usage, given.usage)
 
@@ -243,6 +260,8 @@ def check_events(target: Codec, stream: bytes) -> None:
             continue
         if target is OPENAI:
             ChatCompletionChunk.model_validate_json(event.data or b"", strict=True)
+        elif target is RESPONSES:
+            RESPONSES_EVENT.validate_json(event.data or b"", strict=True)
         elif event.event != "ping":
             EVENT.validate_json(event.data or b"")
 
@@ -271,7 +290,7 @@ def test_there_is_recorded_traffic_both_ways(kind: str) -> None:
     assert sources == {OPENAI.format, ANTHROPIC.format}
 
 
-@pytest.mark.parametrize("target", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize("target", FOLDERS.values())
 def test_parallel_calls(target: Codec) -> None:
     """Several calls of one answer keep ids, order and arguments, whole and streamed."""
     parts = tuple(
@@ -289,6 +308,27 @@ def test_parallel_calls(target: Codec) -> None:
     assert got.finish is Finish.TOOL_CALLS
     assert got.usage is not None
     assert (got.usage.input_tokens, got.usage.cached_tokens) == (9, 4)
+
+
+def test_signed_thinking_returns_by_way_of_responses() -> None:
+    """What Anthropic signed comes back to it whole, though its caller speaks Responses."""
+    thoughts = (ReasoningPart(text="hm", signature="sig"), ReasoningPart(redacted="blob"))
+    call = ToolCallPart(id="c", name="f", arguments="{}")
+    completion = Completion(
+        id="i", model="m", parts=(*thoughts, call), finish=Finish.TOOL_CALLS, usage=Usage()
+    )
+    items = json.loads(RESPONSES.render_response(completion))["output"]
+    items.append({"type": "function_call_output", "call_id": "c", "output": "x"})
+    asked = RESPONSES.parse_request(json.dumps({"model": "m", "input": items}).encode())
+    rendered = ANTHROPIC.render_request(
+        asked, model="m", is_stream=False, max_tokens_field="max_tokens"
+    )
+    assert rendered.dropped == ()
+    said = ANTHROPIC.parse_request(rendered.body).turns[1]
+    assert said.parts == (*thoughts, call)
+    unsealed = [item for item in items if item["type"] != "reasoning"]
+    body = json.dumps({"model": "m", "input": items}).encode()
+    assert json.loads(RESPONSES.rewrite_request(body, model="m"))["input"] == unsealed
 
 
 def test_stop_sequence() -> None:
