@@ -12,8 +12,7 @@ Glossary (one word, one meaning):
   model.
 * **call**: one caller request from arrival to last byte. **attempt**: one try of a call at one
   endpoint.
-* **outcome**: verdict on an attempt. **commit**: first usable chunk chosen; after it no other
-  attempt may answer.
+* **outcome**: verdict on an attempt. **commit**: first usable chunk chosen; only it may answer.
 * **deadline**: an instant (``…_at``). **limit**: a duration (``…_s``).
 * **breaker**: electrical sense: closed passes, open refuses, half-open passes few. **permit**:
   leave from a gate; settled exactly once. **pushback**: the provider says when to return.
@@ -116,6 +115,7 @@ class Gate(Enum):
     TOO_DEAR = "too_dear"
     PRICE_UNKNOWN = "price_unknown"
     UNSUPPORTED = "unsupported"
+    OTHER_SPACE = "other_space"
     CONTEXT_TOO_SMALL = "context_too_small"
     QUALITY = "quality"
     DRIFT = "drift"
@@ -149,9 +149,7 @@ class OutcomeClass(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars per million tokens; ``cached_input`` for prompt tokens read from a provider's
-    cache.
-    """
+    """US dollars per million tokens; ``cached_input``: prompt tokens from a provider's cache."""
 
     input_usd: float
     output_usd: float
@@ -204,7 +202,8 @@ class Endpoint:
     ``max_tokens_field`` names the request field that bounds the answer in the provider's dialect of
     its format. ``upstream`` names who really runs the model where that is somebody else (an
     aggregator's source): endpoints of one upstream, host or account share a fate.
-    ``supports_prefill``: the model goes on from a trailing assistant turn.
+    ``supports_prefill``: the model goes on from a trailing assistant turn. Vectors of one ``space``
+    can be compared with each other.
     """
 
     id: EndpointId
@@ -223,6 +222,7 @@ class Endpoint:
     upstream: str | None = None
     max_tokens_field: str = "max_tokens"
     also: tuple[WireFormat, ...] = ()
+    space: str | None = None
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
@@ -234,8 +234,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What callers name: endpoints in tiers, best first, and the constraints that hold unless a
-    call says less.
+    """What callers name: tiers of endpoints, best first, and constraints unless a call says less.
 
     ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort;
     ``rungs`` are the permitted steps of the degraded-mode ladder; an answer older than
@@ -280,8 +279,8 @@ class RequestFacts:
     """What the engine needs to know of a request body, decoded once.
 
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
-    format can express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for
-    such a call.
+    format can express (``n``, ``logprobs``, …): no endpoint of another format is eligible then.
+    ``inputs_count``: so many vectors are due.
     """
 
     model: str
@@ -292,6 +291,7 @@ class RequestFacts:
     has_images: bool = False
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
+    inputs_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sidecar.config.embeddings import advise_on_spaces
 from sidecar.config.problems import member
 from sidecar.config.texts import is_loopback
 from sidecar.core.cost import predicted_cost_usd
@@ -56,6 +57,7 @@ def advise(config: Config, notes: Problems) -> None:
         notes.add("$.models", f"{message}; add one at another provider")
     for path, route, endpoints in _tasks(config):
         _advise_on_vendors(path, endpoints, notes)
+        advise_on_spaces(path, endpoints, route.static, notes)
         _advise_on_context(path, route, config, notes)
         _advise_on_time(path, route, endpoints, notes)
         _advise_on_budget(path, route, endpoints, notes)

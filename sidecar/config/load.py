@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.catalogue import Catalogue
+from sidecar.config.embeddings import formats_of
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
 from sidecar.config.model import Address, Config, DrainSettings, KeyReference, Listen, Target
@@ -29,6 +30,7 @@ from sidecar.config.walk import Walk
 from sidecar.config.yaml_tree import BYTES_MAX, parse_tree
 from sidecar.domain import (
     DEFAULT_RUNGS,
+    EMBEDDINGS,
     Capacity,
     Endpoint,
     EndpointId,
@@ -149,12 +151,14 @@ class _Parts:
         target = self.targets[ProviderName(model.provider)]
         kind = KINDS[target.kind]
         known = listed.get(self._wanted(model))
+        spoken = formats_of(model, kind, target.base_url)
+        space = model.embedding_space or model.model
         return Endpoint(
             id=self.ids[name],
             provider=target.name,
             model=ModelName(name),
             upstream_model=model.model,
-            format=kind.format,
+            format=spoken[0],
             host=_host(target.base_url),
             capacity=target.capacity,
             quality=_quality(model.quality),
@@ -165,7 +169,8 @@ class _Parts:
             upstream=model.upstream,
             context_tokens=model.context or (known.context_tokens if known else None),
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
-            also=kind.also_at(target.base_url),
+            also=spoken[1:],
+            space=space if spoken[0] in EMBEDDINGS else None,
         )
 
     def routes(self) -> dict[str, Route]:

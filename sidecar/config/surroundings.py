@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar.config.embeddings import check_embeddings
 from sidecar.config.problems import member, shown, suggestion
 from sidecar.config.references import Mapped, entries, mapped
 from sidecar.config.texts import is_loopback, split_address
@@ -34,6 +35,7 @@ def check_surroundings(
         _check_kind(path, {**written[path], **provider}, problems)
         if provider.get("api_key") is not None:
             _check_secret(member(path, "api_key"), mapped(provider, "api_key"), env, problems)
+    check_embeddings(raw, fitted, problems)
     if fitted.get("token") is not None:
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)

@@ -15,7 +15,7 @@ from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.fitness import least_quality
 from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
-from sidecar.wire.formats import codec, provider_codec
+from sidecar.wire.formats import any_codec, caller_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,9 +43,9 @@ def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Repor
             disclosure=disclosure,
             content_type=failed.content_type,
         )
-    source = provider_codec(endpoint.format_for(call.format) or endpoint.format)
+    source = any_codec(endpoint.format_for(call.format) or endpoint.format)
     message = source.error_text(failed.error_body or b"") or outcome.message
-    body = codec(call.format).render_error(
+    body = caller_codec(call.format).render_error(
         status=status,
         code="provider_refused",
         message=message,
@@ -74,6 +74,8 @@ def refusal(
     message = f"no endpoint of {call.route.name!r} can answer{tried}"
     if shut:
         message += f"; not available: {shut}"
+    if len({view.endpoint.space for view in views if _is_of_kind(view, call)}) > 1:
+        message += "; vectors of another model cannot stand in"
     return UnavailableError(message, retry_after_s=retry_after_s, attempts=outcomes)
 
 
@@ -87,6 +89,9 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
     need.
     """
     needs: list[str] = []
+    if not any(_is_of_kind(view, call) for view in views):
+        what = "makes embeddings" if call.facts.inputs_count else "answers in words"
+        return f"no endpoint of {call.route.name!r} {what}"
     fit = [view for view in views if _can_express(view, call)]
     if not fit:
         kinds = ", ".join(call.facts.untranslatable) or "this prompt's length"
@@ -112,6 +117,10 @@ def _infeasible(call: Call, views: tuple[EndpointView, ...]) -> str:
     return f"no endpoint of {call.route.name!r} can meet the constraints; it needs " + " and ".join(
         needs
     )
+
+
+def _is_of_kind(view: EndpointView, call: Call) -> bool:
+    return view.endpoint.format_for(call.format) is not None
 
 
 def _can_express(view: EndpointView, call: Call) -> bool:

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from sidecar.domain import WireFormat
-from sidecar.wire.formats import CODECS
+from sidecar.wire.formats import CODECS, is_spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATHS = (
     "POST /v1/chat/completions",
+    "POST /v1/embeddings",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
     "POST /v1/tasks/{route}",
     "GET /v1/models",
     "GET /v1/models/{id}",
+    "POST /v1beta/models/{name}:embedContent",
+    "POST /v1beta/models/{name}:batchEmbedContents",
 )
 _POSTS = {
     "/chat/completions": WireFormat.OPENAI_CHAT,
@@ -69,7 +72,7 @@ def door_of(path: str, query: str, headers: Mapping[str, str]) -> Door | None:
     """Return what is behind ``path``, None if nothing is."""
     rest = path.removeprefix("/v1beta") if path.startswith("/v1beta/") else path
     rest = rest.removeprefix("/v1").removeprefix("/v1")
-    if rest in _POSTS and _POSTS[rest] in CODECS:
+    if rest in _POSTS and is_spoken(_POSTS[rest]):
         return Door(operation=Operation.ANSWER, format=_POSTS[rest])
     if rest == _COUNT:
         return Door(operation=Operation.COUNT, format=WireFormat.ANTHROPIC_MESSAGES)
@@ -91,7 +94,7 @@ def format_of(path: str, headers: Mapping[str, str]) -> WireFormat:
 def _models_door(path: str, rest: str, query: str, headers: Mapping[str, str]) -> Door | None:
     name = _after(rest, _MODELS + "/")
     model, colon, method = name.rpartition(":")
-    if colon and _GEMINI_METHODS.get(method) in CODECS:
+    if colon and is_spoken(_GEMINI_METHODS.get(method)):
         return Door(
             operation=Operation.COUNT if method == "countTokens" else Operation.ANSWER,
             format=_GEMINI_METHODS[method],

@@ -234,6 +234,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             name="openai",
             format=WireFormat.OPENAI_CHAT,
+            also=(WireFormat.OPENAI_EMBEDDINGS,),
+            compatible_also=(WireFormat.OPENAI_EMBEDDINGS,),
             base_url="https://api.openai.com/v1",
             auth_header="authorization",
             auth_prefix="Bearer ",

@@ -37,6 +37,7 @@ models:
   gpt-twin: {{provider: twin, model: gpt-4o, price: {{input: 1, output: 2}}, context: 100000}}
   claude:
     {{provider: second, model: claude-sonnet-4-5, price: {{input: 1, output: 2}}, context: 100000}}
+  embed: {{provider: first, model: text-embedding-3-small, price: {{input: 1, output: 0}}}}
 routes:
   twins: {{tiers: [[gpt], [gpt-twin]], within: 20s}}
   gpt-first: {{tiers: [[gpt], [claude]], within: 20s}}
@@ -284,3 +285,13 @@ async def test_a_stream_that_breaks(
         async with theirs.messages.stream(model=model, max_tokens=99, messages=HELLO) as stream:
             await stream.get_final_message()
     assert len(await mock.requests()) == 2
+
+
+async def test_embeddings(ours: openai.AsyncOpenAI) -> None:
+    """A mock that knows numbers only; the SDK asks for base64, and base64 it gets."""
+    raw = await ours.embeddings.with_raw_response.create(model="embed", input=["Paris", "Rome"])
+    said = json.loads(raw.text)
+    assert [type(item["embedding"]) for item in said["data"]] == [str, str]
+    found = [item.embedding for item in raw.parse().data]
+    assert [len(one) for one in found] == [1536, 1536]
+    assert found[0] != found[1]
