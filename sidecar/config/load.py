@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.catalogue import Catalogue
+from sidecar.catalogue import Catalogue, Reach
 from sidecar.config.embeddings import formats_of
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
@@ -103,6 +103,7 @@ def _build(file: File, tree: Tree) -> Config:
             endpoints=parts.endpoints(),
             routes=parts.routes(),
             aliases=parts.aliases(),
+            providers=parts.providers(),
         ),
         targets=parts.targets,
         settings=settings,
@@ -216,6 +217,15 @@ class _Parts:
             own.setdefault(model.model, []).append(name)
         free = {upstream: names[0] for upstream, names in own.items() if len(names) == 1}
         return {**given, **{up: name for up, name in free.items() if up not in taken}}
+
+    def providers(self) -> dict[ProviderName, Reach]:
+        """Return how each provider is reached by what is passed on to it."""
+        defaults = self._file.defaults
+        connect_s = build(Timers, defaults.timers).connect_s
+        return {
+            name: Reach(host=_host(target.base_url), within_s=defaults.within, connect_s=connect_s)
+            for name, target in self.targets.items()
+        }
 
     def listen(self) -> Listen:
         """Return where the planes listen."""

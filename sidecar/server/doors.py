@@ -28,6 +28,7 @@ PATHS = (
     "GET /v1/models/{id}",
     "POST /v1beta/models/{name}:embedContent",
     "POST /v1beta/models/{name}:batchEmbedContents",
+    "* /{provider}/…",
 )
 _POSTS = {
     "/chat/completions": WireFormat.OPENAI_CHAT,
