@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.domain import WireFormat
 from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
 from sidecar.wire.neutral import Finish
 from sidecar.wire.vectors import is_finite
@@ -82,7 +83,8 @@ def is_as_asked(call: Call, completion: Completion) -> bool:
 
     An SDK that asked for base64 reads numbers as rubbish, and some servers know numbers only.
     """
-    if not completion.vectors or call.facts.untranslatable:
+    is_foreign = "encoding_format" in call.facts.untranslatable
+    if call.format is not WireFormat.OPENAI_EMBEDDINGS or is_foreign:
         return True
     asked = EMBEDDING_CODECS[call.format].parse_request(call.body)
     return all(

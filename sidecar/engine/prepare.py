@@ -137,9 +137,9 @@ def _embedding_body(call: Call, endpoint: Endpoint) -> PreparedBody:
         )
     try:
         embedding = own.parse_request(call.body)
+        rendered = target.render_request(embedding, model=endpoint.upstream_model)
     except WireError as error:
         raise BadRequestError(error.message, path=error.path) from error
-    rendered = target.render_request(embedding, model=endpoint.upstream_model)
     return PreparedBody(
         format=spoken,
         path=target.path_for(endpoint.upstream_model, rendered.body),

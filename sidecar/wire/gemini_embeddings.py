@@ -25,7 +25,14 @@ from sidecar.wire.decode import check_utf8, decode
 from sidecar.wire.neutral import Completion, Finish, Rendered
 from sidecar.wire.openai_response import error_text as envelope_text
 from sidecar.wire.splice import read_members, replace_members, replace_string_member
-from sidecar.wire.vectors import Embedding, Vector, numbers_of, read_numbers, without_nan
+from sidecar.wire.vectors import (
+    Embedding,
+    Vector,
+    check_texts,
+    numbers_of,
+    read_numbers,
+    without_nan,
+)
 
 _BYTES_PER_TOKEN = 3.6
 _TOKENS_PER_PART = 800
@@ -128,7 +135,8 @@ class GeminiEmbeddingsCodec:
         )
 
     def render_request(self, embedding: Embedding, *, model: str) -> Rendered:
-        """Write a batch."""
+        """Write a batch; raises where there are no texts."""
+        check_texts(embedding)
         wanted = embedding.dimensions
         size = {} if wanted is None else {"outputDimensionality": wanted}
         requests = [

@@ -26,6 +26,7 @@ from sidecar.wire.splice import read_members, replace_string_member
 from sidecar.wire.vectors import (
     Embedding,
     Vector,
+    check_texts,
     numbers_of,
     pack,
     read_numbers,
@@ -97,11 +98,9 @@ class OpenAIEmbeddingsCodec:
         )
 
     def parse_request(self, body: bytes) -> Embedding:
-        """Return the whole request in neutral form."""
+        """Return the whole request in neutral form, which has no place for tokens."""
         request = _read(body)
-        texts, token_counts = _inputs(request)
-        if token_counts:
-            raise WireError("tokens mean something to one model only", "$.input")
+        texts, _ = _inputs(request)
         asked = read_members(body)
         dropped = (name for name in asked if name not in _HELD and asked[name] != b"null")
         return Embedding(
@@ -112,7 +111,12 @@ class OpenAIEmbeddingsCodec:
         )
 
     def render_request(self, embedding: Embedding, *, model: str) -> Rendered:
-        """Write a request; always for plain numbers, which every server of this format knows."""
+        """Write a request; always for plain numbers, which every server of this format knows.
+
+        Raises:
+            WireError: there are no texts.
+        """
+        check_texts(embedding)
         request: dict[str, object] = {
             "model": model,
             "input": embedding.texts,

@@ -65,6 +65,16 @@ def numbers_of(completion: Completion) -> tuple[tuple[float, ...], ...]:
     return known
 
 
+def check_texts(embedding: Embedding) -> None:
+    """Check that there is something to ask of another format.
+
+    Raises:
+        WireError: the caller gave tokens, which mean something to one model only.
+    """
+    if not embedding.texts:
+        raise WireError("tokens have no meaning but to the model that they are of", "$.input")
+
+
 def pack(values: tuple[float, ...]) -> str:
     """Return ``values`` as base64 of little-endian float32: ``(1.0,)`` is ``"AACAPw=="``.
 

@@ -59,6 +59,7 @@ class Workshop:
         app.router.add_get("/v1/status/{status}", self._status)
         app.router.add_route("*", "/v1/echo/{tail:.*}", self._echo)
         app.router.add_get("/v1/half", self._half)
+        app.router.add_post("/v1/sink", self._sink)
         app.router.add_get("/v1/hang", self._hang)
         return app
 
@@ -67,6 +68,15 @@ class Workshop:
         self.seen.append(request)
         answer: web.StreamResponse = await handler(request)
         return answer
+
+    async def _sink(self, request: web.Request) -> web.Response:
+        try:
+            while await request.content.readany():
+                pass
+        except (asyncio.CancelledError, web.RequestPayloadError, ConnectionError):
+            self.has_left.set()
+            raise
+        return web.Response()
 
     async def _file(self, request: web.Request) -> web.Response:
         digest, size, name = hashlib.sha256(), 0, None
@@ -250,6 +260,28 @@ async def test_a_caller_that_hangs_up(sidecar: Sidecar, workshop: tuple[Workshop
         await answer.content.readany()
     async with asyncio.timeout(30):
         await workshop[0].has_left.wait()
+
+
+async def test_a_caller_that_leaves_within_its_body(
+    sidecar: Sidecar, workshop: tuple[Workshop, str], until: Until
+) -> None:
+    """The upstream sees a cut and no end, and is not blamed for it."""
+    for _ in range(6):
+        workshop[0].has_left.clear()
+        _, writer = await asyncio.open_connection("127.0.0.1", sidecar.ports["data"])
+        head = "POST /workshop/sink HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
+        writer.write(head.encode() + bytes(3_000_000))
+        asked = len(workshop[0].seen)
+
+        async def has_arrived(asked: int = asked) -> bool:
+            return len(workshop[0].seen) > asked
+
+        await until(has_arrived, "the upstream is asked")
+        writer.transport.abort()
+        async with asyncio.timeout(30):
+            await workshop[0].has_left.wait()
+    async with sidecar.http.get(f"{sidecar.url()}/workshop/status/200") as answer:
+        assert answer.status == 200
 
 
 async def test_a_half_answer_is_not_whole(sidecar: Sidecar) -> None:

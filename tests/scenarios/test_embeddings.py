@@ -251,10 +251,12 @@ def test_base64_is_served_where_a_server_knows_numbers_only() -> None:
     async def scenario(world: World) -> None:
         deaf = _NumbersOnly("alpha", WireFormat.OPENAI_CHAT, {"embed-small": MODEL})
         world.upstream.providers[ProviderName("alpha")] = deaf
-        answer = await _ask(world, "same", input=["a", "b"], encoding_format="base64")
-        found = [unpack(str(one)) for one in _embeddings(answer)]
-        assert [list(one) for one in found] == SMALL
-        assert len(requests(deaf, is_probe=False)) == 1
+        for given in (["a", "b"], [[1], [2, 3]]):
+            answer = await _ask(world, "same", input=given, encoding_format="base64")
+            found = [list(unpack(str(one))) for one in _embeddings(answer)]
+            texts = [one if isinstance(one, str) else repr(one) for one in given]
+            assert found == [list(vector("embed-small", text)) for text in texts]
+        assert len(requests(deaf, is_probe=False)) == 2
 
     _play(scenario)
 

@@ -123,6 +123,8 @@ def test_empty_content_cannot_be_translated() -> None:
     """There is no text to ask for."""
     with pytest.raises(WireError):
         CODEC.parse_request(body({"content": {"parts": []}}))
+    with pytest.raises(WireError):
+        CODEC.render_request(Embedding(texts=()), model="m")
 
 
 @given(st.lists(st.text(), min_size=1), st.none() | st.integers(1, 4096), st.booleans())

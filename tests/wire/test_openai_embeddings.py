@@ -135,8 +135,10 @@ def test_the_whole_request_in_neutral_form() -> None:
         texts=("a", "b"), dimensions=5, is_packed=True, dropped=("user", "input_type")
     )
     assert CODEC.parse_request(request(user=None)) == Embedding(texts=("a",))
+    tokens = CODEC.parse_request(request(input=[1, 2]))
+    assert tokens.texts == ()
     with pytest.raises(WireError):
-        CODEC.parse_request(request(input=[1, 2]))
+        CODEC.render_request(tokens, model="m")
 
 
 def test_a_request_is_for_plain_numbers() -> None:
