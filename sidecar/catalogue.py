@@ -15,7 +15,16 @@ from sidecar.errors import UnknownModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.domain import Endpoint, EndpointId, Route
+    from sidecar.domain import Endpoint, EndpointId, HostName, ProviderName, Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a provider is reached by requests that are passed on to it, and within which limits."""
+
+    host: HostName
+    within_s: float = 120.0
+    connect_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,7 @@ class Catalogue:
     endpoints: Mapping[EndpointId, Endpoint]
     routes: Mapping[str, Route]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    providers: Mapping[ProviderName, Reach] = field(default_factory=dict)
     generation: int = 1
 
     def resolve(self, name: str) -> Route:

@@ -113,6 +113,7 @@ class Gate(Enum):
     TOO_DEAR = "too_dear"
     PRICE_UNKNOWN = "price_unknown"
     UNSUPPORTED = "unsupported"
+    OTHER_SPACE = "other_space"
     CONTEXT_TOO_SMALL = "context_too_small"
     OUTPUT_TOO_SMALL = "output_too_small"
     QUALITY = "quality"
@@ -200,7 +201,8 @@ class Endpoint:
     ``max_tokens_field`` bounds its answers. ``upstream`` names who really runs the model where that
     is somebody else: endpoints of one upstream, host or account share a fate.
     ``supports_prefill``: the model goes on from a trailing assistant turn.
-    ``bills_cut_answers``: in full, as if nobody had hung up.
+    ``bills_cut_answers``: in full, as if nobody had hung up. Vectors of one
+    ``space`` can be compared.
     """
 
     id: EndpointId
@@ -222,6 +224,7 @@ class Endpoint:
     abilities: Abilities = field(default_factory=Abilities)
     dialect: Dialect = field(default_factory=Dialect)
     bills_cut_answers: bool = False
+    space: str | None = None
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
@@ -231,7 +234,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What callers name: endpoints in tiers, best first, and constraints unless a call says less.
+    """What callers name: tiers of endpoints, best first, and constraints unless a call says less.
 
     ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort;
     ``rungs`` are the permitted steps of the degraded-mode ladder; an answer older than
@@ -278,6 +281,7 @@ class RequestFacts:
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.
     ``references`` are (path, id) of what a provider keeps and the call refers to.
+    ``inputs_count``: so many vectors are due.
     """
 
     model: str
@@ -288,6 +292,7 @@ class RequestFacts:
     has_images: bool = False
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
+    inputs_count: int = 0
     references: tuple[tuple[str, str], ...] = ()
     needs: frozenset[Ability] = frozenset()
 

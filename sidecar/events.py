@@ -97,6 +97,22 @@ class EndpointReturned:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageFinished:
+    """A request that was passed on to a provider ended; ``status`` None: no answer came.
+
+    ``attempts`` name the provider where those of calls name an endpoint.
+    """
+
+    at: float
+    call_id: CallId
+    provider: ProviderName
+    method: str
+    status: int | None
+    duration_s: float
+    attempts: tuple[Outcome, ...]
+
+
 Event = (
     AttemptFinished
     | CallFinished
@@ -105,6 +121,7 @@ Event = (
     | EndpointEjected
     | EndpointReturned
     | ProbeFinished
+    | PassageFinished
 )
 
 

@@ -16,6 +16,8 @@ from sidecar.events import (
     CallFinished,
     EndpointEjected,
     EndpointReturned,
+    PassageFinished,
+    ProbeFinished,
 )
 
 if TYPE_CHECKING:
@@ -52,15 +54,22 @@ class LogObserver:
                     event.reason,
                     wait,
                 )
-            case EndpointEjected():
-                log.warning("ejected endpoint=%s reason=%s", event.endpoint, event.reason)
-            case EndpointReturned():
-                log.info("returned endpoint=%s reason=%s", event.endpoint, event.reason)
+            case EndpointEjected() | EndpointReturned():
+                is_out = isinstance(event, EndpointEjected)
+                log.log(
+                    logging.WARNING if is_out else logging.INFO,
+                    "%s endpoint=%s reason=%s",
+                    "ejected" if is_out else "returned",
+                    event.endpoint,
+                    event.reason,
+                )
             case AttemptFinished(outcome=outcome):
                 log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
             case CallFinished():
                 log.debug(
                     "call call=%s route=%s result=%s", event.call_id, event.route, event.result
                 )
-            case _:
+            case PassageFinished():
+                log.debug("passage call=%s status=%s", event.call_id, event.status)
+            case ProbeFinished():
                 log.debug("probe endpoint=%s %s", event.endpoint, event.outcome.label())

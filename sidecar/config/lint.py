@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sidecar.abilities import Ability
+from sidecar.config.embeddings import advise_on_spaces
 from sidecar.config.problems import member
 from sidecar.config.texts import is_loopback
 from sidecar.core.cost import predicted_cost_usd
@@ -60,6 +61,7 @@ def advise(config: Config, notes: Problems) -> None:
         notes.add("$.models", f"{message}; add one at another provider")
     for path, route, endpoints in _tasks(config):
         _advise_on_vendors(path, endpoints, notes)
+        advise_on_spaces(path, endpoints, route.static, notes)
         _advise_on_context(path, route, config, notes)
         _advise_on_abilities(path, route, config, notes)
         _advise_on_time(path, route, endpoints, notes)

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.abilities import Ability
-from sidecar.catalogue import Catalogue
+from sidecar.catalogue import Catalogue, Reach
+from sidecar.config.embeddings import formats_of
 from sidecar.config.facts import facts_of
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
@@ -39,6 +40,7 @@ from sidecar.config.walk import Walk
 from sidecar.config.yaml_tree import BYTES_MAX, parse_tree
 from sidecar.domain import (
     DEFAULT_RUNGS,
+    EMBEDDINGS,
     Capacity,
     Endpoint,
     EndpointId,
@@ -113,6 +115,7 @@ def _build(file: File, tree: Tree) -> Config:
             endpoints=endpoints,
             routes=parts.routes(),
             aliases=parts.aliases(),
+            providers=parts.providers(),
         ),
         targets=parts.targets,
         settings=settings,
@@ -162,12 +165,14 @@ class _Parts:
         target = self.targets[ProviderName(model.provider)]
         kind = KINDS[target.kind]
         facts = self.facts[self.ids[name]] = facts_of(model, kind, listed.get(self._wanted(model)))
+        spoken = formats_of(model, kind, target.base_url)
+        space = model.embedding_space or model.model
         return Endpoint(
             id=self.ids[name],
             provider=target.name,
             model=ModelName(name),
             upstream_model=model.model,
-            format=kind.format,
+            format=spoken[0],
             host=_host(target.base_url),
             capacity=target.capacity,
             quality=_quality(model.quality),
@@ -178,7 +183,8 @@ class _Parts:
             upstream=model.upstream,
             context_tokens=facts.context_tokens,
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
-            also=kind.also_at(target.base_url),
+            also=spoken[1:],
+            space=space if spoken[0] in EMBEDDINGS else None,
             abilities=facts.abilities,
             dialect=kind.dialect,
             bills_cut_answers=kind.bills_cut_answers,
@@ -227,6 +233,15 @@ class _Parts:
             own.setdefault(model.model, []).append(name)
         free = {upstream: names[0] for upstream, names in own.items() if len(names) == 1}
         return {**given, **{up: name for up, name in free.items() if up not in taken}}
+
+    def providers(self) -> dict[ProviderName, Reach]:
+        """Return how each provider is reached by what is passed on to it."""
+        defaults = self._file.defaults
+        connect_s = build(Timers, defaults.timers).connect_s
+        return {
+            name: Reach(host=_host(target.base_url), within_s=defaults.within, connect_s=connect_s)
+            for name, target in self.targets.items()
+        }
 
     def listen(self) -> Listen:
         """Return where the planes listen."""

@@ -1,6 +1,7 @@
 """Names that point at other names, and whether those exist.
 
-Providers of models; models in tiers, prompts and aliases; routes in qualities.
+Providers of models; models in tiers, prompts and aliases; routes in qualities. And names that would
+hide a path.
 Works on the members that fit the schema; what exists is taken from the raw mappings, so that a
 provider with a mistake of its own is not reported as missing too.
 """
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from sidecar.config.problems import Problems
 
 Mapped = dict[str, object]
+RESERVED = frozenset({"v1", "v1beta", "models", "tasks"})
+"""First segments of our own paths; of providers they would be ambiguous."""
 
 
 def check_references(raw: Mapped, fitted: Mapped, problems: Problems) -> None:
     """Note names that lead nowhere, twice to the same, or to two things."""
     known = {section: list(mapped(raw, section)) for section in _SECTIONS}
     _check_clashes(known, problems)
+    _check_reserved(known["providers"], problems)
     for path, model in entries(fitted, "models"):
         _check_model(path, model, known, problems)
     for path, route in entries(fitted, "routes"):
@@ -60,6 +64,14 @@ def _check_clashes(known: dict[str, list[str]], problems: Problems) -> None:
             if first != path:
                 message = f"name {shown(name)} is taken by {problems.place(first)}; rename one"
                 problems.add(path, message)
+
+
+def _check_reserved(providers: list[str], problems: Problems) -> None:
+    """What follows ``/{provider}/`` is passed on, so no provider hides paths of our own."""
+    for name in providers:
+        if name in RESERVED:
+            path = member("$.providers", name)
+            problems.add(path, f"name {shown(name)} is a path of the sidecar's own; rename it")
 
 
 def _check_model(path: str, model: Mapped, known: dict[str, list[str]], problems: Problems) -> None:

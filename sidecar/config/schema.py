@@ -176,7 +176,12 @@ class CanEntry(Entry, frozen=True):
 
 
 class ModelEntry(Entry, frozen=True):
-    """An endpoint: one model at one provider."""
+    """An endpoint: one model at one provider.
+
+    ``embeds``: it makes embeddings, and nothing else; unless given, its name says so.
+    ``embedding_space``: models of one space take over from each other; unless given, the model's
+    own name.
+    """
 
     provider: Text
     model: Text
@@ -188,6 +193,8 @@ class ModelEntry(Entry, frozen=True):
     reasoning: bool = False
     prefill: bool = False
     upstream: Text | None = None
+    embeds: bool | None = None
+    embedding_space: Text | None = None
     timers: TimersGiven = field(default_factory=dict)
     breaker: BreakerGiven = field(default_factory=dict)
     limit: LimitGiven = field(default_factory=dict)

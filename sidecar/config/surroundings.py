@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar.config.embeddings import check_embeddings
 from sidecar.config.problems import member, shown, suggestion
 from sidecar.config.references import Mapped, entries, mapped
 from sidecar.config.texts import is_loopback, split_address
@@ -39,6 +40,7 @@ def check_surroundings(
         for key in _SECRETS:
             if provider.get(key) is not None:
                 _check_secret(member(path, key), mapped(provider, key), env, problems)
+    check_embeddings(raw, fitted, problems)
     if fitted.get("token") is not None:
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)

@@ -108,7 +108,8 @@ Step = Start | WaitUntil | Fail
 _INFEASIBLE_GATES = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
-        *(Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
+        *(Gate.UNSUPPORTED, Gate.OTHER_SPACE, Gate.CONTEXT_TOO_SMALL),
+        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
     }
 )
 _NOT_HERE = frozenset({OutcomeClass.CONTEXT, OutcomeClass.UNFIT})

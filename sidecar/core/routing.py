@@ -114,7 +114,10 @@ class EndpointView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallNeeds:
-    """What one call asks of an endpoint; ``excluded`` says which it may not use, and why."""
+    """What one call asks of an endpoint; ``excluded`` says which it may not use, and why.
+
+    ``space``: the only one whose vectors it may get.
+    """
 
     route: Route
     remaining_s: float
@@ -124,6 +127,7 @@ class CallNeeds:
     priority: Priority
     excluded: Mapping[EndpointId, Gate]
     prompt_tokens: int = 0
+    space: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +253,8 @@ def _unable(endpoint: Endpoint, needs: CallNeeds, settings: RoutingSettings) -> 
     spoken = endpoint.format_for(needs.format)
     if spoken is None or (needs.untranslatable and spoken is not needs.format):
         return Gate.UNSUPPORTED
+    if needs.space is not None and endpoint.space != needs.space:
+        return Gate.OTHER_SPACE
     wanted_tokens = needs.prompt_tokens * settings.context_margin
     if endpoint.context_tokens is not None and wanted_tokens > endpoint.context_tokens:
         return Gate.CONTEXT_TOO_SMALL

@@ -17,6 +17,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.outcome import Next, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
+from sidecar.engine.judging import flaw_of, is_broken_silence, read_answer
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream, named
 from sidecar.engine.tally import Tally, tally_of
@@ -27,8 +28,7 @@ from sidecar.errors import (
     StaleConnectionError,
     WireError,
 )
-from sidecar.wire.formats import provider_codec
-from sidecar.wire.neutral import Finish
+from sidecar.wire.formats import any_codec, provider_codec
 
 if TYPE_CHECKING:
     from sidecar.core.timers import AttemptLimits
@@ -202,7 +202,8 @@ class Attempt:
             if prelude_bytes > PRELUDE_BYTES_MAX:
                 message = f"more than {PRELUDE_BYTES_MAX} bytes before the first content"
                 raise ProtocolBrokenError(message)
-        if not has_content and self._is_broken_silence(stream.tally.finish):
+        is_fine = self._plan.is_empty_answer_fine
+        if not has_content and is_broken_silence(stream.tally.finish, is_empty_answer_fine=is_fine):
             return Failed(
                 outcome=self._settle(OutcomeClass.DEGENERATE, "an answer without content")
             )
@@ -249,7 +250,7 @@ class Attempt:
 
     def _judge(self, body: bytes) -> Answered | Failed:
         try:
-            read = provider_codec(self._plan.request.format).parse_response(body)
+            read = read_answer(self._plan.request, body)
             completion = named(read, *self._plan.answer_name())
         except WireError as error:
             return Failed(outcome=self._misshapen(body, error))
@@ -260,30 +261,21 @@ class Attempt:
         if completion.finish is None:
             message = "the answer does not say that it is complete"
             return Failed(outcome=self._settle(OutcomeClass.TRUNC, message, usage))
-        is_silent = tally.content_deltas == 0 and self._is_broken_silence(completion.finish)
-        if is_silent or tally.is_degenerate():
-            message = "an answer without content" if is_silent else "one character over and over"
-            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message, usage))
+        is_empty_fine = self._plan.is_empty_answer_fine
+        flaw = flaw_of(completion, tally, self._plan.call, is_empty_answer_fine=is_empty_fine)
+        if flaw is not None:
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, flaw, usage))
         outcome = self._settle(OutcomeClass.OK, "ok", usage)
         return Answered(outcome=outcome, body=body, completion=completion)
 
     def _misshapen(self, body: bytes, error: WireError) -> Outcome:
         """Judge a 200 that is not an answer: an error in disguise, or plain rubbish."""
         endpoint = self._plan.ticket.endpoint
-        if provider_codec(self._plan.request.format).error_text(body) is not None:
+        if any_codec(self._plan.request.format).error_text(body) is not None:
             fault = self._upstream.classify(endpoint.id, HTTP_OK, {}, body)
             return self._settlement.settle(fault)
         message = f"not a valid answer: {error.message} at {error.path}"
         return self._settle(OutcomeClass.TRUNC, message)
-
-    def _is_broken_silence(self, finish: Finish | None) -> bool:
-        """Return whether an answer without content is a fault.
-
-        A model may have nothing to add after a tool's result, and a length limit, filter or refusal
-        may leave nothing; but a plain stop without a word in answer to a question is a broken
-        model.
-        """
-        return finish is Finish.STOP and not self._plan.is_empty_answer_fine
 
     # --- verdicts ------------------------------------------------------------------------------
 

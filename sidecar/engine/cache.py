@@ -1,5 +1,7 @@
 """Answers kept for the hour in which nobody else answers: exact requests only, never as a shortcut.
 
+Vectors are kept as answers in words are; for the same model and text they do not even age.
+
 A stale answer is served where an error would be, to a route that permits it, marked as such. Never
 for requests with tools. Bounded in entries and bytes; the oldest use goes first.
 """
@@ -17,6 +19,9 @@ from sidecar.wire.neutral import Finish, TextPart
 if TYPE_CHECKING:
     from sidecar.domain import Call
     from sidecar.wire.neutral import Completion
+
+NUMBER_BYTES = 32
+"""What a number of a vector takes in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +51,18 @@ class StaleCache:
     def wants(self, call: Call) -> bool:
         """Return whether answers to ``call`` may be kept and served stale."""
         is_permitted = Rung.STALE in call.route.rungs and call.constraints.may_use_cache
-        return is_permitted and is_cacheable(call.body)
+        return is_permitted and (bool(call.facts.inputs_count) or is_cacheable(call.body))
 
     def store(self, call: Call, completion: Completion, now: float) -> None:
-        """Keep the text of a complete answer; one without, not wanted or too large is let go."""
+        """Keep the text or vectors of a complete answer; one without either, not wanted or too
+        large is let go.
+        """
         if completion.finish is not Finish.STOP or not self.wants(call):
             return
         # Reasoning and its signatures mean nothing an hour later, and would not be counted.
         texts = tuple(part for part in completion.parts if isinstance(part, TextPart))
         size = sum(len(part.text.encode("utf-8", "replace")) for part in texts)
+        size += sum(NUMBER_BYTES * len(one.numbers or ()) for one in completion.vectors)
         if not 0 < size <= self._settings.answer_bytes_max:
             return
         completion = replace(completion, parts=texts)

@@ -20,6 +20,7 @@ from sidecar.engine.attempt import Answered, Committed, Failed
 from sidecar.engine.choosing import Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
 from sidecar.engine.hedge import hedge_plan, launch_hedge
+from sidecar.engine.judging import is_as_asked, said_to_caller
 from sidecar.engine.launch import Launcher
 from sidecar.engine.race import race
 from sidecar.engine.refusal import passed_through, refusal
@@ -29,7 +30,6 @@ from sidecar.engine.timer import Timer
 from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
 from sidecar.events import EndpointEjected
 from sidecar.wire.continuation import may_continue
-from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,7 +236,8 @@ class CallRun:
         plan = entrant.plan
         self._record(entrant, result.outcome)
         self._note_accepted(plan.ticket.endpoint.id)
-        body = self._rendered(result) if plan.request.is_translated else result.body
+        is_fit = not plan.request.is_translated and is_as_asked(self.call, result.completion)
+        body = result.body if is_fit else self._rendered(result)
         self.report.takes(plan, entrant.attempt.tally)
         self._parts.cache.store(self.call, result.completion, loop_now())
         disclosure = self.report.answered(plan.ticket.endpoint, result.outcome)
@@ -249,7 +250,7 @@ class CallRun:
 
     def _rendered(self, result: Answered) -> bytes:
         try:
-            return codec(self.call.format).render_response(result.completion)
+            return said_to_caller(self.call, result.completion)
         except WireError as error:
             # A tool call cut off by its token limit has no form where arguments must be an object.
             message = f"the answer cannot be said in the caller's format: {error.message}"
@@ -345,6 +346,6 @@ class CallRun:
             stale = self._parts.cache.find(self.call, loop_now())
             if stale is not None:
                 return self.report.stand_in(stale, error, "stale")
-            if self.call.route.static is not None:
+            if self.call.route.static is not None and not self.call.facts.inputs_count:
                 return self.report.static_answer(error)
         raise error

@@ -43,6 +43,7 @@ class Chooser:
         self._budget_left = budget_left
         self._unfit = unfit(parts.catalogue, call)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
+        self._space = _space_of(parts, call)
         self._has_panicked = False
 
     def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
@@ -111,5 +112,18 @@ class Chooser:
             priority=call.constraints.priority,
             prompt_tokens=math.floor(tokens),
             excluded=excluded,
+            space=self._space,
         )
         return parts.router.choose(self.views, needs, now, parts.rng)
+
+
+def _space_of(parts: Parts, call: Call) -> str | None:
+    """Return the space of the route's first endpoint that makes vectors, None for other calls.
+
+    The first one and not the best of the moment: a caller compares today's vectors with last
+    year's, so that a route must mean the same space whatever its endpoints go through.
+    """
+    if not call.facts.inputs_count:
+        return None
+    endpoints = (parts.catalogue.endpoints[name] for name in call.route.endpoints())
+    return next((one.space for one in endpoints if one.format_for(call.format) is not None), None)

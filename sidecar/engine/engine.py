@@ -14,6 +14,7 @@ from sidecar.clock import now as loop_now
 from sidecar.engine.call import CallRun
 from sidecar.engine.count import count_tokens
 from sidecar.engine.parts import Parts
+from sidecar.engine.passing import PassageRun
 from sidecar.engine.prober import Prober
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
     from sidecar.domain import Call
     from sidecar.engine.answer import CountAnswer, PlainAnswer
+    from sidecar.engine.passing import Passage
     from sidecar.engine.ports import Upstream
     from sidecar.engine.relay import Relay
     from sidecar.engine.settings import EngineSettings
@@ -64,6 +66,10 @@ class Engine(Parts):
     async def count_tokens(self, call: Call) -> CountAnswer:
         """Return the input tokens of ``call``: as its provider counts them, else an estimate."""
         return await count_tokens(self, call)
+
+    def passage(self, passage: Passage) -> PassageRun:
+        """Return the run of a request that is passed on to its provider."""
+        return PassageRun(self, passage)
 
     def interrupt(self, reason: CallError) -> None:
         """End all work in progress because of ``reason``: streams with an error event, calls with

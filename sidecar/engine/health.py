@@ -1,4 +1,5 @@
-"""The health registry: the only writer of what is known about endpoints, hosts and accounts.
+"""The health registry: the only writer of what is known about endpoints, and with its base class
+(``provider_health.py``) about hosts and accounts.
 
 An attempt asks for a ticket (``admit``), tells when it was sent and when content came, and settles
 exactly once. What an outcome moves is looked up in ``core/outcome.py``; here it is merely carried
@@ -11,18 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.core.account import Account
-from sidecar.core.breaker import Breaker
 from sidecar.core.contract import ContractGuard
-from sidecar.core.local_faults import EgressMonitor, LagMonitor
-from sidecar.core.outcome import HARD_FAIL, AccountEffect, LimiterEffect, effects
+from sidecar.core.local_faults import LagMonitor
+from sidecar.core.outcome import HARD_FAIL, LimiterEffect
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
-from sidecar.engine.account_limits import AccountLimits
 from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
+from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
-from sidecar.events import AccountChanged, EndpointEjected, EndpointReturned
+from sidecar.events import EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:
     import random
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
     from sidecar.core.breaker import Permit
     from sidecar.core.outcome import Effects
-    from sidecar.domain import Endpoint, EndpointId, HostName, Outcome, ProviderName
+    from sidecar.domain import Endpoint, EndpointId, HostName, Outcome
     from sidecar.engine.endpoint_health import HealthSettings
     from sidecar.events import Observer
 
@@ -41,8 +40,8 @@ SOFT_GATES = frozenset({Gate.DRIFT, Gate.SILENT})
 TRIAL_LEASE_SLACK_S = 2.0
 
 
-class Health:
-    """Owns every breaker, block, limiter and estimator."""
+class Health(ProviderHealth):
+    """Owns every breaker, limiter and estimator of the endpoints."""
 
     def __init__(
         self,
@@ -51,29 +50,21 @@ class Health:
         rng: random.Random,
         observer: Observer,
     ) -> None:
-        self._settings = settings
-        self._observer = observer
+        super().__init__(settings, rng, observer)
         self.endpoints: dict[EndpointId, EndpointHealth] = {}
-        self.hosts: dict[HostName, Breaker] = {}
-        self.accounts: dict[ProviderName, Account] = {}
         self.pacers = {name: Pacer(pace) for name, pace in settings.pacers.items()}
         self._retry_tokens: dict[HostName, RetryTokens] = {}
-        self.account_limits: dict[ProviderName, AccountLimits] = {}
-        self.egress = EgressMonitor(settings.egress)
         self.contract = ContractGuard(settings.contract)
         self.lag = LagMonitor(settings.lag)
         self.room = Room(settings.queue)
         for endpoint in catalogue.endpoints.values():
             own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
             self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
-            if endpoint.host not in self.hosts:
-                self.hosts[endpoint.host] = Breaker(
-                    endpoint.host, settings.host, rng, observer.on_event
-                )
+            self.know(endpoint.provider, endpoint.host)
+            if endpoint.host not in self._retry_tokens:
                 self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
-            if endpoint.provider not in self.accounts:
-                self.accounts[endpoint.provider] = Account(settings.account, rng)
-                self.account_limits[endpoint.provider] = AccountLimits()
+        for provider, reach in catalogue.providers.items():
+            self.know(provider, reach.host)
 
     # --- gates ---------------------------------------------------------------------------------
 
@@ -83,19 +74,13 @@ class Health:
             return Gate.GONE
         return (
             self.accounts[endpoint.provider].gate(now)
-            or self._host_gate(endpoint, now)
+            or self.host_gate(endpoint.host, now)
             or self.endpoints[endpoint.id].breaker.refusal(now)
             or self._fullness(endpoint, now)
             # Last, as they hold only where somebody else is left.
             or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
             or (Gate.SILENT if self.endpoints[endpoint.id].silence.is_silent else None)
         )
-
-    def _host_gate(self, endpoint: Endpoint, now: float) -> Gate | None:
-        if self.egress.is_suspect(now):
-            # Our own way out is gone: nobody is to blame, and asking everybody helps nobody.
-            return Gate.EGRESS
-        return None if self.hosts[endpoint.host].refusal(now) is None else Gate.HOST_OPEN
 
     def _fullness(self, endpoint: Endpoint, now: float) -> Gate | None:
         health = self.endpoints[endpoint.id]
@@ -214,24 +199,15 @@ class Health:
         now = outcome.ended_at
         health = self.endpoints[ticket.endpoint.id]
         health.note_end(ticket, now)
-        effect = self._charged(ticket.endpoint, outcome)
+        effect = self.charged(ticket.endpoint.host, outcome)
         is_current = self._settle_breakers(ticket, outcome, effect)
-        self._settle_account(ticket.endpoint, outcome, effect)
+        self.settle_account(ticket.endpoint.provider, outcome, effect)
+        if outcome.cls is OutcomeClass.GONE:
+            health.gone_until = now + health.settings.gone_s
         self._settle_limits(health, ticket, effect, now)
         health.learn(ticket, outcome, effect, is_current=is_current)
         self._settle_retry_tokens(ticket, effect)
         self.room.made()
-
-    def _charged(self, endpoint: Endpoint, outcome: Outcome) -> Effects:
-        """Return what an outcome moves; a lost way out of our own moves nothing."""
-        now = outcome.ended_at
-        if outcome.cls is OutcomeClass.CONNECT:
-            self.egress.failed(endpoint.host, now)
-            if self.egress.is_suspect(now):
-                return effects(OutcomeClass.LOCAL)
-        elif outcome.status is not None or outcome.first_content_at is not None:
-            self.egress.succeeded()
-        return effects(outcome.cls, status=outcome.status)
 
     def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
         now = outcome.ended_at
@@ -264,28 +240,6 @@ class Health:
         if outcome.cls is OutcomeClass.HANG and silence.is_proof(ticket.sent_at or 0.0):
             breaker.trip(now)
         return is_current
-
-    def _settle_account(self, endpoint: Endpoint, outcome: Outcome, effect: Effects) -> None:
-        now = outcome.ended_at
-        account = self.accounts[endpoint.provider]
-        before = account.gate(now)
-        if effect.account is AccountEffect.OK:
-            account.ok(now)
-        elif effect.account is not AccountEffect.NONE:
-            account.block(effect.account, outcome.retry_after_s, now)
-        after = account.gate(now)
-        if after is not before:
-            self._observer.on_event(
-                AccountChanged(
-                    at=now,
-                    provider=endpoint.provider,
-                    reason=after.value if after is not None else "free",
-                    until=account.blocked_until(now),
-                )
-            )
-        if outcome.cls is OutcomeClass.GONE:
-            health = self.endpoints[endpoint.id]
-            health.gone_until = now + health.settings.gone_s
 
     def _settle_limits(
         self, health: EndpointHealth, ticket: Ticket, effect: Effects, now: float
@@ -327,14 +281,6 @@ class Health:
         """Undo ``isolate``, and forget that the model was gone."""
         self.endpoints[endpoint_id].breaker.restore(now)
         self.endpoints[endpoint_id].gone_until = None
-
-    def credential_changed(self, provider: ProviderName, now: float) -> None:
-        """Forget an AUTH or QUOTA block: the credential is a new one."""
-        account = self.accounts[provider]
-        if account.gate(now) in (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA):
-            account.unblock(now)
-            event = AccountChanged(at=now, provider=provider, reason="new credential", until=None)
-            self._observer.on_event(event)
 
 
 def _weighted(fail: float | None, weight: float) -> float | None:

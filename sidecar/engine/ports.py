@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.domain import EndpointId, Fault, ProviderName
+    from sidecar.errors import CallError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,35 @@ class OutboundRequest:
     body: bytes | None
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "POST"
+    needs_fresh_connection: bool = False
+
+
+class BodySource(Protocol):
+    """A body on its way from a caller, read piece by piece.
+
+    ``failure``: what the caller is told if its side broke, None as long as it did not.
+    """
+
+    failure: CallError | None
+
+    async def read(self) -> bytes:
+        """Return the next bytes, ``b""`` at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedRequest:
+    """A request that is passed on as it came. ``path`` is what follows the provider's base URL,
+    still encoded, query included; credentials are exchanged beyond.
+
+    ``body``: whole, or a source of ``length`` bytes (None: unknown); None where there is none.
+    """
+
+    provider: ProviderName
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | BodySource | None = None
+    length: int | None = None
     needs_fresh_connection: bool = False
 
 
@@ -78,6 +108,16 @@ class Upstream(Protocol):
             ConnectionBrokenError: a fresh connection broke before the head.
             ProtocolBrokenError: the answer is not HTTP.
         """
+
+    async def pass_on(self, request: PassedRequest, *, connect_s: float) -> UpstreamResponse:
+        """Send ``request`` as it is; raises as ``open``. The answer's bytes are those of the wire,
+        a content encoding included.
+        """
+
+    def classify_passed(
+        self, provider: ProviderName, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Fault:
+        """As ``classify``, for an answer of ``pass_on``."""
 
     def classify(
         self, endpoint: EndpointId, status: int, headers: Mapping[str, str], body: bytes

@@ -15,7 +15,7 @@ from sidecar.abilities import Dialect
 from sidecar.errors import BadRequestError, WireError
 from sidecar.wire.continuation import continued
 from sidecar.wire.dialect import in_dialect
-from sidecar.wire.formats import codec, provider_codec
+from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, WireFormat
@@ -56,6 +56,8 @@ class Preparation:
         when translating).
         """
         call = self._call
+        if call.format in EMBEDDING_CODECS:
+            return _embedding_body(call, endpoint)
         accept = ACCEPT_STREAM if call.facts.is_stream else ACCEPT_JSON
         if endpoint.format_for(call.format) is call.format and self.delivered is None:
             own = codec(call.format)
@@ -127,3 +129,31 @@ class Preparation:
 def dialect_of(endpoint: Endpoint, spoken: WireFormat) -> Dialect:
     """Return how the endpoint wants ``spoken``: its dialect is of its own format alone."""
     return endpoint.dialect if spoken is endpoint.format else Dialect()
+
+
+def _embedding_body(call: Call, endpoint: Endpoint) -> PreparedBody:
+    """Return the request for vectors; it has no system prompt to replace and no length to bound."""
+    own, spoken = EMBEDDING_CODECS[call.format], endpoint.format_for(call.format)
+    assert spoken is not None, "who makes no vectors is not eligible"
+    target = EMBEDDING_CODECS[spoken]
+    if target is own:
+        body = own.rewrite_request(call.body, model=endpoint.upstream_model)
+        return PreparedBody(
+            format=spoken,
+            path=own.path_for(endpoint.upstream_model, body),
+            headers=(JSON_HEADER, ACCEPT_JSON, *call.forward_headers),
+            body=body,
+        )
+    try:
+        embedding = own.parse_request(call.body)
+        rendered = target.render_request(embedding, model=endpoint.upstream_model)
+    except WireError as error:
+        raise BadRequestError(error.message, path=error.path) from error
+    return PreparedBody(
+        format=spoken,
+        path=target.path_for(endpoint.upstream_model, rendered.body),
+        headers=(JSON_HEADER, ACCEPT_JSON),
+        body=rendered.body,
+        dropped=rendered.dropped,
+        is_translated=True,
+    )

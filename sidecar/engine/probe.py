@@ -1,4 +1,4 @@
-"""One probe: a free look at the model list, or a paid request for a few tokens.
+"""One probe: a free look at the model list, or a paid request for a few tokens or one vector.
 
 Both settle through the health registry like live traffic, at half weight. A free probe takes only
 the host's permit: it proves reachability and the credential, so it may close a host's breaker and
@@ -15,13 +15,15 @@ from sidecar.clock import now as loop_now
 from sidecar.core.outcome import PROBE_WEIGHT
 from sidecar.domain import Fault, Gate, Outcome, OutcomeClass, Usage
 from sidecar.engine.attempt import class_of
+from sidecar.engine.judging import flaw_of_vectors
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER
 from sidecar.engine.stream import UpstreamStream
-from sidecar.errors import AttemptError
+from sidecar.errors import AttemptError, WireError
 from sidecar.wire.dialect import in_dialect
-from sidecar.wire.formats import provider_codec
+from sidecar.wire.formats import EMBEDDING_CODECS, provider_codec
 from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
+from sidecar.wire.vectors import Embedding
 
 if TYPE_CHECKING:
     from sidecar.domain import Endpoint
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 FREE_PROBE_S = 5.0
 LIST_BYTES_MAX = 4 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
+VECTOR_BYTES_MAX = 1024 * 1024
 HTTP_OK = 200
 PROMPT_TOKENS = 15
 DEGENERATE_RUN = 8
@@ -95,7 +98,7 @@ async def _list(parts: Parts, endpoint: Endpoint, path: str) -> Fault:
 
 
 async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
-    """Ask for a few tokens; return the outcome, or the gate that refused."""
+    """Ask for a few tokens or a vector; return the outcome, or the gate that refused."""
     health = parts.health
     ticket = health.admit(endpoint, loop_now(), prompt_tokens=PROMPT_TOKENS, is_probe=True)
     if isinstance(ticket, Gate):
@@ -125,27 +128,12 @@ async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
 
 async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
     endpoint, hang_s = ticket.endpoint, ticket.hang_s
-    target = provider_codec(endpoint.format)
-    tokens = OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else OUTPUT_TOKENS
-    conversation = Conversation(system=(), turns=QUESTION.turns, max_tokens=tokens)
-    rendered = target.render_request(
-        conversation,
-        model=endpoint.upstream_model,
-        is_stream=True,
-        max_tokens_field=endpoint.max_tokens_field,
-    )
-    body, _ = in_dialect(rendered.body, endpoint.dialect)
-    request = OutboundRequest(
-        endpoint=endpoint.id,
-        path=target.path_for(endpoint.upstream_model, is_stream=True),
-        body=body,
-        headers=(JSON_HEADER, ACCEPT_STREAM),
-    )
+    request = _question(endpoint)
     try:
         async with asyncio.timeout(hang_s):
             response = await parts.upstream.open(request, connect_s=endpoint.timers.connect_s)
             try:
-                return await _listen(parts, ticket, response)
+                return await _listen(parts, ticket, request, response)
             finally:
                 response.close()
     except TimeoutError:
@@ -154,14 +142,43 @@ async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
         return Fault(cls=class_of(error), message=str(error)), None
 
 
+def _question(endpoint: Endpoint) -> OutboundRequest:
+    """Return the request for a few words, or for one vector."""
+    model = endpoint.upstream_model
+    own = EMBEDDING_CODECS.get(endpoint.format)
+    if own is not None:
+        body = own.render_request(Embedding(texts=("OK",)), model=model).body
+        return OutboundRequest(
+            endpoint=endpoint.id,
+            path=own.path_for(model, body),
+            body=body,
+            headers=(JSON_HEADER, ACCEPT_JSON),
+        )
+    target = provider_codec(endpoint.format)
+    tokens = OUTPUT_TOKENS_REASONING if endpoint.is_reasoning else OUTPUT_TOKENS
+    conversation = Conversation(system=(), turns=QUESTION.turns, max_tokens=tokens)
+    rendered = target.render_request(
+        conversation, model=model, is_stream=True, max_tokens_field=endpoint.max_tokens_field
+    )
+    body, _ = in_dialect(rendered.body, endpoint.dialect)
+    return OutboundRequest(
+        endpoint=endpoint.id,
+        path=target.path_for(model, is_stream=True),
+        body=body,
+        headers=(JSON_HEADER, ACCEPT_STREAM),
+    )
+
+
 async def _listen(
-    parts: Parts, ticket: Ticket, response: UpstreamResponse
+    parts: Parts, ticket: Ticket, request: OutboundRequest, response: UpstreamResponse
 ) -> tuple[Fault, Usage | None]:
     """Read the whole short answer: a provider may begin answers and break them off."""
     endpoint = ticket.endpoint
     if response.status != HTTP_OK:
         body = await _read(response, ERROR_BYTES_MAX)
         return parts.upstream.classify(endpoint.id, response.status, response.headers, body), None
+    if endpoint.format in EMBEDDING_CODECS:
+        return await _look_at_vectors(parts, endpoint, request, response)
     name = ("probe", endpoint.upstream_model)
     stream = UpstreamStream(response, provider_codec(endpoint.format), name=name)
     while not (stream.is_eof or stream.tally.is_ended):
@@ -178,6 +195,24 @@ async def _listen(
         return Fault(cls=OutcomeClass.DEGENERATE, message="an answer without content"), usage
     if stream.tally.is_degenerate(run=DEGENERATE_RUN):
         return Fault(cls=OutcomeClass.DEGENERATE, message="one character over and over"), usage
+    return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
+
+
+async def _look_at_vectors(
+    parts: Parts, endpoint: Endpoint, request: OutboundRequest, response: UpstreamResponse
+) -> tuple[Fault, Usage | None]:
+    body = await _read(response, VECTOR_BYTES_MAX)
+    own = EMBEDDING_CODECS[endpoint.format]
+    try:
+        answer = own.parse_response(body, request=request.body or b"")
+    except WireError as error:
+        if own.error_text(body) is not None:
+            return parts.upstream.classify(endpoint.id, HTTP_OK, {}, body), None
+        return Fault(cls=OutcomeClass.TRUNC, message=f"not a valid answer: {error.message}"), None
+    flaw = flaw_of_vectors(answer, 1)
+    if flaw is not None:
+        return Fault(cls=OutcomeClass.DEGENERATE, message=flaw), answer.usage
+    usage = answer.usage or Usage(input_tokens=PROMPT_TOKENS, is_estimated=True)
     return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
 
 

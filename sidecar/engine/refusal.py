@@ -14,7 +14,7 @@ from sidecar.core.attempts import FailReason
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.fitness import UNABLE, lack, least_quality
 from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
-from sidecar.wire.formats import codec, provider_codec
+from sidecar.wire.formats import any_codec, caller_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,9 +47,9 @@ def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Repor
             disclosure=disclosure,
             content_type=failed.content_type,
         )
-    source = provider_codec(endpoint.format_for(call.format) or endpoint.format)
+    source = any_codec(endpoint.format_for(call.format) or endpoint.format)
     message = source.error_text(failed.error_body or b"") or outcome.message
-    body = codec(call.format).render_error(
+    body = caller_codec(call.format).render_error(
         status=status,
         code="provider_refused",
         message=message,
@@ -85,6 +85,8 @@ def refusal(
     unable = _unable(call, views, rejected)
     if unable:
         message += f"; not able: {unable}"
+    if len({view.endpoint.space for view in views if _is_of_kind(view, call)}) > 1:
+        message += "; vectors of another model cannot stand in"
     return UnavailableError(message, retry_after_s=retry_after_s, attempts=outcomes)
 
 
@@ -108,6 +110,9 @@ def _infeasible(
     need.
     """
     needs: list[str] = []
+    if not any(_is_of_kind(view, call) for view in views):
+        what = "makes embeddings" if call.facts.inputs_count else "answers in words"
+        return f"no endpoint of {call.route.name!r} {what}"
     fit = [view for view in views if rejected.get(view.endpoint.id) not in UNABLE]
     if not fit:
         unable = _unable(call, views, rejected)
@@ -144,6 +149,10 @@ def _unable(
         for view in views
         if (gate := rejected.get(view.endpoint.id)) in UNABLE
     )
+
+
+def _is_of_kind(view: EndpointView, call: Call) -> bool:
+    return view.endpoint.format_for(call.format) is not None
 
 
 def _usd(amount: float) -> str:

@@ -14,6 +14,7 @@ from sidecar.core.ladder import Level, degraded_header
 from sidecar.domain import OutcomeClass
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.engine.fitness import is_smaller
+from sidecar.engine.judging import said_to_caller
 from sidecar.events import CallFinished
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
@@ -175,10 +176,9 @@ def _broken(outcome: Outcome) -> str:
 
 def _rendered(call: Call, completion: Completion) -> tuple[bytes, str]:
     """Return a ready answer as its caller expects it, whole or as a stream all at once."""
-    target = codec(call.format)
     if not call.facts.is_stream:
-        return target.render_response(completion), "application/json"
-    renderer = target.stream_renderer(wants_usage=call.facts.wants_usage_in_stream)
+        return said_to_caller(call, completion), "application/json"
+    renderer = codec(call.format).stream_renderer(wants_usage=call.facts.wants_usage_in_stream)
     text = "".join(part.text for part in completion.parts if isinstance(part, TextPart))
     said = (
         Started(id=completion.id, model=completion.model),

@@ -46,6 +46,9 @@ class Timers:
     def __init__(self) -> None:
         self._timers: dict[Timer, None] = {}
 
+    def __contains__(self, timer: object) -> bool:
+        return timer in self._timers
+
     def __len__(self) -> int:
         return len(self._timers)
 

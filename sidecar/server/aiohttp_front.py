@@ -193,6 +193,7 @@ class _AiohttpExchange:
     """An ``Exchange`` over one aiohttp request."""
 
     __slots__ = (
+        "_is_body_begun",
         "_keeps_alive",
         "_request",
         "_response",
@@ -209,6 +210,7 @@ class _AiohttpExchange:
         self._request = request
         self._settings = settings
         self._keeps_alive = keeps_alive
+        self._is_body_begun = False
         self._response: web.StreamResponse | None = None
         self.method = request.method
         self.headers: Mapping[str, str] = request.headers
@@ -238,6 +240,27 @@ class _AiohttpExchange:
         if body is None:
             raise BodyTooLargeError(too_large)
         return body
+
+    @property
+    def body_bytes(self) -> int | None:
+        request = self._request
+        if not request.body_exists:
+            return 0
+        return None if "content-encoding" in request.headers else request.content_length
+
+    async def read_chunk(self) -> bytes:
+        request = self._request
+        if not self._is_body_begun:
+            self._is_body_begun = True
+            await self._say_continue()
+        try:
+            async with asyncio.timeout(self._settings.body_s):
+                return await request.content.readany()
+        except TimeoutError as error:
+            message = f"nothing of the body came for {self._settings.body_s:g} s"
+            raise BadRequestError(message) from error
+        except web.RequestPayloadError as error:
+            raise BadRequestError("the body's framing or encoding is broken") from error
 
     async def _say_continue(self) -> None:
         """Let a caller go on that asked first, as curl does for large bodies (RFC 9110, 10.1.1)."""

@@ -20,6 +20,7 @@ from sidecar.server import disclose, listing
 from sidecar.server.doors import PATHS, Operation, door_of, format_of
 from sidecar.server.event_array import ArrayAnswer
 from sidecar.server.intake import Arrival
+from sidecar.server.passing import Passer, held_bytes, pass_through, passed_path
 from sidecar.server.rescue import Subject, rescued
 from sidecar.server.task_form import as_task
 from sidecar.wire.counting import COUNTINGS
@@ -42,8 +43,8 @@ _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-cont
 _SHOWN_CHARS_MAX = 200
 
 
-class Engine(Protocol):
-    """What answers calls."""
+class Engine(Passer, Protocol):
+    """What answers calls, and passes on what is none."""
 
     async def answer(self, call: Call) -> PlainAnswer | StreamAnswer:
         """Return a whole answer, or a stream that has its first content.
@@ -81,13 +82,28 @@ class DataPlane:
             self._guard.check(exchange.headers)
             shown = exchange.path[:_SHOWN_CHARS_MAX]
             if door is None:
-                raise NotFoundError(f"no {shown!r} here; there are {', '.join(PATHS)}")
+                await self._pass_through(exchange, arrival, shown)
+                return
             if exchange.method != door.method:
                 raise MethodNotAllowedError(f"{shown!r} takes {door.method}, not {exchange.method}")
             if door.operation is Operation.LIST:
                 await self._list(exchange, door)
             else:
                 await self._serve(exchange, door, arrival)
+
+    async def _pass_through(self, exchange: Exchange, arrival: Arrival, shown: str) -> None:
+        providers = self._intake.catalogue().providers
+        target = passed_path(exchange.path, exchange.query, providers)
+        if target is None:
+            raise NotFoundError(f"no {shown!r} here; there are {', '.join(PATHS)}")
+        self._refuse_if_draining()
+        with _entered(self._admission, held_bytes(exchange)):
+            await pass_through(exchange, self._engine, arrival, target, providers[target[0]])
+
+    def _refuse_if_draining(self) -> None:
+        if self._admission.is_draining:
+            message = "the sidecar is stopping and takes no new calls"
+            raise DrainingError(message, retry_after_s=DRAINING_RETRY_AFTER_S)
 
     async def _list(self, exchange: Exchange, door: Door) -> None:
         catalogue = self._intake.catalogue()
@@ -99,9 +115,7 @@ class DataPlane:
         await exchange.answer(200, _JSON, body)
 
     async def _serve(self, exchange: Exchange, door: Door, arrival: Arrival) -> None:
-        if self._admission.is_draining:
-            message = "the sidecar is stopping and takes no new calls"
-            raise DrainingError(message, retry_after_s=DRAINING_RETRY_AFTER_S)
+        self._refuse_if_draining()
         body = await exchange.read_body(self._admission.settings.body_bytes_max)
         with _entered(self._admission, len(body)):
             call = self._read(door, arrival, body)

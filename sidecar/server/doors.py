@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from sidecar.domain import WireFormat
-from sidecar.wire.formats import CODECS
+from sidecar.wire.formats import is_spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PATHS = (
     "POST /v1/chat/completions",
     "POST /v1/responses",
+    "POST /v1/embeddings",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
     "POST /v1/tasks/{route}",
@@ -31,6 +32,9 @@ PATHS = (
     "POST /v1beta/models/{name}:countTokens",
     "GET /v1beta/models",
     "GET /v1beta/models/{name}",
+    "POST /v1beta/models/{name}:embedContent",
+    "POST /v1beta/models/{name}:batchEmbedContents",
+    "* /{provider}/…",
 )
 _POSTS = {
     "/chat/completions": WireFormat.OPENAI_CHAT,
@@ -75,7 +79,7 @@ def door_of(path: str, query: str, headers: Mapping[str, str]) -> Door | None:
     """Return what is behind ``path``, None if nothing is."""
     rest = path.removeprefix("/v1beta") if path.startswith("/v1beta/") else path
     rest = rest.removeprefix("/v1").removeprefix("/v1")
-    if rest in _POSTS and _POSTS[rest] in CODECS:
+    if rest in _POSTS and is_spoken(_POSTS[rest]):
         return Door(operation=Operation.ANSWER, format=_POSTS[rest])
     if rest == _COUNT:
         return Door(operation=Operation.COUNT, format=WireFormat.ANTHROPIC_MESSAGES)
@@ -97,7 +101,7 @@ def format_of(path: str, headers: Mapping[str, str]) -> WireFormat:
 def _models_door(path: str, rest: str, query: str, headers: Mapping[str, str]) -> Door | None:
     name = _after(rest, _MODELS + "/")
     model, colon, method = name.rpartition(":")
-    if colon and _GEMINI_METHODS.get(method) in CODECS:
+    if colon and is_spoken(_GEMINI_METHODS.get(method)):
         return Door(
             operation=Operation.COUNT if method == "countTokens" else Operation.ANSWER,
             format=_GEMINI_METHODS[method],

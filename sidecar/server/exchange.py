@@ -49,6 +49,22 @@ class Exchange(Protocol):
             BadRequestError: its framing is broken.
         """
 
+    @property
+    def body_bytes(self) -> int | None:
+        """Return how long the body will be, 0 where there is none, None where that is not said.
+
+        A content encoding is undone, so that the length of such a body is not known.
+        """
+
+    async def read_chunk(self) -> bytes:
+        """Return the next bytes of the body, ``b""`` at its end; instead of ``read_body``.
+
+        Bytes are taken from the caller only as fast as they are asked for here.
+
+        Raises:
+            BadRequestError: its framing is broken, or nothing came for too long.
+        """
+
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send a whole answer and return when it is in the system's hands."""
 

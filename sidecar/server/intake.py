@@ -23,7 +23,7 @@ from sidecar.errors import BadRequestError, WireError
 from sidecar.server.constraints import read_constraints
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import caller_codec, codec
 from sidecar.wire.tasks import parse_task
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Intake:
             BadRequestError: the body or a constraint is not what it must be; says where.
             UnknownModelError: ``model`` leads nowhere.
         """
-        return self._call(arrival, body, codec(arrival.format).inspect_request)
+        return self._call(arrival, body, caller_codec(arrival.format).inspect_request)
 
     def count(self, arrival: Arrival, body: bytes) -> Call:
         """Return the call for a count of input tokens; raises as ``completion``."""

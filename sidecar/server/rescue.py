@@ -25,7 +25,7 @@ import msgspec
 
 from sidecar.errors import CallError, MethodNotAllowedError
 from sidecar.server import disclose
-from sidecar.wire.formats import codec
+from sidecar.wire.formats import caller_codec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -90,7 +90,7 @@ def render(error: CallError, subject: Subject) -> tuple[int, dict[str, str], byt
     if subject.format is None:
         neutral = {"error": {"code": error.code, "message": message, **details}}
         return error.status, headers, msgspec.json.encode(neutral)
-    body = codec(subject.format).render_error(
+    body = caller_codec(subject.format).render_error(
         status=error.status, code=error.code, message=message, details=details
     )
     return error.status, headers, body

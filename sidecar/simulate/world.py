@@ -15,7 +15,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sidecar.catalogue import Catalogue
+from sidecar.catalogue import Catalogue, Reach
 from sidecar.clock import now as loop_now
 from sidecar.domain import (
     Call,
@@ -98,7 +98,11 @@ class World:
         self.endpoints = {one.id: one for one in endpoints or default_endpoints()}
         routes = routes or default_routes()
         self.catalogue = Catalogue(
-            endpoints=self.endpoints, routes={route.name: route for route in routes}
+            endpoints=self.endpoints,
+            routes={route.name: route for route in routes},
+            providers={
+                name: Reach(host=HostName(f"http://{name}.test:80")) for name in self.providers
+            },
         )
         self.upstream = MemoryUpstream(self.providers, self.endpoints)
         self.engine = Engine(

@@ -25,15 +25,17 @@ from sidecar.errors import AttemptError, ConfigError
 from sidecar.upstream.classify import classify
 from sidecar.upstream.failures import TRANSLATED, translate
 from sidecar.upstream.http_response import HttpResponse
+from sidecar.upstream.inflate import Inflater
+from sidecar.upstream.passed import below, outgoing, pieces
 from sidecar.upstream.predictions import Predictions
 from sidecar.upstream.pushback import rate_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from types import SimpleNamespace
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
-    from sidecar.engine.ports import OutboundRequest, RateLimit, UpstreamResponse
+    from sidecar.engine.ports import OutboundRequest, PassedRequest, RateLimit, UpstreamResponse
     from sidecar.upstream.credentials import Credential
     from sidecar.upstream.kind import Kind
     from sidecar.upstream.signing import Signer
@@ -85,6 +87,17 @@ class _Entry:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sending:
+    """A request in the words of aiohttp."""
+
+    method: str
+    url: URL
+    headers: tuple[tuple[str, str], ...]
+    data: bytes | io.BytesIO | AsyncIterator[bytes] | None
+    is_fresh: bool
+
+
 class HttpUpstream:
     """The providers of a configuration: ``start`` it under its loop, ``aclose`` it at the end.
 
@@ -125,29 +138,55 @@ class HttpUpstream:
             base = URL(target.base_url)
             _, _, domain = (base.host or "").partition(".")
             return await self._predictions.open(
-                self._send,
+                self._ask,
                 request,
                 connect_s=connect_s,
                 base=base,
                 domain=domain if target.kind.is_own(target.base_url) else "",
             )
-        return await self._send(request, connect_s=connect_s)
+        return await self._ask(request, connect_s=connect_s)
 
-    async def _send(
+    async def _ask(
         self, request: OutboundRequest, *, connect_s: float, url: URL | None = None
     ) -> HttpResponse:
         entry = self._entries[self._provider_of[request.endpoint]]
-        session = self._fresh if request.needs_fresh_connection else self._kept
-        if session is None:
-            raise RuntimeError("open() before start()")
-        progress = _Progress()
         url = url or _url(entry.target.base_url, request.path)
+        sending = _Sending(
+            method=request.method,
+            url=url,
+            headers=tuple(_request_headers(entry, request, url).items()),
+            data=_payload(request.body),
+            is_fresh=request.needs_fresh_connection,
+        )
+        return HttpResponse(await self._send(entry, sending, connect_s))
+
+    async def pass_on(self, request: PassedRequest, *, connect_s: float) -> HttpResponse:
+        """Send ``request`` as it is but for credentials; raises as the port says."""
+        entry = self._entries[request.provider]
+        target, body = entry.target, request.body
+        key = None if target.credential is None else target.credential.value()
+        sending = _Sending(
+            method=request.method,
+            url=URL(below(target.base_url, request.path), encoded=True),
+            headers=tuple(outgoing(request.headers, target.kind, key=key, length=request.length)),
+            data=_payload(body) if body is None or isinstance(body, bytes) else pieces(body),
+            is_fresh=request.needs_fresh_connection,
+        )
+        return HttpResponse(await self._send(entry, sending, connect_s), is_raw=True)
+
+    async def _send(
+        self, entry: _Entry, sending: _Sending, connect_s: float
+    ) -> aiohttp.ClientResponse:
+        session = self._fresh if sending.is_fresh else self._kept
+        if session is None:
+            raise RuntimeError("a request before start()")
+        progress = _Progress()
         try:
-            response = await session.request(
-                request.method,
-                url,
-                data=_payload(request.body),
-                headers=_request_headers(entry, request, url),
+            return await session.request(
+                sending.method,
+                sending.url,
+                data=sending.data,
+                headers=sending.headers,
                 timeout=aiohttp.ClientTimeout(connect=connect_s, ceil_threshold=math.inf),
                 ssl=entry.target.verify_tls,
                 proxy=entry.proxy,
@@ -161,17 +200,19 @@ class HttpUpstream:
                 was_reused=progress.was_reused,
                 bytes_seen=_head_bytes_seen(error),
             ) from error
-        try:
-            return HttpResponse(response)
-        except AttemptError:
-            response.close()
-            raise
 
     def classify(
         self, endpoint: EndpointId, status: int, headers: Mapping[str, str], body: bytes
     ) -> Fault:
         """Say what a failed answer means, by the table of the provider's kind; never raises."""
-        target = self._entries[self._provider_of[endpoint]].target
+        return self.classify_passed(self._provider_of[endpoint], status, headers, body)
+
+    def classify_passed(
+        self, provider: ProviderName, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Fault:
+        """As ``classify``."""
+        target = self._entries[provider].target
+        body = _inflated(body, headers)
         for key in _secrets(target):
             if len(key) >= _KEY_CHARS_TO_MASK_MIN:
                 body = body.replace(key.encode("latin-1"), b"***")
@@ -249,6 +290,17 @@ def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
     if body is None or len(body) <= _BODY_IN_ONE_WRITE_BYTES_MAX:
         return body
     return io.BytesIO(body)
+
+
+def _inflated(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return an error's body without its content encoding, nothing where it is an unknown one."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"identity", ""}:
+        return body
+    try:
+        return Inflater(encoding).feed(body)
+    except AttemptError:
+        return b""
 
 
 # --- what comes in -----------------------------------------------------------------------------

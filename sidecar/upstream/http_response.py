@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from sidecar.errors import ConnectionBrokenError
+from sidecar.errors import AttemptError, ConnectionBrokenError
 from sidecar.upstream.failures import TRANSLATED, translate
 from sidecar.upstream.inflate import Inflater
+from sidecar.upstream.passed import incoming
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +26,13 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 
 class HttpResponse:
-    """An answer under way, see ``engine.ports.UpstreamResponse``."""
+    """An answer under way, see ``engine.ports.UpstreamResponse``.
+
+    ``is_raw``: the bytes of the wire and the headers that speak of them, for who passes them on.
+
+    Raises:
+        ProtocolBrokenError: the content encoding is an unknown one; the answer is closed.
+    """
 
     __slots__ = (
         "_inflater",
@@ -37,14 +44,21 @@ class HttpResponse:
         "status",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, *, is_raw: bool = False) -> None:
         self._response = response
         self._is_ended = False
         self.status = response.status
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        self._inflater = None if encoding in {"identity", ""} else Inflater(encoding)
+        try:
+            is_plain = is_raw or encoding in {"identity", ""}
+            self._inflater = None if is_plain else Inflater(encoding)
+        except AttemptError:
+            response.close()
+            raise
         self.headers: Mapping[str, str] = _plain_headers(response)
         self._is_close_delimited = not _FRAMING & self.headers.keys()
+        if is_raw:
+            self.headers = incoming(response.headers.items())
         connection = response.connection  # None once the whole body has come
         self._protocol = None if connection is None else connection.protocol
         self._watch()

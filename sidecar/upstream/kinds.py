@@ -26,7 +26,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             name="openai",
             format=WireFormat.OPENAI_CHAT,
             # servers that merely speak its format are asked in chat, which they all know
-            also=(WireFormat.OPENAI_RESPONSES,),
+            also=(WireFormat.OPENAI_RESPONSES, WireFormat.OPENAI_EMBEDDINGS),
+            compatible_also=(WireFormat.OPENAI_EMBEDDINGS,),
             base_url="https://api.openai.com/v1",
             auth_header="authorization",
             auth_prefix="Bearer ",

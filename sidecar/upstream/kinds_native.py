@@ -18,6 +18,8 @@ NATIVE: Final = (
     Kind(
         name="gemini",
         format=WireFormat.GEMINI,
+        also=(WireFormat.GEMINI_EMBEDDINGS,),
+        compatible_also=(WireFormat.GEMINI_EMBEDDINGS,),
         base_url="https://generativelanguage.googleapis.com/v1beta",
         auth_header="x-goog-api-key",
         auth_prefix="",

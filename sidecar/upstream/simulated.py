@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from sidecar.domain import WireFormat
+from sidecar.upstream import simulated_embeddings
 from sidecar.upstream.simulated_answer import (
     Ask,
     AskError,
@@ -60,6 +61,8 @@ from sidecar.upstream.simulated_stream import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sidecar.upstream.simulated_answer import VectorsAsked
 
 __all__ = [
     "Ended",
@@ -201,6 +204,8 @@ class SimulatedProvider:
         try:
             if route == ("/chat/completions" if is_openai else "/messages"):
                 return self._dialect.read(request.body)
+            if is_openai and route == "/embeddings":
+                return simulated_embeddings.read(request.body)
             counted = self._dialect.count(request.body) if route.endswith("/count_tokens") else None
         except AskError as error:
             return error.answer
@@ -292,7 +297,9 @@ class SimulatedProvider:
         reply = compose(self.name, self._requests, ask, tokens=tokens, created_at_s=created)
         decisive = decisive_of(hits)
         kind = decisive.kind if decisive is not None else None
-        if kind is FaultKind.EMPTY:
+        if reply.vectors is not None:
+            reply = replace(reply, vectors=_disturbed(reply.vectors, kind))
+        elif kind is FaultKind.EMPTY:
             reply = replace(reply, pieces=(), calls=(), finish=Finish.STOP)
         elif kind is FaultKind.DEGENERATE:
             pieces = DEGENERATE[: ask.max_tokens]
@@ -325,6 +332,13 @@ class _Luck:
 
     ttft: float
     length: float
+
+
+def _disturbed(asked: VectorsAsked, kind: FaultKind | None) -> VectorsAsked:
+    """Return what a model takes ``asked`` for that loses the last text, or computes rubbish."""
+    if kind is FaultKind.EMPTY:
+        return replace(asked, texts=asked.texts[:-1])
+    return replace(asked, is_rubbish=kind is FaultKind.DEGENERATE)
 
 
 def _concerns(fault: Fault, request: SimulatedRequest, entry: LogEntry) -> bool:

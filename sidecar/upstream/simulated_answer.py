@@ -45,6 +45,16 @@ class OfferedTool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VectorsAsked:
+    """Embeddings asked for, one a text. ``is_rubbish``: the numbers shall be none."""
+
+    texts: tuple[str, ...]
+    dimensions: int
+    is_packed: bool = False
+    is_rubbish: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """What the provider understood. ``must_call`` forces a tool, ``named_tool`` a certain one.
 
@@ -64,6 +74,7 @@ class Ask:
     stop: tuple[str, ...] = ()
     json_schema: object = None
     wants_usage: bool = False
+    vectors: VectorsAsked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +103,7 @@ class Reply:
     calls: tuple[SaidCall, ...] = ()
     finish: Finish = Finish.STOP
     stop_sequence: str | None = None
+    vectors: VectorsAsked | None = None
 
     @property
     def text(self) -> str:
@@ -198,7 +210,10 @@ def compose(name: str, number: int, ask: Ask, *, tokens: int, created_at_s: int)
         created_at_s=created_at_s,
         prompt_tokens=ask.prompt_tokens,
         pieces=(),
+        vectors=ask.vectors,
     )
+    if ask.vectors is not None:
+        return bare
     chosen = _chosen_tools(ask)
     if chosen:
         calls = tuple(_call(name, number, i, tool) for i, tool in enumerate(chosen))

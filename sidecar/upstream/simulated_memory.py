@@ -24,6 +24,7 @@ from sidecar.errors import (
 )
 from sidecar.upstream.classify import classify
 from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.passed import outgoing, pieces
 from sidecar.upstream.pushback import rate_limits
 from sidecar.upstream.simulated import WALL_START_S
 from sidecar.upstream.simulated_exchange import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
-    from sidecar.engine.ports import OutboundRequest, RateLimit
+    from sidecar.engine.ports import OutboundRequest, PassedRequest, RateLimit
     from sidecar.upstream.kind import Kind
     from sidecar.upstream.simulated import SimulatedProvider
 
@@ -81,7 +82,6 @@ class MemoryUpstream:
     async def open(self, request: OutboundRequest, *, connect_s: float) -> MemoryResponse:
         """Send ``request`` and return once the head is in; raises as the port says."""
         name = self._provider_of[request.endpoint]
-        provider = self.providers[name]
         arriving = SimulatedRequest(
             path=request.path,
             headers=self._headers(name, request),
@@ -90,6 +90,28 @@ class MemoryUpstream:
             method=request.method,
             is_reused=self.idle_counts[name] > 0 and not request.needs_fresh_connection,
         )
+        return await self._exchange(name, arriving, connect_s)
+
+    async def pass_on(self, request: PassedRequest, *, connect_s: float) -> MemoryResponse:
+        """Send ``request`` as it is but for credentials; raises as the port says."""
+        name, body = request.provider, request.body
+        if body is not None and not isinstance(body, bytes):
+            body = b"".join([piece async for piece in pieces(body)])
+        kind, key = self._kind(name), self._keys[name]
+        arriving = SimulatedRequest(
+            path=request.path,
+            headers=dict(outgoing(request.headers, kind, key=key, length=request.length)),
+            body=body or b"",
+            at_s=clock.now(),
+            method=request.method,
+            is_reused=self.idle_counts[name] > 0 and not request.needs_fresh_connection,
+        )
+        return await self._exchange(name, arriving, connect_s)
+
+    async def _exchange(
+        self, name: ProviderName, arriving: SimulatedRequest, connect_s: float
+    ) -> MemoryResponse:
+        provider = self.providers[name]
         self.open_count += 1
         try:
             await self._connect(name, arriving, connect_s)
@@ -134,9 +156,14 @@ class MemoryUpstream:
         self, endpoint: EndpointId, status: int, headers: Mapping[str, str], body: bytes
     ) -> Fault:
         """Say what a failed answer means, by the table of the provider's kind; never raises."""
-        name = self._provider_of[endpoint]
-        wall_now = self.providers[name].wall_start_s + clock.now()
-        return classify(self._kind(name), status, headers, body, wall_now)
+        return self.classify_passed(self._provider_of[endpoint], status, headers, body)
+
+    def classify_passed(
+        self, provider: ProviderName, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Fault:
+        """As ``classify``."""
+        wall_now = self.providers[provider].wall_start_s + clock.now()
+        return classify(self._kind(provider), status, headers, body, wall_now)
 
     def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
         """Return what an answer's headers say of the account's limits; never raises."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sidecar.upstream import simulated_embeddings
 from sidecar.upstream.simulated_answer import (
     Ask,
     AskError,
@@ -147,7 +148,9 @@ class OpenAiDialect:
         return None
 
     def plain(self, reply: Reply) -> bytes:
-        """Return a ``chat.completion``."""
+        """Return a ``chat.completion``, or a list of embeddings."""
+        if reply.vectors is not None:
+            return simulated_embeddings.answer(reply, reply.vectors)
         message: dict[str, object] = {
             "role": "assistant",
             "content": None if reply.calls else reply.text,

@@ -1,6 +1,7 @@
 """What a wire format must be able to do; ``wire/formats.py`` maps each ``WireFormat`` to its codec.
 
-What only providers speak is a ``ProviderCodec``, what callers speak too a ``Codec``.
+What only providers speak is a ``ProviderCodec``, what callers speak too a ``Codec``; a format for
+vectors, which callers speak too, is an ``EmbeddingCodec``.
 
 Same format in and out never passes through the neutral form: its bytes are forwarded
 (``rewrite_request``) and merely watched (``StreamParser``).
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sidecar.domain import RequestFacts, WireFormat
     from sidecar.wire.neutral import Completion, Conversation, Delta, Rendered
     from sidecar.wire.sse import SseEvent
+    from sidecar.wire.vectors import Embedding
 
 
 class StreamParser(Protocol):
@@ -141,3 +143,46 @@ class Codec(ProviderCodec, Protocol):
 
     def render_stream_error(self, *, code: str, message: str, details: dict[str, object]) -> bytes:
         """Write the SSE event that ends a broken stream; no terminal marker follows it."""
+
+
+class EmbeddingCodec(Protocol):
+    """Everything a format for vectors can do; what is said of ``Codec`` holds here too."""
+
+    format: WireFormat
+
+    def path_for(self, model: str, body: bytes) -> str:
+        """Return the path below the provider's base URL for a request with this body."""
+
+    def inspect_request(self, body: bytes) -> RequestFacts:
+        """As ``Codec``; ``max_tokens`` is 0, and ``inputs_count`` says how many vectors are due."""
+
+    def parse_request(self, body: bytes) -> Embedding:
+        """As ``Codec``."""
+
+    def render_request(self, embedding: Embedding, *, model: str) -> Rendered:
+        """Write a request."""
+
+    def rewrite_request(self, body: bytes, *, model: str) -> bytes:
+        """Return ``body`` with the model renamed by splicing, every other byte as it was."""
+
+    def parse_response(self, body: bytes, *, request: bytes) -> Completion:
+        """Read the answer to ``request``, the body that was sent.
+
+        Raises:
+            WireError: not the format's answer.
+        """
+
+    def render_response(self, completion: Completion, embedding: Embedding) -> bytes:
+        """Write the answer to ``embedding``.
+
+        Raises:
+            WireError: its vectors are in an encoding of their provider's own.
+        """
+
+    def error_text(self, body: bytes) -> str | None:
+        """As ``ProviderCodec``."""
+
+    def render_error(
+        self, *, status: int, code: str, message: str, details: dict[str, object]
+    ) -> bytes:
+        """As ``Codec``."""

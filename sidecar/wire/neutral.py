@@ -2,7 +2,8 @@
 
 A request of one format becomes a ``Conversation`` and is rendered in another; an answer becomes a
 ``Completion``, a stream a sequence of ``Delta``. Same format in and out never passes through here:
-its bytes are forwarded (``rewrite_request``) and merely watched (``StreamParser``).
+its bytes are forwarded (``rewrite_request``) and merely watched (``StreamParser``). Requests for
+vectors have a form of their own, in ``vectors.py``.
 
 What a format cannot express is named when rendering (``Rendered.dropped``), so that nothing is lost
 in silence. JSON that only passes through (tool schemas, tool arguments) stays bytes or text, never
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sidecar.domain import Usage
+    from sidecar.wire.vectors import Vector
 
 # --- requests ----------------------------------------------------------------------------------
 
@@ -199,8 +201,8 @@ AnswerPart = TextPart | ToolCallPart | ReasoningPart | RefusalPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A whole answer. ``finish`` None: the provider did not say that it is complete (never a
-    success).
+    """A whole answer, in words or in vectors. ``finish`` None: the provider did not say that it is
+    complete (never a success).
 
     ``item_ids`` are the names under which a provider may keep its parts, for later requests.
     """
@@ -213,6 +215,7 @@ class Completion:
     usage: Usage | None = None
     created: int | None = None
     item_ids: tuple[str, ...] = ()
+    vectors: tuple[Vector, ...] = ()
 
 
 # --- streams -----------------------------------------------------------------------------------

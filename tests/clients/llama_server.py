@@ -1,5 +1,7 @@
 """A genuine llama.cpp server with a model of random weights: ``python llama_server.py DIRECTORY``.
 
+With ``--embeddings`` it makes vectors, and nothing else.
+
 The model is made on the spot: a llama of two layers and 45 thousand weights, and a vocabulary of
 all bytes and the printable ASCII characters, so that it can say anything and means nothing. Prints
 its base URL when it listens and serves until its standard input closes.
@@ -89,6 +91,9 @@ def main() -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.warmup = False
+    if "--embeddings" in sys.argv:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     server = xllamacpp.Server(params)
     sys.stdout.write(server.listening_address + "\n")
     sys.stdout.flush()

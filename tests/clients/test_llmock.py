@@ -39,6 +39,7 @@ models:
   gpt-twin: {{provider: twin, model: gpt-4o, price: {{input: 1, output: 2}}, context: 100000}}
   claude:
     {{provider: second, model: claude-sonnet-4-5, price: {{input: 1, output: 2}}, context: 100000}}
+  embed: {{provider: first, model: text-embedding-3-small, price: {{input: 1, output: 0}}}}
 routes:
   twins: {{tiers: [[gpt], [gpt-twin]], within: 20s}}
   gpt-first: {{tiers: [[gpt], [claude]], within: 20s}}
@@ -342,3 +343,13 @@ async def test_responses_breaks(native: openai.AsyncOpenAI, mock: Mock, kind: st
     events = [event async for event in stream]
     assert events[-1].type == "response.completed"
     assert len(await mock.requests()) == 2
+
+
+async def test_embeddings(ours: openai.AsyncOpenAI) -> None:
+    """A mock that knows numbers only; the SDK asks for base64, and base64 it gets."""
+    raw = await ours.embeddings.with_raw_response.create(model="embed", input=["Paris", "Rome"])
+    said = json.loads(raw.text)
+    assert [type(item["embedding"]) for item in said["data"]] == [str, str]
+    found = [item.embedding for item in raw.parse().data]
+    assert [len(one) for one in found] == [1536, 1536]
+    assert found[0] != found[1]

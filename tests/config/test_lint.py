@@ -55,6 +55,38 @@ ADVICE: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
             " for another; lower timers.first_content or raise within"
         ),
     ),
+    "embeddings of two models": (
+        (
+            ("provider: b, model: b-small", "provider: a, model: embed-b"),
+            ("model: a-big", "model: embed-a"),
+            ("models:", "  c: {kind: openai, base_url: 'http://127.0.0.3:1'}\nmodels:"),
+            ("provider: a, model: embed-b", "provider: c, model: embed-b"),
+        ),
+        (
+            "c.yaml:9: $.routes.reason.tiers: vectors of embed-a and embed-b cannot be compared, so"
+            " only those of embed-a are served; if they are one model, give both the same"
+            " `embedding_space`"
+        ),
+    ),
+    "embeddings and words": (
+        (("model: a-big,", "model: a-big, embeds: true,"),),
+        (
+            "c.yaml:8: $.routes.reason.tiers: small makes no embeddings, the rest of this route"
+            " nothing else; make two routes"
+        ),
+    ),
+    "static answer for embeddings": (
+        (
+            ("provider: b, model: b-small", "provider: c, model: embed"),
+            ("model: a-big", "model: embed"),
+            ("models:", "  c: {kind: openai, base_url: 'http://127.0.0.3:1'}\nmodels:"),
+            ("within: 20s", "static: x"),
+        ),
+        (
+            "c.yaml:9: $.routes.reason.static: a route of embeddings never gives a static answer;"
+            " remove it"
+        ),
+    ),
     "budget too small": (
         (("within: 20s", "budget: 0.000001"),),
         (

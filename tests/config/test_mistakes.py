@@ -56,6 +56,24 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
         _with(A, "verify_tls: 0"),
         "c.yaml:2: $.providers.a.verify_tls: expected true or false, got 0",
     ),
+    "a provider that hides paths": (
+        ("models:", "  v1: {kind: openai, base_url: 'http://127.0.0.3:1'}\nmodels:"),
+        'c.yaml:4: $.providers.v1: name "v1" is a path of the sidecar\'s own; rename it',
+    ),
+    "no embeddings at this kind": (
+        ("model: b-small,", "model: b-small, embeds: true,"),
+        (
+            "c.yaml:6: $.models.small.embeds: kind anthropic makes no embeddings; remove it or"
+            " choose another provider"
+        ),
+    ),
+    "a space of no embeddings": (
+        ("model: a-big,", "model: a-big, embeds: false, embedding_space: x,"),
+        (
+            "c.yaml:5: $.models.big.embedding_space: a model that does not embed has no space;"
+            " remove one of the two"
+        ),
+    ),
     "bare duration": (
         ("within: 20s", "within: 20"),
         (

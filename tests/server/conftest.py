@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,9 @@ from sidecar.server.aiohttp_front import Front, FrontSettings, Plane
 from sidecar.server.data import DataPlane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.intake import Intake
+
+if TYPE_CHECKING:
+    from sidecar.engine.passing import Passage, PassageRun
 
 CLAUDE = EndpointId("anthropic/claude")
 OPENAI_BODY = b'{"model":"reason","messages":[{"role":"user","content":"hi"}]}'
@@ -54,6 +57,16 @@ class MemoryExchange:
         if len(self.body) > bytes_max:
             raise BodyTooLargeError(f"the body exceeds {bytes_max} bytes")
         return self.body
+
+    @property
+    def body_bytes(self) -> int | None:
+        """Return the body's length."""
+        return len(self.body)
+
+    async def read_chunk(self) -> bytes:
+        """Return the whole body at once, then nothing."""
+        body, self.body = self.body, b""
+        return body
 
     async def answer(self, status: int, headers: Any, body: bytes) -> None:
         """Take a whole answer."""
@@ -161,6 +174,10 @@ class ScriptedEngine:
         if self.error is not None:
             raise self.error
         return CountAnswer(input_tokens=7, is_estimate=True, disclosure=disclosure(call))
+
+    def passage(self, passage: Passage) -> PassageRun:
+        """Pass nothing on: no catalogue here names a provider."""
+        raise AssertionError(passage.id)
 
     async def _hang(self) -> None:
         self.hung.set()
