@@ -71,6 +71,12 @@ async def for_gemini(world: World) -> AsyncIterator[genai.Client]:
     await client.aio.aclose()
 
 
+async def drain(stream: Any) -> None:
+    """Read a stream to its end."""
+    async for _ in stream:
+        pass
+
+
 async def gather(stream: Any) -> list[types.GenerateContentResponse]:
     """Return every chunk of a stream."""
     return [chunk async for chunk in await stream]
@@ -206,11 +212,9 @@ async def test_models(for_gemini: genai.Client) -> None:
 async def test_an_unknown_model(for_gemini: genai.Client, is_stream: bool) -> None:
     """A name that leads nowhere is Google's 404."""
     models = for_gemini.aio.models
+    asks = models.generate_content_stream if is_stream else models.generate_content
     with pytest.raises(errors.ClientError, match="nobody") as caught:
-        if is_stream:
-            await gather(models.generate_content_stream(model="nobody", contents="hello"))
-        else:
-            await models.generate_content(model="nobody", contents="hello")
+        await gather(asks(model="nobody", contents="hello"))
     assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
@@ -232,14 +236,12 @@ async def test_a_stream_that_breaks(for_gemini: genai.Client, world: World) -> N
     """After the first words a broken stream raises; it never ends as if it were whole."""
     reset = Fault(kind=FaultKind.RESET_AFTER, after_tokens=3)
     await world.servers["alpha"].set_faults([reset])
-    chunks = []
     stream = await for_gemini.aio.models.generate_content_stream(
         model="alpha-model", contents="hello"
     )
+    assert (await anext(stream)).text
     with pytest.raises(errors.ServerError) as caught:
-        async for chunk in stream:
-            chunks.append(chunk)  # noqa: PERF401 - the iteration raises
-    assert chunks
+        await drain(stream)
     assert caught.value.status == "UNAVAILABLE"
 
 
