@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sidecar.clock import now as loop_now
 from sidecar.domain import WireFormat
@@ -81,6 +81,8 @@ def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # 
         said = (part for item in body["output"] for part in item.get("content", ()))
         seen.text = "".join(part.get("text", "") for part in said)
         seen.is_complete = body["status"] in {"completed", "incomplete"}
+    elif format is WireFormat.GEMINI:
+        _read_candidates(seen, body)
     else:
         seen.text = "".join(block.get("text", "") for block in body["content"])
         seen.is_complete = body["stop_reason"] is not None
@@ -121,15 +123,28 @@ def _read_event(seen: Seen, data: str, format: WireFormat) -> None:  # noqa: A00
         ours = error.get("sidecar", {})
         seen.code = ours.get("code") or error.get("code") or error.get("type")
         seen.message = error.get("message", "")
-    elif format is WireFormat.OPENAI_CHAT:
+    else:
+        _read_words(seen, event, format)
+
+
+def _read_words(seen: Seen, event: dict[str, Any], format: WireFormat) -> None:  # noqa: A002
+    if format is WireFormat.OPENAI_CHAT:
         for choice in event.get("choices", ()):
             seen.text += choice["delta"].get("content") or ""
+    elif format is WireFormat.GEMINI:
+        _read_candidates(seen, event)
     elif event["type"] == "content_block_delta":
         seen.text += event["delta"].get("text", "")
     elif event["type"] == "response.output_text.delta":
         seen.text += event["delta"]
     elif event["type"] in _LAST_EVENTS:
         seen.is_complete = True
+
+
+def _read_candidates(seen: Seen, answer: dict[str, Any]) -> None:
+    for candidate in answer["candidates"]:
+        seen.text += "".join(part.get("text", "") for part in candidate["content"]["parts"])
+        seen.is_complete |= "finishReason" in candidate
 
 
 def _disclosed(seen: Seen, answer: PlainAnswer | StreamAnswer) -> None:

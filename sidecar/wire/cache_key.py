@@ -15,6 +15,7 @@ when nobody else does, and an answer that was good an hour ago is then better th
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,6 +36,7 @@ _ABSENT = msgspec.Raw(b"")
 _NOTHING = frozenset({b"", b"null", b"[]", b"{}"})
 _TOOL_ROLES = frozenset({"tool", "function"})
 _SAID_ITEMS = frozenset({"message", "reasoning"})
+_GEMINI_CALL = re.compile(rb'"function_?[A-Za-z]+"\s*:')
 
 
 class _Message(msgspec.Struct):
@@ -49,7 +51,8 @@ class _Part(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
-    messages: list[_Message]
+    messages: list[_Message] | None = None
+    contents: msgspec.Raw = _ABSENT  # Gemini's messages
     tools: msgspec.Raw = _ABSENT
     functions: msgspec.Raw = _ABSENT
     mcp_servers: msgspec.Raw = _ABSENT
@@ -114,6 +117,9 @@ def is_cacheable(body: bytes) -> bool:
         if "messages" not in decode(_MEMBERS, body):
             return _is_plain(decode(_RESPONSES, body))
         request = decode(_REQUEST, body)
+        if request.messages is None:
+            has_words = _is_something(request.contents)
+            return has_words and not _offers_tools(request) and not _names_functions(request)
         return not _offers_tools(request) and not any(map(_used_tools, request.messages))
     except WireError:
         return False
@@ -126,6 +132,11 @@ def _is_plain(request: _Responses) -> bool:
         return False
     items = request.input if isinstance(request.input, list) else []
     return all(item.type in _SAID_ITEMS and item.role not in _TOOL_ROLES for item in items)
+
+
+def _names_functions(request: _Request) -> bool:
+    """Say whether Gemini's contents hold calls or results; words that look so are merely a miss."""
+    return _GEMINI_CALL.search(memoryview(request.contents)) is not None
 
 
 def _offers_tools(request: _Request) -> bool:

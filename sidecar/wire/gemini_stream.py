@@ -81,6 +81,8 @@ class GeminiStreamParser:
             self._id = chunk.response_id or ""
             deltas.append(Started(id=self._id, model=chunk.model_version or ""))
         for candidate in chunk.candidates or ():
+            self._finishes.setdefault(candidate.index, None)
+        for candidate in chunk.candidates or ():
             deltas += self._read_candidate(candidate)
         if chunk.is_blocked() and not chunk.candidates:
             self._finishes[0] = Finish.CONTENT_FILTER
@@ -97,7 +99,7 @@ class GeminiStreamParser:
             path = f"$.candidates[{candidate.index}].content.parts[{index}]"
             for read in read_part(part, self._id or "", self._call_count, path):
                 deltas += self._deltas(read)
-        was_finished = self._finishes.setdefault(candidate.index, None) is not None
+        was_finished = self._finishes[candidate.index] is not None
         reason = reason_of(candidate)
         if reason in BROKEN:
             return [*deltas, _broken(str(reason), candidate.finish_message)]
