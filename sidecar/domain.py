@@ -234,12 +234,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What callers name: endpoints in tiers, best first, and the constraints that hold unless a
-    call says less.
+    """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
 
-    ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort;
-    ``rungs`` are the permitted steps of the degraded-mode ladder; an answer older than
-    ``stale_s_max`` is not served again.
+    ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
+    are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
+    ``checks_output``: a JSON answer must be what was asked for.
     """
 
     name: RouteName
@@ -254,6 +253,7 @@ class Route:
     on_break: OnBreak = OnBreak.ERROR
     attempts_max: int = 3
     is_task: bool = True
+    checks_output: bool = True
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
@@ -277,7 +277,7 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFacts:
-    """What the engine needs to know of a request body, decoded once.
+    """What the engine needs of a request body.
 
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express (``n``, ``logprobs``, …): an endpoint of another format is not eligible for

@@ -20,7 +20,8 @@ class Disclosure:
 
     ``attempts`` are ``provider/model:CLASS`` in order; for a stream just committed the last one is
     ``provider/model:COMMITTED``. ``degraded`` is ``level;reason;endpoint`` or None. ``cost_usd`` is
-    None where no price is known, and for a stream until its end.
+    None where no price is known, and for a stream until its end. ``invalid_output`` is where and
+    how a stream was not the JSON that its caller asked for (``$.a[0]: type``).
     """
 
     call_id: CallId
@@ -30,6 +31,7 @@ class Disclosure:
     degraded: str | None = None
     cost_usd: float | None = None
     dropped: tuple[str, ...] = ()
+    invalid_output: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from sidecar.core.routing import Router
 from sidecar.engine.budgets import Budgets
 from sidecar.engine.cache import StaleCache
 from sidecar.engine.health import Health
+from sidecar.engine.output_check import OutputChecks
 from sidecar.engine.timer import Timers
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Parts:
         self.panic = PanicRation(settings.panic)
         self.ladder = Ladder(settings.ladder)
         self.cache = StaleCache(settings.cache)
+        self.output_checks = OutputChecks()
         self.timers = Timers()
         self._outputs: dict[RouteName, OutputModel] = {}
 

@@ -14,6 +14,7 @@ from sidecar.core.ladder import Level, degraded_header
 from sidecar.domain import OutcomeClass
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.engine.fitness import is_smaller
+from sidecar.engine.output_check import flaw_in
 from sidecar.events import CallFinished
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
+    from sidecar.engine.tally import Tally
     from sidecar.errors import CallError
 
 COMMITTED = "COMMITTED"
@@ -40,11 +42,21 @@ class Report:
         self._is_ended = False
         self._is_cut = False
         self.is_continued = False
+        self.invalid_output: str | None = None
 
     def takes(self, plan: AttemptPlan, finish: Finish | None) -> None:
         """Note whose answer it is; a clamped one that ended by its length was cut by us."""
         self.dropped = plan.request.dropped
         self._is_cut = plan.is_clamped and finish is Finish.LENGTH
+
+    def closes(self, plan: AttemptPlan, tally: Tally) -> None:
+        """Note the end of a stream: too late for another answer, so say what is wrong with it."""
+        self.takes(plan, tally.finish)
+        self.invalid_output = flaw_in(tally, plan)
+
+    def is_keepable(self) -> bool:
+        """Return whether an answer is what one model said, and what was asked for."""
+        return not self.is_continued and self.invalid_output is None
 
     def spent_usd(self) -> float:
         """Return what the attempts so far cost, US dollars."""
@@ -109,6 +121,7 @@ class Report:
             degraded=self._degraded(endpoint),
             cost_usd=cost_usd,
             dropped=(*self._call.unserved, *self.dropped),
+            invalid_output=self.invalid_output,
         )
 
     def _labels(self) -> tuple[str, ...]:
@@ -159,6 +172,7 @@ class Report:
                 cost_usd=self.spent_usd(),
                 attempts=tuple(self.outcomes),
                 rejected=self.rejected,
+                invalid_output=self.invalid_output,
             )
         )
 
