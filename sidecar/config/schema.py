@@ -86,6 +86,7 @@ SECTIONS: tuple[type, ...] = (
     LimitSettings,
     ThrottleSettings,
     LatencySettings,
+    SilenceSettings,
     ReliabilitySettings,
     PenaltySettings,
     AccountSettings,
