@@ -17,7 +17,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.outcome import Next, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
-from sidecar.engine.output_check import INVALID, flaw_in
+from sidecar.engine.output_check import defect_of
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream
 from sidecar.engine.tally import Tally, tally_of
@@ -225,10 +225,9 @@ class Attempt:
             answer_bytes += sum(len(item.raw) for item in more)
             if answer_bytes > ANSWER_BYTES_MAX:
                 raise ProtocolBrokenError(f"the answer exceeds {ANSWER_BYTES_MAX} bytes")
-        flaw = flaw_in(stream.tally, self._plan)
-        if flaw is not None or stream.tally.is_degenerate():
-            message = "one character over and over" if flaw is None else INVALID + flaw
-            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message))
+        defect = defect_of(stream.tally, self._plan)
+        if defect is not None:
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, defect))
         tokens = stream.tally.usage(self._plan.call.facts.prompt_tokens).output_tokens
         if last_at > committed.first_content_at:
             gap_s = (last_at - committed.first_content_at) / max(1, tokens - 1)
@@ -256,12 +255,9 @@ class Attempt:
             message = "the answer does not say that it is complete"
             return Failed(outcome=self._settle(OutcomeClass.TRUNC, message, usage))
         is_silent = tally.content_deltas == 0 and self._is_broken_silence(completion.finish)
-        if is_silent or tally.is_degenerate():
-            message = "an answer without content" if is_silent else "one character over and over"
-            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message, usage))
-        flaw = flaw_in(tally, self._plan)
-        if flaw is not None:
-            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, INVALID + flaw, usage))
+        defect = "an answer without content" if is_silent else defect_of(tally, self._plan)
+        if defect is not None:
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, defect, usage))
         outcome = self._settle(OutcomeClass.OK, "ok", usage)
         return Answered(outcome=outcome, body=body, completion=completion)
 

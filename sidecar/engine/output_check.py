@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from sidecar.engine.tally import Tally
     from sidecar.wire.neutral import Conversation, OutputFormat
 
-INVALID = "the answer is not what was asked for at "
 COMPILED_MAX = 32
 ANSWER_CHARS_MAX = 256 * 1024
 WORK_MAX = 2_000_000
@@ -69,6 +68,14 @@ def flaw_in(tally: Tally, plan: AttemptPlan) -> str | None:
     """Return how an answer that ended is not what its caller asked for, None if it is."""
     text = None if plan.flaw_of is None else tally.structured()
     return None if plan.flaw_of is None or text is None else plan.flaw_of(text)
+
+
+def defect_of(tally: Tally, plan: AttemptPlan) -> str | None:
+    """Return why a whole answer with content is none, None if it is one."""
+    if tally.is_degenerate():
+        return "one character over and over"
+    flaw = flaw_in(tally, plan)
+    return None if flaw is None else f"the answer is not what was asked for at {flaw}"
 
 
 class OutputChecks:
