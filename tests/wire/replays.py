@@ -75,8 +75,14 @@ class Exchange:
 
     def caller(self) -> Caller:
         """Return the real client's request."""
-        path = PATH_OF.get(self.format, urlsplit(self.url).path)
-        return Caller(path=path, query=urlsplit(self.url).query, body=self.request)
+        if self.format is WireFormat.GEMINI:
+            return _gemini(self.model, self.request, is_stream=self.is_stream)
+        return Caller(path=PATH_OF[self.format], body=self.request)
+
+    def is_translatable(self) -> bool:
+        """Return whether callers of other formats could have asked the same."""
+        own = CODECS.get(self.format)
+        return own is None or not own.inspect_request(self.request).untranslatable
 
 
 def exchanges() -> list[Exchange]:
@@ -144,15 +150,19 @@ def asking(caller: WireFormat, *, is_stream: bool) -> Caller:
     """Return a plain question of a caller in some format, for a recorded answer."""
     body = FIXTURES[caller].asks["text"]
     if caller is WireFormat.GEMINI:
-        method = "streamGenerateContent" if is_stream else "generateContent"
-        path = f"/v1beta/models/m:{method}"
-        return Caller(path=path, query="alt=sse" if is_stream else "", body=body)
+        return _gemini("m", body, is_stream=is_stream)
     if is_stream:
         members = {**json.loads(body), "stream": True}
         if caller is WireFormat.OPENAI_CHAT:
             members["stream_options"] = {"include_usage": True}
         body = json.dumps(members).encode()
     return Caller(path=PATH_OF[caller], body=body)
+
+
+def _gemini(model: str, body: bytes, *, is_stream: bool) -> Caller:
+    method = "streamGenerateContent" if is_stream else "generateContent"
+    path = f"/v1beta/models/{model}:{method}"
+    return Caller(path=path, query="alt=sse" if is_stream else "", body=body)
 
 
 def heard(caller: WireFormat, received: bytes, *, is_stream: bool) -> Completion:
