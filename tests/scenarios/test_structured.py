@@ -9,7 +9,9 @@ import pytest
 
 from sidecar.domain import OnBreak, Route, RouteName, WireFormat
 from sidecar.events import AttemptFinished, CallFinished
+from sidecar.wire.formats import CODECS
 from tests.scripted import PATH_OF, Answer, Caller, Sidecar, endpoint
+from tests.wire.replays import asking
 
 if TYPE_CHECKING:
     from sidecar.domain import Endpoint
@@ -129,6 +131,16 @@ def test_an_answer_that_is_not_as_asked_is_tried_elsewhere(
     assert attempts(caller) == tried
     expected = GOOD if is_failure else text
     assert json.dumps(expected)[1:-1] in caller.received.decode()
+
+
+@pytest.mark.parametrize("caller_format", CODECS, ids=lambda one: one.value)
+def test_every_caller_format_is_checked(caller_format: WireFormat) -> None:
+    """However a format asks for a schema, an answer that breaks it is none."""
+    caller = asking(caller_format, is_stream=False, feature="JSON schema")
+    wrong, right = said('{"verdict":7}'), said('{"verdict":"yes"}')
+    second = endpoint("second", OPENAI)
+    Sidecar([(FIRST, wrong), (second, right)], route_name="m").ask(caller)
+    assert attempts(caller) == "first/m:DEGENERATE,second/m:OK"
 
 
 @pytest.mark.parametrize(

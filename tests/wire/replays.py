@@ -146,9 +146,9 @@ def _model(asked: dict[str, Any], url: str) -> str:
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1].partition(":")[0])
 
 
-def asking(caller: WireFormat, *, is_stream: bool) -> Caller:
-    """Return a plain question of a caller in some format, for a recorded answer."""
-    body = FIXTURES[caller].asks["text"]
+def asking(caller: WireFormat, *, is_stream: bool, feature: str = "text") -> Caller:
+    """Return a question of a caller in some format, a plain one for a recorded answer."""
+    body = FIXTURES[caller].asks[feature]
     if caller is WireFormat.GEMINI:
         return _gemini("m", body, is_stream=is_stream)
     if is_stream:
