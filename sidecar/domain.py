@@ -27,6 +27,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
 from sidecar.abilities import Abilities, Ability, Dialect
+from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
+from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414, TC001
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,62 +92,6 @@ class Rung(Enum):
 
 
 DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if a route gives one
-
-
-class Gate(Enum):
-    """Why an endpoint is not eligible for a call."""
-
-    BREAKER_OPEN = "breaker_open"
-    BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
-    HOST_OPEN = "host_open"
-    EGRESS = "egress_suspect"
-    ACCOUNT_RATE = "account_rate"
-    ACCOUNT_QUOTA = "account_quota"
-    ACCOUNT_AUTH = "account_auth"
-    ISOLATED = "isolated"
-    GONE = "gone"
-    CONCURRENCY = "concurrency"
-    THROTTLED = "throttled"
-    TRIED = "tried"
-    SAME_ACCOUNT = "same_account"
-    SAME_HOST = "same_host"
-    TOO_SLOW = "too_slow"
-    TOO_DEAR = "too_dear"
-    PRICE_UNKNOWN = "price_unknown"
-    UNSUPPORTED = "unsupported"
-    OTHER_SPACE = "other_space"
-    CONTEXT_TOO_SMALL = "context_too_small"
-    OUTPUT_TOO_SMALL = "output_too_small"
-    QUALITY = "quality"
-    DRIFT = "drift"
-    SILENT = "silent"
-
-
-class OutcomeClass(Enum):
-    """Verdict on one attempt; what each one moves is the table in ``core/outcome.py``."""
-
-    OK = "OK"
-    CONNECT = "CONNECT"
-    STALE_CONN = "STALE_CONN"
-    HANG = "HANG"
-    CALLER_SHORT = "CALLER_SHORT"
-    S5 = "S5"
-    OVERLOAD = "OVERLOAD"
-    RATE = "RATE"
-    QUOTA = "QUOTA"
-    AUTH = "AUTH"
-    GONE = "GONE"
-    CALLER = "CALLER"
-    CONTEXT = "CONTEXT"
-    UNFIT = "UNFIT"
-    RESET_MID = "RESET_MID"
-    TRUNC = "TRUNC"
-    STALL_MID = "STALL_MID"
-    ERR_MID = "ERR_MID"
-    DEGENERATE = "DEGENERATE"
-    CANCEL = "CANCEL"
-    OUTRUN = "OUTRUN"
-    LOCAL = "LOCAL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,11 +180,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What callers name: tiers of endpoints, best first, and constraints unless a call says less.
+    """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
 
-    ``prompts`` replaces the system prompt at one endpoint. ``static`` is the answer of last resort;
-    ``rungs`` are the permitted steps of the degraded-mode ladder; an answer older than
-    ``stale_s_max`` is not served again.
+    ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
+    are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
+    ``checks_output``: a JSON answer must be what was asked for.
     """
 
     name: RouteName
@@ -253,6 +199,7 @@ class Route:
     on_break: OnBreak = OnBreak.ERROR
     attempts_max: int = 3
     is_task: bool = True
+    checks_output: bool = True
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
@@ -276,7 +223,7 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFacts:
-    """What the engine needs to know of a request body, decoded once.
+    """What the engine needs of a request body.
 
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.

@@ -28,6 +28,7 @@ class CallFinished:
     """A call ended; ``result`` is ok, degraded, passed (a provider's 4xx) or an error code.
 
     ``rejected`` holds the endpoints not chosen at arrival, with the reason of each.
+    ``invalid_output``: where and how a stream was not the JSON that was asked for.
     """
 
     at: float
@@ -39,6 +40,7 @@ class CallFinished:
     cost_usd: float
     attempts: tuple[Outcome, ...]
     rejected: tuple[tuple[EndpointId, Gate], ...] = ()
+    invalid_output: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,11 @@ class LogObserver:
                 log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
             case CallFinished():
                 log.debug(
-                    "call call=%s route=%s result=%s", event.call_id, event.route, event.result
+                    "call call=%s route=%s result=%s invalid_output=%s",
+                    event.call_id,
+                    event.route,
+                    event.result,
+                    event.invalid_output,
                 )
             case PassageFinished():
                 log.debug("passage call=%s status=%s", event.call_id, event.status)

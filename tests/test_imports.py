@@ -22,7 +22,8 @@ ALL = {path.parent.name if path.name == "__init__.py" else path.stem for path in
 
 ALLOWED = {
     "abilities": set(),
-    "domain": {"abilities"},
+    "verdicts": set(),
+    "domain": {"abilities", "verdicts"},
     "clock": set(),
     "durations": set(),
     "log": {"domain", "events"},

@@ -221,6 +221,7 @@ class _Parts:
             stale_s_max=entry.max_stale,
             may_hedge=entry.hedge,
             on_break=OnBreak(entry.on_break),
+            checks_output=entry.check_output,
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
         )
 

@@ -223,6 +223,7 @@ class RouteEntry(Entry, frozen=True):
     max_stale: Duration = 3600.0
     hedge: bool = True
     on_break: Literal["error", "continue", "restart"] = "error"
+    check_output: bool = True
     attempts: AttemptsMax | None = None
 
 

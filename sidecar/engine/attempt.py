@@ -18,6 +18,7 @@ from sidecar.core.outcome import Next, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
 from sidecar.engine.judging import flaw_of, is_broken_silence, read_answer
+from sidecar.engine.output_check import defect_of
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream, named
 from sidecar.engine.tally import Tally, tally_of
@@ -231,9 +232,9 @@ class Attempt:
             answer_bytes += sum(len(item.raw) for item in more)
             if answer_bytes > ANSWER_BYTES_MAX:
                 raise ProtocolBrokenError(f"the answer exceeds {ANSWER_BYTES_MAX} bytes")
-        if stream.tally.is_degenerate():
-            message = "one character over and over"
-            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, message))
+        defect = defect_of(stream.tally, self._plan)
+        if defect is not None:
+            return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, defect))
         tokens = stream.tally.usage(self._plan.call.facts.prompt_tokens).output_tokens
         if last_at > committed.first_content_at:
             gap_s = (last_at - committed.first_content_at) / max(1, tokens - 1)
@@ -263,6 +264,7 @@ class Attempt:
             return Failed(outcome=self._settle(OutcomeClass.TRUNC, message, usage))
         is_empty_fine = self._plan.is_empty_answer_fine
         flaw = flaw_of(completion, tally, self._plan.call, is_empty_answer_fine=is_empty_fine)
+        flaw = flaw or defect_of(tally, self._plan)
         if flaw is not None:
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, flaw, usage))
         outcome = self._settle(OutcomeClass.OK, "ok", usage)

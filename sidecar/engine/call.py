@@ -285,9 +285,9 @@ class CallRun:
         """Record the end of a stream; the last entrant is the one that ended it."""
         entrant = self._entrant
         assert entrant is not None, "a stream ends after it began"
-        self.report.takes(entrant.plan, entrant.attempt.tally)
+        self.report.closes(entrant.plan, entrant.attempt.tally)
         said = entrant.attempt.tally.completion()
-        if said is not None and outcome.cls is OutcomeClass.OK and not self.report.is_continued:
+        if said is not None and outcome.cls is OutcomeClass.OK and self.report.is_keepable():
             self._parts.cache.store(self.call, said, loop_now())
         self._parts.timers.discard(entrant.timer)
         if all(record.outcome is not outcome for record in self.records):

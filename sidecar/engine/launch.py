@@ -61,8 +61,11 @@ class Launcher:
         self._call = call
         self._spent_usd = spent_usd
         self._is_whole = is_whole
-        self._is_kept = call.facts.is_stream and parts.cache.wants(call)
         self.preparation = Preparation(call)
+        self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
+        self._is_kept = call.facts.is_stream and (
+            self._flaw_of is not None or parts.cache.wants(call)
+        )
 
     def launch(self, start: Start, *, is_only_hope: bool) -> Entrant | Gate:
         """Return the attempt that ``start`` asks for, its ticket taken; or the gate that refuses.
@@ -146,6 +149,7 @@ class Launcher:
             is_whole=self._is_whole,
             is_clamped=clamp is not None,
             is_kept=self._is_kept,
+            flaw_of=self._flaw_of,
             needs_fresh_connection=start.needs_fresh_connection,
         )
 

@@ -15,6 +15,7 @@ from sidecar.engine.budgets import Budgets
 from sidecar.engine.cache import StaleCache
 from sidecar.engine.health import Health
 from sidecar.engine.keepers import Keepers
+from sidecar.engine.output_check import OutputChecks
 from sidecar.engine.timer import Timers
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Parts:
         self.ladder = Ladder(settings.ladder)
         self.cache = StaleCache(settings.cache)
         self.keepers = Keepers()
+        self.output_checks = OutputChecks()
         self.timers = Timers()
         self._outputs: dict[RouteName, OutputModel] = {}
 

@@ -15,6 +15,7 @@ from sidecar.domain import OutcomeClass
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.engine.fitness import is_smaller
 from sidecar.engine.judging import said_to_caller
+from sidecar.engine.output_check import flaw_in
 from sidecar.events import CallFinished
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
@@ -42,6 +43,7 @@ class Report:
         self._is_ended = False
         self._is_cut = False
         self.is_continued = False
+        self.invalid_output: str | None = None
 
     def takes(self, plan: AttemptPlan, tally: Tally) -> None:
         """Note whose answer it is; a clamped one that ended by its length was cut by us."""
@@ -50,6 +52,15 @@ class Report:
         is_kept = not (plan.request.is_translated or self.is_continued)
         keeper = plan.ticket.endpoint.id if is_kept else None
         self._parts.keepers.learn(self._call, tally.answer_id(), tally.item_ids(), keeper)
+
+    def closes(self, plan: AttemptPlan, tally: Tally) -> None:
+        """Note the end of a stream: too late for another answer, so say what is wrong with it."""
+        self.takes(plan, tally)
+        self.invalid_output = flaw_in(tally, plan)
+
+    def is_keepable(self) -> bool:
+        """Return whether an answer is what one model said, and what was asked for."""
+        return not self.is_continued and self.invalid_output is None
 
     def spent_usd(self) -> float:
         """Return what the attempts so far cost, US dollars."""
@@ -116,6 +127,7 @@ class Report:
             cost_usd=cost_usd,
             dropped=(*self._call.unserved, *self.dropped),
             is_pinned=bool(self._call.facts.references),
+            invalid_output=self.invalid_output,
         )
 
     def _labels(self) -> tuple[str, ...]:
@@ -166,6 +178,7 @@ class Report:
                 cost_usd=self.spent_usd(),
                 attempts=tuple(self.outcomes),
                 rejected=self.rejected,
+                invalid_output=self.invalid_output,
             )
         )
 

@@ -39,8 +39,8 @@ class AttemptPlan:
 
     ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
     ``is_whole``: a stream is committed only when it is complete. ``is_clamped``: the answer's
-    length was bounded below what the caller asked for. ``is_kept``: a stream's text is remembered,
-    for the stale cache.
+    length was bounded below what the caller asked for. ``is_kept``: a stream's text is remembered.
+    ``flaw_of`` says how the text of a structured answer is wrong, if it is; None: none was asked.
     """
 
     call: Call
@@ -56,6 +56,7 @@ class AttemptPlan:
     is_whole: bool = False
     is_clamped: bool = False
     is_kept: bool = False
+    flaw_of: Callable[[str], str | None] | None = None
     needs_fresh_connection: bool = False
 
     def answer_name(self) -> tuple[str, str]:

@@ -53,6 +53,7 @@ class Tally:
         self._usage: Usage | None = None
         self._run_char: str | None = None
         self._is_one_char = True
+        self._is_aside = False  # a refusal or a tool call was in it
 
     def note(self, delta: Delta) -> None:
         """Count ``delta``."""
@@ -76,13 +77,16 @@ class Tally:
 
     def _note_tool_call(self, delta: ToolCallStart | ToolCallDelta) -> None:
         self._is_one_char = False
+        self._is_aside = True
         self.content_deltas += 1
         if isinstance(delta, ToolCallDelta):
             self.content_chars += len(delta.arguments)
 
     def _note_text(self, delta: TextDelta | RefusalDelta | ReasoningDelta) -> None:
         text = delta.text
-        if self.keeps_text and isinstance(delta, TextDelta):
+        if isinstance(delta, RefusalDelta):
+            self._is_aside = True
+        elif self.keeps_text and isinstance(delta, TextDelta):
             self._texts.append(text)
         self.content_deltas += 1
         self.content_chars += len(text)
@@ -98,6 +102,14 @@ class Tally:
         return Completion(
             id=self._name.id, model=self._name.model, parts=(text,), finish=self.finish
         )
+
+    def structured(self) -> str | None:
+        """Return the text where an answer as asked has to be in it: it was kept, ended by itself,
+        and is no refusal or tool call.
+        """
+        if self.finish is not Finish.STOP or self._is_aside or not self._texts:
+            return None
+        return "".join(self._texts)
 
     def is_degenerate(self, run: int = DEGENERATE_RUN) -> bool:
         """Return whether the content so far is one character over and over, ``run`` times."""
@@ -133,13 +145,19 @@ def tally_of(completion: Completion) -> Tally:
     """Return the tally of a whole answer."""
     tally = Tally()
     tally.note(Started(id=completion.id, model=completion.model))
+    tally.keeps_text = True
     for part in completion.parts:
         match part:
-            case TextPart(text=text) | RefusalPart(text=text) | ReasoningPart(text=text):
-                if text:
-                    tally.note(TextDelta(text=text))
+            case TextPart(text=text) if text:
+                tally.note(TextDelta(text=text))
+            case RefusalPart(text=text) if text:
+                tally.note(RefusalDelta(text=text))
+            case ReasoningPart(text=text) if text:
+                tally.note(ReasoningDelta(text=text))
             case ToolCallPart(id=call_id, name=name):
                 tally.note(ToolCallStart(index=0, id=call_id, name=name))
+            case _:  # blank
+                pass
     if completion.finish is not None:
         tally.note(Finished(finish=completion.finish, item_ids=completion.item_ids))
     return tally

@@ -58,13 +58,15 @@ def may_comment(form: WireFormat) -> bool:
 
 def closing_comment(disclosure: Disclosure) -> bytes:
     """Return the comment that ends a stream, with its final figures."""
-    figures = {
+    figures: dict[str, object] = {
         "call_id": disclosure.call_id,
         "model": disclosure.endpoint,
         "attempts": disclosure.attempts,
         "degraded": disclosure.degraded,
         "cost_usd": disclosure.cost_usd,
     }
+    if disclosure.invalid_output is not None:
+        figures["invalid_output"] = disclosure.invalid_output
     return encode_comment("sidecar " + msgspec.json.encode(figures).decode())
 
 

@@ -78,7 +78,7 @@ __all__ = [
 
 PROBE_TOKENS_MAX = 16  # an answer bounded so tightly is a probe's
 DEGENERATE = ("////",) * 50
-# Where the wall clock stands at second 0 unless a front says otherwise: 2026-01-01T00:00:00Z.
+# 2026-01-01T00:00:00Z, where the wall clock stands at second 0 unless a front says otherwise.
 WALL_START_S = 1_767_225_600.0
 # Old entries go when the log is full: a demo that runs for days must not grow.
 LOG_ENTRIES_MAX = 1_000_000
@@ -89,11 +89,9 @@ class SimulatedModel:
     """One model: how fast it answers, how long, at which price.
 
     ``ttft_s`` is the median time to the first token (lognormal), ``itl_s`` the gap between tokens,
-    ``output_tokens`` the median length.
-
-    ``ttft_sigma`` and ``output_sigma`` are the sigmas of the logarithms: 0 is constant, 0.5 a
-    usual API. Prices are US dollars per million tokens. ``chunk_tokens`` go into one event of a
-    stream.
+    ``output_tokens`` the median length; ``ttft_sigma`` and ``output_sigma`` the sigmas of the
+    logarithms: 0 is constant, 0.5 a usual API. Prices are US dollars per million tokens.
+    ``chunk_tokens`` go into one event.
     """
 
     ttft_s: float = 0.0

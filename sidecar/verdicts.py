@@ -1,0 +1,61 @@
+"""Why an endpoint is out, and what became of an attempt: the two enumerations of ``domain``."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Gate(Enum):
+    """Why an endpoint is not eligible for a call."""
+
+    BREAKER_OPEN = "breaker_open"
+    BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
+    HOST_OPEN = "host_open"
+    EGRESS = "egress_suspect"
+    ACCOUNT_RATE = "account_rate"
+    ACCOUNT_QUOTA = "account_quota"
+    ACCOUNT_AUTH = "account_auth"
+    ISOLATED = "isolated"
+    GONE = "gone"
+    CONCURRENCY = "concurrency"
+    THROTTLED = "throttled"
+    TRIED = "tried"
+    SAME_ACCOUNT = "same_account"
+    SAME_HOST = "same_host"
+    TOO_SLOW = "too_slow"
+    TOO_DEAR = "too_dear"
+    PRICE_UNKNOWN = "price_unknown"
+    UNSUPPORTED = "unsupported"
+    OTHER_SPACE = "other_space"
+    CONTEXT_TOO_SMALL = "context_too_small"
+    OUTPUT_TOO_SMALL = "output_too_small"
+    QUALITY = "quality"
+    DRIFT = "drift"
+    SILENT = "silent"
+
+
+class OutcomeClass(Enum):
+    """Verdict on one attempt; what each one moves is the table in ``core/outcome.py``."""
+
+    OK = "OK"
+    CONNECT = "CONNECT"
+    STALE_CONN = "STALE_CONN"
+    HANG = "HANG"
+    CALLER_SHORT = "CALLER_SHORT"
+    S5 = "S5"
+    OVERLOAD = "OVERLOAD"
+    RATE = "RATE"
+    QUOTA = "QUOTA"
+    AUTH = "AUTH"
+    GONE = "GONE"
+    CALLER = "CALLER"
+    CONTEXT = "CONTEXT"
+    UNFIT = "UNFIT"
+    RESET_MID = "RESET_MID"
+    TRUNC = "TRUNC"
+    STALL_MID = "STALL_MID"
+    ERR_MID = "ERR_MID"
+    DEGENERATE = "DEGENERATE"
+    CANCEL = "CANCEL"
+    OUTRUN = "OUTRUN"
+    LOCAL = "LOCAL"
