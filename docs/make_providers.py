@@ -75,11 +75,11 @@ the route says `check_output: false`. A stream has been shown already; its last 
 `on_break: restart` it was not shown yet and is tried elsewhere too. Refusals, tool calls and
 answers cut by their length or a filter are left as they are: their finish reason tells.
 
-Checking is bounded, since it runs between the calls of others (at most about 60 ms): schemas up to
+Checking is bounded, since it runs between the calls of others (at most about 70 ms): schemas up to
 {schema_kib} KiB with {patterns} patterns and {subschemas} subschemas after following references;
-answers up to {answer_kib} Ki characters; {work} subschemas times values. What exceeds a bound goes
-unchecked, so do schemas with `$id`, `$anchor`, `$dynamicRef`, `unevaluated…` or references to other
-documents. `format` is not looked at.
+answers up to {answer_kib} Ki characters, subschemas times characters up to {work}; whole numbers up
+to 40 digits. What exceeds a bound goes unchecked, so do schemas with `$id`, `$anchor`,
+`$dynamicRef`, `unevaluated…` or references to other documents. `format` is not looked at.
 
 """
 

@@ -41,12 +41,15 @@ if TYPE_CHECKING:
 
 COMPILED_MAX = 32
 ANSWER_CHARS_MAX = 256 * 1024
-WORK_MAX = 2_000_000
-"""Subschemas times values of the answer."""
+WORK_MAX = 5_000_000
+"""Subschemas times characters of the answer: each may look at all of a text."""
 PLACE_WORK_MAX = 50_000
-"""Finding the place of a mistake takes a hundred times as long as finding that there is one."""
+"""Subschemas times values of the answer, to find the place of a mistake too: that takes a hundred
+times as long as finding that there is one.
+"""
 PATTERN_CHARS_MAX = 500_000
 """Patterns times characters of the answer."""
+INTEGER_MAX = 10**40
 PATH_CHARS_MAX = 200
 BACKTRACKS_MAX = 1_000
 REGEX_BYTES_MAX = 64 * 1024
@@ -136,6 +139,7 @@ class _Compiled:
     def __init__(self, raw: bytes) -> None:
         refuse_costly(raw)
         schema = msgspec.json.decode(raw)
+        _extent(schema)
         self._unrolling = Unrolling(schema)
         self._unrolling.size(1)
         self._patterns = raw.count(PATTERN)
@@ -146,14 +150,14 @@ class _Compiled:
         """Return the place and rule of a mistake, None if there is none or it may take too long."""
         if self._patterns * chars > PATTERN_CHARS_MAX:
             return None
-        values, depth = _extent(value)
         try:
-            work = self._unrolling.size(depth) * values
+            values, depth = _extent(value)
+            subschemas = self._unrolling.size(depth)
         except TooMuchError:
             return None
-        if work > WORK_MAX or self._validator.is_valid(value):
+        if subschemas * chars > WORK_MAX or self._validator.is_valid(value):
             return None
-        if work > PLACE_WORK_MAX:
+        if subschemas * values > PLACE_WORK_MAX:
             return "$: schema"
         error = next(iter(self._validator.iter_errors(value)), None)
         if error is None or "BacktrackLimit" in type(error.kind).__name__:
@@ -203,7 +207,11 @@ def _names(schema: object) -> Iterator[str]:
 
 
 def _extent(value: object) -> tuple[int, int]:
-    """Return how many values there are in ``value``, and how many levels deep."""
+    """Return how many values there are in ``value``, and how many levels deep.
+
+    Raises:
+        TooMuchError: a number so long that dividing it takes its time.
+    """
     count, depth, level = 0, -1, [value]
     while level and depth <= SCHEMA_DEPTH_MAX:
         count += len(level)
@@ -214,5 +222,7 @@ def _extent(value: object) -> tuple[int, int]:
                 below += each.values()
             elif isinstance(each, list):
                 below += each
+            elif isinstance(each, int) and abs(each) > INTEGER_MAX:
+                raise TooMuchError("a long number")
         level = below
     return count, depth
