@@ -1,9 +1,9 @@
 """One call, from arrival to answer: asks the attempts machine what next and does it.
 
-The decisions are in ``core``; here is the waiting. Attempts are made one after the other, with at
-most one hedge beside each, all owned by the caller's own task: who hangs up cancels exactly what it
-caused. When no attempt can help, the ladder's last rungs come before an error: a rationed trial
-past shut breakers, a stale answer, a static one; then a truthful refusal (``refusal.py``).
+Attempts are made one after the other, with at most one hedge beside each, all owned by the caller's
+task: who hangs up cancels just what it caused. When none can help, the ladder's last rungs come
+before an error: a rationed trial past shut breakers, a stale answer, a static one; then a truthful
+refusal (``refusal.py``).
 """
 
 from __future__ import annotations

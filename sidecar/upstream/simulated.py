@@ -78,10 +78,8 @@ __all__ = [
 
 PROBE_TOKENS_MAX = 16  # an answer bounded so tightly is a probe's
 DEGENERATE = ("////",) * 50
-# 2026-01-01T00:00:00Z, where the wall clock stands at second 0 unless a front says otherwise.
-WALL_START_S = 1_767_225_600.0
-# Old entries go when the log is full: a demo that runs for days must not grow.
-LOG_ENTRIES_MAX = 1_000_000
+WALL_START_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z: second 0, unless a front says otherwise
+LOG_ENTRIES_MAX = 1_000_000  # old entries go: a demo that runs for days must not grow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
