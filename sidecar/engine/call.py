@@ -2,8 +2,7 @@
 
 Attempts are made one after the other, with at most one hedge beside each, all owned by the caller's
 task: who hangs up cancels just what it caused. When none can help, the ladder's last rungs come
-before an error: a rationed trial past shut breakers, a stale answer, a static one; then a truthful
-refusal (``refusal.py``).
+before an error: a rationed trial past shut breakers, a stale answer, a static one.
 """
 
 from __future__ import annotations
