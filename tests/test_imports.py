@@ -134,7 +134,7 @@ def _is_seam_respected(layer: str, found: Import) -> bool:
     if layer == "config" and part[0] == "engine":
         return found.name is not None and (found.name.endswith("Settings") or found.name.isupper())
     if layer == "config" and part[0] == "upstream":
-        return part in (("upstream", "kind"), ("upstream", "kinds"))
+        return part in (("upstream", "kind"), ("upstream", "kinds"), ("upstream", "kinds_native"))
     return True
 
 

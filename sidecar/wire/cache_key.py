@@ -114,7 +114,7 @@ def _add(digest: hashlib._Hash, *pieces: bytes | memoryview) -> None:
 def is_cacheable(body: bytes) -> bool:
     """Return whether answers to this request may be kept: no tools, no tool calls, no results."""
     try:
-        if "messages" not in decode(_MEMBERS, body):
+        if not decode(_MEMBERS, body).keys() & {"messages", "contents"}:
             return _is_plain(decode(_RESPONSES, body))
         request = decode(_REQUEST, body)
         if request.messages is None:

@@ -189,7 +189,7 @@ async def test_losses_are_named(for_openai: openai.AsyncOpenAI, model: str) -> N
 async def test_what_nobody_else_can_do(for_openai: openai.AsyncOpenAI, wish: Any) -> None:
     """A hosted tool, a wish to store or a file needs a provider of the format; none is refused."""
     ask: Any = {"model": "alpha-first", "input": "hello", **wish}
-    with pytest.raises(openai.UnprocessableEntityError, match="can serve a call with"):
+    with pytest.raises(openai.UnprocessableEntityError, match="can serve this call"):
         await for_openai.responses.create(**ask)
 
 

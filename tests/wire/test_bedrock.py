@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +347,10 @@ def test_recorded_answers(entry: Any) -> None:
     assert completion.usage.cached_tokens == raw["usage"].get("cacheReadInputTokens", 0)
     for target in CODECS:
         again = codec(target).parse_response(codec(target).render_response(completion))
-        assert again.usage == completion.usage
+        assert again.usage is not None
+        # Not every format has a word for tokens written to a cache.
+        written = completion.usage.cache_write_tokens
+        assert replace(again.usage, cache_write_tokens=written) == completion.usage
         assert [part for part in again.parts if isinstance(part, ToolCallPart)] == calls
 
 
