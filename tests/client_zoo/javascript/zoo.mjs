@@ -15,8 +15,9 @@ export const PIXEL =
   "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 // What a simulated provider counts for a picture that it understood as one.
 export const IMAGE_TOKENS_MIN = 765;
-// Attempts of one call; a client that retried on top of the sidecar would come to more.
-export const ATTEMPTS_MAX = 3;
+// The three attempts of one call, and one for each of the two times that a client comes back when
+// it is told to wait; a client that retried on top of the sidecar would come to nine.
+export const ATTEMPTS_MAX = 5;
 export const FORECAST = {
   type: "object",
   properties: { city: { type: "string" }, days: { type: "integer" } },
