@@ -91,7 +91,7 @@ def run(name: str, environments: Path, *, is_thorough: bool) -> tuple[str, bool]
     group, place = HERE / name, environments / name
     if (group / "package.json").exists() and not shutil.which("npm"):
         return f"== {name}: skipped, there is no npm\n", True
-    began = time.perf_counter()
+    began = installed = time.perf_counter()
     is_well = True
     try:
         install(group, place)
@@ -100,7 +100,7 @@ def run(name: str, environments: Path, *, is_thorough: bool) -> tuple[str, bool]
             given = {**where, "is_thorough": is_thorough}
             text = test(group, place, {"CLIENT_ZOO": json.dumps(given)})
     except GroupError as error:
-        installed, text, is_well = time.perf_counter(), str(error), False
+        text, is_well = str(error), False
     took = f"{installed - began:.0f} s to install, {time.perf_counter() - installed:.0f} s to run"
     return f"== {name}: {'ok' if is_well else 'FAILED'}, {took}\n{text}", is_well
 

@@ -23,8 +23,9 @@ PIXEL = (
 IMAGE_TOKENS_MIN = 765
 """What a simulated provider counts for a picture that it understood as one."""
 ATTEMPTS_MAX = 5
-"""The three attempts of one call, and one for each of the two times that a client comes back when it
-is told to wait; a client that retried on top of the sidecar would come to nine."""
+"""The three attempts of one call, and one for each of the two times that a client comes back when
+it is told to wait; a client that retried on top of the sidecar would come to nine.
+"""
 TOOL_PLEASE = "please use a tool"
 _TAILS = {4: "·ü", 9: "·日本🙂"}
 
