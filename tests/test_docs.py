@@ -130,7 +130,7 @@ def test_the_error_codes_are_those_of_the_code() -> None:
 def test_the_paths_are_those_of_the_planes() -> None:
     """The README lists every path of the three planes, at its default address."""
     table = rows(README, "plane")
-    shown = {found[0] for row in table if (found := re.findall(CODE, row[1]))}
+    shown = {path for row in table for path in re.findall(CODE, row[1])}
     operate = f"POST {admin.ENDPOINTS_PATH}{{id}}/"
     assert shown == {
         *doors.PATHS,

@@ -34,6 +34,7 @@ class _Vendor:
     strong_extra: str
     small: str
     small_extra: str
+    url_suffix: str = ""
 
     @property
     def key_env(self) -> str:
@@ -57,6 +58,15 @@ VENDORS = (
         strong_extra="quality: 0.92, reasoning: true",
         small="gpt-6-luna",
         small_extra="quality: {default: 0.7, classify: 0.9}",
+    ),
+    _Vendor(
+        kind="gemini",
+        url_env="GOOGLE_GEMINI_BASE_URL",
+        url_suffix="/v1beta",  # Google's SDKs add the version themselves
+        strong="gemini-4-argon",
+        strong_extra="quality: 0.92, reasoning: true",
+        small="gemini-3.8-flash",
+        small_extra="quality: {default: 0.7, classify: 0.9}, reasoning: true",
     ),
 )
 
@@ -107,6 +117,7 @@ def describe(config: Config) -> list[str]:
 def _provider(vendor: _Vendor, env: Mapping[str, str]) -> str:
     """Return the entry of one provider."""
     url = env.get(vendor.url_env, "").strip()
+    url = url.rstrip("/") + vendor.url_suffix if url else ""
     base_url = f", base_url: {json.dumps(url)}" if url else ""
     return f"  {vendor.kind}: {{kind: {vendor.kind}, api_key: {{env: {vendor.key_env}}}{base_url}}}"
 

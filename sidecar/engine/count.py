@@ -9,36 +9,28 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sidecar.clock import now as loop_now
-from sidecar.domain import WireFormat
 from sidecar.engine.answer import CountAnswer, Disclosure
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import JSON_HEADER
-from sidecar.errors import AttemptError
+from sidecar.errors import AttemptError, WireError
+from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint
     from sidecar.engine.parts import Parts
 
-PATH = "/v1/messages/count_tokens"
 COUNT_S_MAX = 5.0
 COUNT_BYTES_MAX = 64 * 1024
 HTTP_OK = 200
-
-
-class _Count(msgspec.Struct):
-    input_tokens: int
 
 
 async def count_tokens(parts: Parts, call: Call) -> CountAnswer:
     """Return the input tokens of ``call``; never raises for a provider's fault."""
     for endpoint_id in call.route.endpoints():
         endpoint = parts.catalogue.endpoints[endpoint_id]
-        spoken = endpoint.format_for(call.format)
-        is_able = spoken is WireFormat.ANTHROPIC_MESSAGES is call.format
+        is_able = endpoint.format_for(call.format) is call.format
         if is_able and parts.health.gate(endpoint, loop_now()) is None:
             tokens = await _ask(parts, call, endpoint)
             if tokens is not None:
@@ -51,9 +43,13 @@ async def count_tokens(parts: Parts, call: Call) -> CountAnswer:
 
 
 async def _ask(parts: Parts, call: Call, endpoint: Endpoint) -> int | None:
+    counting = COUNTINGS[call.format]
     body = codec(call.format).rewrite_request(call.body, model=endpoint.upstream_model)
     request = OutboundRequest(
-        endpoint=endpoint.id, path=PATH, body=body, headers=(JSON_HEADER, *call.forward_headers)
+        endpoint=endpoint.id,
+        path=counting.path(endpoint.upstream_model),
+        body=body,
+        headers=(JSON_HEADER, *call.forward_headers),
     )
     limit_at = min(call.deadline_at, loop_now() + COUNT_S_MAX)
     try:
@@ -70,8 +66,8 @@ async def _ask(parts: Parts, call: Call, endpoint: Endpoint) -> int | None:
     if response.status != HTTP_OK:
         return None
     try:
-        return msgspec.json.decode(answer, type=_Count).input_tokens
-    except msgspec.DecodeError:
+        return counting.read(answer)
+    except WireError:
         return None
 
 

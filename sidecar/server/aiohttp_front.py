@@ -17,12 +17,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http import HttpParser, HttpRequestParser
 
 from sidecar.errors import BadRequestError, BodyTooLargeError
 from sidecar.server import rescue
+from sidecar.server.repeated_agent import LenientParser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,13 +132,34 @@ class _Server(web.Server):
     """aiohttp's low-level server with our connections."""
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        connection = _Connection(self, loop=self._loop, **self._kwargs)
+        connection.be_lenient()
+        return connection
 
 
 class _Connection(web.RequestHandler):
     """aiohttp's connection, quiet about bytes that are not HTTP, able to close when idle."""
 
     __slots__ = ()
+
+    def be_lenient(self) -> None:
+        """Let pass what Google's SDK sends; see ``repeated_agent``."""
+        assert self._parser is not None
+        lenient = LenientParser(self._parser, self._fresh_parser)
+        self._parser = lenient  # type: ignore[assignment]  # has all methods that are called
+
+    def _fresh_parser(self) -> HttpParser[Any]:
+        """Return a parser like the one that aiohttp gave this connection."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     def close_when_idle(self) -> None:
         """Close now if no request is being served, else after the one that is."""

@@ -12,22 +12,22 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from sidecar import clock
 from sidecar.engine.admission import DRAINING_RETRY_AFTER_S
 from sidecar.engine.answer import PlainAnswer
 from sidecar.errors import DrainingError, MethodNotAllowedError, NotFoundError
 from sidecar.server import disclose, listing
 from sidecar.server.doors import PATHS, Operation, door_of, format_of
+from sidecar.server.event_array import ArrayAnswer
 from sidecar.server.intake import Arrival
 from sidecar.server.rescue import Subject, rescued
 from sidecar.server.task_form import as_task
+from sidecar.wire.counting import COUNTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sidecar.domain import Call, RouteName
+    from sidecar.domain import Call, RouteName, WireFormat
     from sidecar.engine.admission import Admission
     from sidecar.engine.answer import CountAnswer, StreamAnswer
     from sidecar.server.doors import Door
@@ -107,7 +107,8 @@ class DataPlane:
             call = self._read(door, arrival, body)
             async with rescued(exchange, _subject(arrival, route=call.route.name)):
                 if door.operation is Operation.COUNT:
-                    await _send_count(exchange, await self._engine.count_tokens(call))
+                    count = await self._engine.count_tokens(call)
+                    await _send_count(exchange, count, call.format)
                 else:
                     await self._complete(exchange, call, door)
 
@@ -129,7 +130,7 @@ class DataPlane:
             return
         try:
             async with asyncio.timeout_at(call.deadline_at + STUCK_S):
-                await _send_stream(exchange, answer)
+                await _send_stream(exchange, answer, door)
         except TimeoutError:
             exchange.abort()
         finally:
@@ -144,21 +145,23 @@ async def _send_plain(exchange: Exchange, answer: PlainAnswer) -> None:
     await exchange.answer(answer.status, headers, answer.body)
 
 
-async def _send_stream(exchange: Exchange, answer: StreamAnswer) -> None:
+async def _send_stream(exchange: Exchange, answer: StreamAnswer, door: Door) -> None:
     headers = disclose.headers_of(answer.disclosure, is_stream=True)
-    await exchange.start_stream(200, headers | _EVENT_STREAM)
+    if door.is_array:
+        answer = ArrayAnswer(answer)
+    await exchange.start_stream(200, headers | (_JSON if door.is_array else _EVENT_STREAM))
     while chunk := await answer.read():
         await exchange.write(chunk)
-    await exchange.write(disclose.closing_comment(answer.disclosure))
+    if disclose.may_comment(door.format):
+        await exchange.write(disclose.closing_comment(answer.disclosure))
     await exchange.end_stream()
 
 
-async def _send_count(exchange: Exchange, count: CountAnswer) -> None:
+async def _send_count(exchange: Exchange, count: CountAnswer, form: WireFormat) -> None:
     headers = disclose.headers_of(count.disclosure, is_stream=False) | _JSON
     if count.is_estimate:
         headers["x-sidecar-estimate"] = "input_tokens"
-    body = msgspec.json.encode({"input_tokens": count.input_tokens})
-    await exchange.answer(200, headers, body)
+    await exchange.answer(200, headers, COUNTINGS[form].render(count.input_tokens))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sidecar.domain import WireFormat
 from sidecar.wire.sse import encode_comment
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def headers_of(disclosure: Disclosure, *, is_stream: bool) -> dict[str, str]:
     if disclosure.dropped:
         headers["x-sidecar-dropped"] = listed(disclosure.dropped)
     return headers
+
+
+def may_comment(form: WireFormat) -> bool:
+    """Return whether a stream's last comment may be sent: Google's Python SDK fails at any line
+    that is not data.
+    """
+    return form is not WireFormat.GEMINI
 
 
 def closing_comment(disclosure: Disclosure) -> bytes:

@@ -25,6 +25,11 @@ PATHS = (
     "POST /v1/tasks/{route}",
     "GET /v1/models",
     "GET /v1/models/{id}",
+    "POST /v1beta/models/{name}:generateContent",
+    "POST /v1beta/models/{name}:streamGenerateContent",
+    "POST /v1beta/models/{name}:countTokens",
+    "GET /v1beta/models",
+    "GET /v1beta/models/{name}",
 )
 _POSTS = {
     "/chat/completions": WireFormat.OPENAI_CHAT,
@@ -84,7 +89,7 @@ def format_of(path: str, headers: Mapping[str, str]) -> WireFormat:
     """Return the format in which somebody who found no door, or asks for a list, is told so."""
     if "/messages" in path or headers.get("anthropic-version") is not None:
         return WireFormat.ANTHROPIC_MESSAGES
-    is_gemini = path.startswith("/v1beta/") and WireFormat.GEMINI in CODECS
+    is_gemini = path.startswith("/v1beta/") or headers.get("x-goog-api-key") is not None
     return WireFormat.GEMINI if is_gemini else WireFormat.OPENAI_CHAT
 
 

@@ -72,7 +72,7 @@ class Guard:
             return
         scheme, _, credential = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            credential = headers.get("x-api-key", "")
+            credential = headers.get("x-api-key") or headers.get("x-goog-api-key", "")
         # surrogateescape: what arrives may be any bytes; the comparison takes the same time for all
         given = credential.strip().encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, token):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
 from sidecar.server.constraints import read_constraints
-from sidecar.wire.anthropic_request import inspect_count
+from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
 from sidecar.wire.formats import codec
 from sidecar.wire.tasks import parse_task
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WITHIN_S_MAX = 600.0
 """The official SDKs' own default timeout: nobody listens any longer."""
 FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
-_PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
+_PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout", "x-server-timeout")
 _PATIENCE_SHARE = 0.95
 _CALL_ID_BITS = 96
 
@@ -75,8 +75,8 @@ class Intake:
         return self._call(arrival, body, codec(arrival.format).inspect_request)
 
     def count(self, arrival: Arrival, body: bytes) -> Call:
-        """Return the call for a count of Anthropic input tokens; raises as ``completion``."""
-        return self._call(arrival, body, inspect_count)
+        """Return the call for a count of input tokens; raises as ``completion``."""
+        return self._call(arrival, body, COUNTINGS[arrival.format].inspect)
 
     def task(self, arrival: Arrival, body: bytes) -> Call:
         """Return the call for a task in the plain form; raises as ``completion``."""

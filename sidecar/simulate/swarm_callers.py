@@ -16,7 +16,8 @@ from sidecar.simulate.checks import LATE_S
 from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.simulate.swarm_fleet import ALONE_S
 from sidecar.simulate.traces import CURRENT_CALL, Trace
-from sidecar.wire.formats import CODECS, codec
+from sidecar.upstream.simulated_memory import KIND_NAMES
+from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
     import random
@@ -67,7 +68,7 @@ class Callers:
     async def each(self, routes: Iterable[RouteName], *, is_stream: bool) -> list[Seen]:
         """Call each route once, without haste; return what was seen."""
         constraints = Constraints(within_s=ALONE_S)
-        formats = tuple(CODECS)
+        formats = tuple(KIND_NAMES)
         calls = []
         for number, route in enumerate(routes):
             format_ = formats[number % len(formats)]

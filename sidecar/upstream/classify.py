@@ -197,10 +197,18 @@ def _hear_envelope(said: _Said, error: dict[str, object], nesting: int) -> None:
             said.status = said.status or status
         elif isinstance(value, str) and value and not value.isdigit():
             said.types.append(value.lower())
+    said.types.extend(_reasons(error.get("details")))
     said.texts.extend(_texts(error))
     metadata = error.get("metadata")  # OpenRouter carries the words of the provider behind it
     if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str) and nesting > 0:
         _hear(said, metadata["raw"], nesting - 1)
+
+
+def _reasons(details: object) -> Iterator[str]:
+    """Yield the reasons of Google's error details: ``API_KEY_INVALID`` tells more than 400."""
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and isinstance(detail.get("reason"), str):
+            yield detail["reason"].lower()
 
 
 def _as_status(value: object) -> int | None:

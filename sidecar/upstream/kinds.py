@@ -180,6 +180,39 @@ COMMON_RULES: Final = (
     ErrorRule(cls=OutcomeClass.CALLER, statuses=frozenset(range(400, 500))),
 )
 
+GEMINI_RULES: Final = (
+    # Somebody else's file or cache, or one that is gone, disables no key.
+    ErrorRule(
+        cls=OutcomeClass.CALLER,
+        statuses=frozenset({403}),
+        phrases=("permission to access the file", "cachedcontent not found"),
+    ),
+    ErrorRule(
+        cls=OutcomeClass.DEGENERATE,
+        types=frozenset({"malformed_function_call", "malformed_response", "unexpected_tool_call"}),
+    ),
+    ErrorRule(cls=OutcomeClass.QUOTA, types=frozenset({"billing_disabled"})),
+    ErrorRule(
+        cls=OutcomeClass.QUOTA,
+        statuses=frozenset({400, 429}),
+        phrases=("credits are depleted", "enable billing"),
+        needs_no_pushback=True,
+    ),
+    ErrorRule(
+        cls=OutcomeClass.AUTH,
+        statuses=frozenset({IN_STREAM, 400}),
+        phrases=("api key expired", "user location is not supported"),
+    ),
+    # Google's own cancellation: nobody else is on this connection.
+    ErrorRule(cls=OutcomeClass.S5, types=frozenset({"cancelled"})),
+    ErrorRule(
+        cls=OutcomeClass.RATE,
+        statuses=frozenset({IN_STREAM}),
+        types=frozenset({"resource_exhausted"}),
+    ),
+    *COMMON_RULES,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -257,6 +290,18 @@ KINDS: Final[Mapping[str, Kind]] = {
             # the version that still takes sampling parameters, for translated calls
             fixed_headers=(("anthropic-version", "2023-06-01"),),
             forward_headers=frozenset({"anthropic-version", "anthropic-beta"}),
+        ),
+        Kind(
+            name="gemini",
+            format=WireFormat.GEMINI,
+            base_url="https://generativelanguage.googleapis.com/v1beta",
+            auth_header="x-goog-api-key",
+            auth_prefix="",
+            key_env="GEMINI_API_KEY",
+            max_tokens_field="maxOutputTokens",
+            compatible_max_tokens_field="maxOutputTokens",
+            free_probe_path="/models",
+            error_rules=GEMINI_RULES,
         ),
     )
 }

@@ -49,7 +49,7 @@ from sidecar.upstream.simulated_http import (
     read_request,
     reset,
 )
-from sidecar.wire.formats import CODECS
+from sidecar.upstream.simulated_memory import KIND_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -320,7 +320,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve one simulated provider until SIGTERM."""
     parser = argparse.ArgumentParser(description="A simulated LLM provider on a socket.")
     parser.add_argument("--name", required=True)
-    parser.add_argument("--format", choices=[known.value for known in CODECS], required=True)
+    parser.add_argument("--format", choices=[known.value for known in KIND_NAMES], required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import WireFormat
 from sidecar.wire.anthropic_messages import AnthropicMessagesCodec
+from sidecar.wire.gemini_generate import GeminiCodec
 from sidecar.wire.openai_chat import OpenAIChatCodec
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ CODECS: Mapping[WireFormat, Codec] = MappingProxyType(
     {
         WireFormat.OPENAI_CHAT: OpenAIChatCodec(),
         WireFormat.ANTHROPIC_MESSAGES: AnthropicMessagesCodec(),
+        WireFormat.GEMINI: GeminiCodec(),
     }
 )
 """Formats that callers and providers speak."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import types
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,11 +34,14 @@ providers:
   first: {{kind: openai, base_url: "{url}/v1", api_key: {{env: MOCK_KEY}}}}
   twin: {{kind: openai, base_url: "{twin}/v1", api_key: {{env: MOCK_KEY}}}}
   second: {{kind: anthropic, base_url: "{url}/anthropic", api_key: {{env: MOCK_KEY}}}}
+  third: {{kind: gemini, base_url: "{url}/gemini/v1beta", api_key: {{env: MOCK_KEY}}}}
 models:
   gpt: {{provider: first, model: gpt-4o, price: {{input: 1, output: 2}}, context: 100000}}
   gpt-twin: {{provider: twin, model: gpt-4o, price: {{input: 1, output: 2}}, context: 100000}}
   claude:
     {{provider: second, model: claude-sonnet-4-5, price: {{input: 1, output: 2}}, context: 100000}}
+  gemini:
+    {{provider: third, model: gemini-2.5-pro, price: {{input: 1, output: 2}}, context: 100000}}
 routes:
   twins: {{tiers: [[gpt], [gpt-twin]], within: 20s}}
   gpt-first: {{tiers: [[gpt], [claude]], within: 20s}}
@@ -122,7 +127,7 @@ async def url(
     start_app: Callable[[str], Awaitable[App]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
-    """A sidecar between both faces of llmock."""
+    """A sidecar between three faces of llmock."""
     monkeypatch.setenv("MOCK_KEY", "mock-key")
     app = await start_app(
         CONFIG.format(url=llmock_url, twin=llmock_url.replace("127.0.0.1", "localhost"))
@@ -144,7 +149,35 @@ async def theirs(url: str) -> AsyncIterator[anthropic.AsyncAnthropic]:
         yield client
 
 
-@pytest.mark.parametrize("model", ["gpt", "claude"])
+@pytest.mark.filterwarnings(
+    "ignore:Inheritance class AiohttpClientSession:DeprecationWarning"  # the SDK's own
+)
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_googles_tool_loop(url: str, mock: Mock, model: str, is_stream: bool) -> None:
+    """Google's SDK closes an agent's loop by itself, whichever face calls its function."""
+    asked: list[str] = []
+
+    def weather(city: str) -> str:
+        """Tell the weather of a city."""
+        asked.append(city)
+        return "rain"
+
+    options = types.HttpOptions(base_url=url)
+    ask: Any = {"model": model, "contents": "What is the weather in Paris?"}
+    ask["config"] = types.GenerateContentConfig(tools=[weather])
+    async with genai.Client(api_key="any", http_options=options).aio as client:
+        if is_stream:
+            stream = await client.models.generate_content_stream(**ask)
+            texts = [chunk.text or "" async for chunk in stream]
+        else:
+            texts = [(await client.models.generate_content(**ask)).text or ""]
+    assert asked
+    assert "".join(texts)
+    assert await mock.findings() == []
+
+
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
 async def test_text_both_ways(
     ours: openai.AsyncOpenAI, theirs: anthropic.AsyncAnthropic, mock: Mock, model: str
 ) -> None:
@@ -166,7 +199,7 @@ async def test_text_both_ways(
     assert await mock.findings() == []
 
 
-@pytest.mark.parametrize("model", ["gpt", "claude"])
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_tool_loop(
     ours: openai.AsyncOpenAI, theirs: anthropic.AsyncAnthropic, model: str, is_stream: bool
@@ -265,7 +298,7 @@ async def test_verdict(
     assert [one for one in findings if one not in EXCUSED] == []
 
 
-@pytest.mark.parametrize("model", ["gpt", "claude"])
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
 @pytest.mark.parametrize("kind", ["disconnect", "truncate", "stall", "malformed"])
 async def test_a_stream_that_breaks(
     ours: openai.AsyncOpenAI,
@@ -275,7 +308,8 @@ async def test_a_stream_that_breaks(
     kind: str,
 ) -> None:
     """A stream that breaks after its first words is an error in both SDKs, asked for once."""
-    fault: Any = {"type": "stream_fault", "kind": kind, "after_chunks": 4, "times": None}
+    after = 2 if model == "gemini" else 4  # Gemini opens with words, not with a role
+    fault: Any = {"type": "stream_fault", "kind": kind, "after_chunks": after, "times": None}
     await mock.script(**fault)
     with pytest.raises(openai.APIError, match="broke off"):
         async with ours.chat.completions.stream(model=model, messages=HELLO) as chat_stream:

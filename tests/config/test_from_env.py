@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.config.from_env import default_yaml, describe, from_env
+from sidecar.domain import ProviderName
 from sidecar.errors import ConfigError
 
 LOCAL = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "ANTHROPIC_BASE_URL": "http://127.0.0.1:2"}
@@ -46,14 +47,25 @@ def test_it_says_what_it_built_and_shows_no_key() -> None:
     assert "hunter" not in "".join(lines) + default_yaml(BOTH)
 
 
+def test_a_gemini_key_makes_a_third_vendor() -> None:
+    """Google's SDKs name a base URL without the version, which is added."""
+    env = {**BOTH, "GEMINI_API_KEY": "hunter4", "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:3/"}
+    config = from_env(env)
+    gemini = config.targets[ProviderName("gemini")]
+    assert (gemini.kind, gemini.base_url) == ("gemini", "http://127.0.0.1:3/v1beta")
+    for route in config.catalogue.routes.values():
+        vendors = {endpoint.partition("/")[0] for endpoint in route.endpoints()}
+        assert not route.is_task or vendors == {"anthropic", "openai", "gemini"}
+
+
 def test_no_key_says_what_to_set() -> None:
     """Without keys the message names the variables, --config and the demo."""
     with pytest.raises(ConfigError) as caught:
         from_env({})
     assert caught.value.problems == (
         (
-            "no configuration and no provider key: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or name"
-            " a file with --config FILE; `sidecar demo` needs neither"
+            "no configuration and no provider key: set ANTHROPIC_API_KEY or OPENAI_API_KEY or"
+            " GEMINI_API_KEY, or name a file with --config FILE; `sidecar demo` needs neither"
         ),
     )
 

@@ -13,11 +13,11 @@ from sidecar.events import CallFinished
 from sidecar.simulate.evidence import requests
 from sidecar.simulate.world import ALPHA, BETA, GAMMA, LARGE, World, play
 from sidecar.upstream.simulated import Fault, FaultKind
-from sidecar.wire.formats import CODECS
+from sidecar.upstream.simulated_memory import KIND_NAMES
 
 DOWN = (Fault(kind=FaultKind.STATUS),)
 FORMS = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
-FORMATS = pytest.mark.parametrize("format", list(CODECS))
+FORMATS = pytest.mark.parametrize("format", list(KIND_NAMES))
 ROUTES = (
     Route(
         name=RouteName("kept"),

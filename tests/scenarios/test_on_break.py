@@ -17,7 +17,7 @@ from sidecar.errors import DrainingError
 from sidecar.simulate.evidence import outcomes, requests
 from sidecar.simulate.world import ALPHA, BETA, GAMMA, LARGE, World, play
 from sidecar.upstream.simulated import Ended, Fault, FaultKind
-from sidecar.wire.formats import CODECS
+from sidecar.upstream.simulated_memory import KIND_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ ROUTES = (
     ),
     Route(name=RouteName("plain"), tiers=((ALPHA,), (BETA,)), within_s=60.0),
 )
-FORMATS = pytest.mark.parametrize("format", list(CODECS))
+FORMATS = pytest.mark.parametrize("format", list(KIND_NAMES))
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 
 

@@ -34,7 +34,14 @@ def test_rule_words_are_lower_case() -> None:
 
 def test_no_kind_forwards_credentials() -> None:
     """A caller's credential headers pass to no provider."""
-    withheld = {"authorization", "x-api-key", "cookie", "openai-organization", "openai-project"}
+    withheld = {
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+    }
     for kind in KINDS.values():
         assert not kind.forward_headers & withheld
 
@@ -43,3 +50,4 @@ def test_formats() -> None:
     """Each kind speaks its own format."""
     assert KINDS["openai"].format is WireFormat.OPENAI_CHAT
     assert KINDS["anthropic"].format is WireFormat.ANTHROPIC_MESSAGES
+    assert KINDS["gemini"].format is WireFormat.GEMINI

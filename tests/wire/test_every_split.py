@@ -46,20 +46,32 @@ if TYPE_CHECKING:
     from sidecar.wire.neutral import Delta
 
 RECORDED = Path(__file__).parent / "recorded"
-FORMATS = {"anthropic": WireFormat.ANTHROPIC_MESSAGES, "openai": WireFormat.OPENAI_CHAT}
+FORMATS = {
+    "anthropic": WireFormat.ANTHROPIC_MESSAGES,
+    "gemini": WireFormat.GEMINI,
+    "openai": WireFormat.OPENAI_CHAT,
+}
 SHORT_BYTES = 1300
 NEAR_BYTES = 3
 """How far from a line end two cuts may still matter together: CR LF CR and one byte to look at."""
 
 
 def recorded_streams() -> list[Any]:
-    """Return format and bytes of every recorded stream, named by file and index."""
+    """Return format and bytes of every recorded stream, named by file and index.
+
+    Gemini's lines end in CR LF, the others' in LF; each test puts its own ends in the place of LF.
+    """
     return [
-        pytest.param(FORMATS[path.parent.name], text.encode(), id=f"{path.stem[:60]}-{number}")
+        pytest.param(FORMATS[path.parent.name], lines_of(text), id=f"{path.stem[:60]}-{number}")
         for path in sorted(RECORDED.glob("*/*.json"))
         for number, entry in enumerate(json.loads(path.read_bytes())["interactions"])
         if (text := entry["response"].get("body_text") or "").startswith(("data:", ":", "event:"))
     ]
+
+
+def lines_of(text: str) -> bytes:
+    """Return a stream's bytes with LF as the end of each line."""
+    return text.encode().replace(b"\r\n", b"\n")
 
 
 STREAMS = pytest.mark.parametrize(("wire_format", "stream"), recorded_streams())
@@ -122,10 +134,11 @@ class Watched(SseParser):
 
 
 def test_there_are_streams() -> None:
-    """The recordings are found, in both formats: the other tests here have something to test."""
+    """The recordings are found, in each format: the other tests here have something to test."""
     formats = [case.values[0] for case in recorded_streams()]
     assert formats.count(WireFormat.OPENAI_CHAT) >= 9
     assert formats.count(WireFormat.ANTHROPIC_MESSAGES) >= 25
+    assert formats.count(WireFormat.GEMINI) >= 12
 
 
 @LINE_ENDS
