@@ -2,6 +2,7 @@
 
 ``alpha`` speaks OpenAI's format and ``beta`` Anthropic's; each has a model ``broken`` that always
 answers 500. PyPI ``llmock`` stands behind ``gpt`` and ``claude``, each in its vendor's format.
+``ollama`` and ``replicate`` are named for what is passed on to them (``workshop``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidecar.server.doors import PATHS
 from sidecar.wire.formats import CODECS
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ listen: {{data: "127.0.0.1:0", admin: "127.0.0.1:0", health: "127.0.0.1:0"}}
 providers:
   alpha: {{kind: openai, base_url: "{alpha}"}}
   beta: {{kind: anthropic, base_url: "{beta}"}}
+  ollama: {{kind: openai, base_url: "{workshop}"}}
+  replicate: {{kind: openai, base_url: "{workshop}", api_key: {{file: {key}}}}}
   mock-openai: {{kind: openai, base_url: "{mock}/v1"}}
   mock-anthropic: {{kind: anthropic, base_url: "{mock}/anthropic"}}
 models:
@@ -88,14 +92,17 @@ def simulated(name: str, wire: str, folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def llmock(folder: Path) -> Iterator[str]:
-    """Run PyPI ``llmock``; yield where it listens."""
+def served(folder: Path, sign: str, *command: str) -> Iterator[str]:
+    """Run a server that takes its port as its last argument, yield where it listens.
+
+    ``sign`` is what it prints when it does.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = folder / "llmock.log"
-    with running(log, "llmock.cli", "serve", "--port", str(port)) as process:
-        said(process, log, "startup complete")
+    log = folder / f"{command[0]}.log"
+    with running(log, *command, str(port)) as process:
+        said(process, log, sign)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -104,15 +111,21 @@ def world(folder: Path) -> Iterator[dict[str, Any]]:
     """Run everything; yield where it is.
 
     ``{"url", "admin", "alpha", "beta", "llmock"}`` are addresses without ``/v1``, ``formats`` the
-    names of the formats that callers may speak.
+    names of the formats that callers may speak; ``passes_on``: other requests go to providers by
+    their names.
     """
     with (
         simulated("alpha", "openai-chat", folder) as alpha,
         simulated("beta", "anthropic-messages", folder) as beta,
-        llmock(folder) as mock,
+        served(folder, "startup complete", "llmock.cli", "serve", "--port") as mock,
+        served(folder, "Running on", "tests.client_zoo.workshop") as workshop,
     ):
-        file, log = folder / "sidecar.yaml", folder / "sidecar.log"
-        file.write_text(CONFIG.format(alpha=alpha, beta=beta, mock=mock))
+        file, log, key = (folder / name for name in ("sidecar.yaml", "sidecar.log", "key"))
+        key.write_text("workshop-key")
+        key.chmod(0o600)
+        file.write_text(
+            CONFIG.format(alpha=alpha, beta=beta, mock=mock, workshop=workshop, key=key)
+        )
         command = ("sidecar.cli.main", "run", "--config", str(file))
         with running(log, *command) as process:
             announced = said(process, log, ".*callers may name").group()
@@ -124,6 +137,7 @@ def world(folder: Path) -> Iterator[dict[str, Any]]:
                 "beta": beta,
                 "llmock": mock,
                 "formats": [known.value for known in CODECS],
+                "passes_on": any(path.startswith("* ") for path in PATHS),
             }
 
 

@@ -42,6 +42,7 @@ def speaks(wire: str, callers: str) -> pytest.MarkDecorator:
 
 
 GEMINI = speaks("gemini", "Gemini callers")
+PASSED_ON = pytest.mark.skipif(not WHERE["passes_on"], reason="requests that are passed on")
 RESPONSES = speaks("openai-responses", "Responses callers")
 
 
