@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sidecar.clock import now as loop_now
 from sidecar.domain import WireFormat
@@ -75,6 +75,8 @@ def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # 
         choice = body["choices"][0]
         seen.text = choice["message"].get("content") or ""
         seen.is_complete = choice["finish_reason"] is not None
+    elif format is WireFormat.GEMINI:
+        _read_candidates(seen, body)
     else:
         seen.text = "".join(block.get("text", "") for block in body["content"])
         seen.is_complete = body["stop_reason"] is not None
@@ -118,10 +120,18 @@ def _read_event(seen: Seen, data: str, format: WireFormat) -> None:  # noqa: A00
     elif format is WireFormat.OPENAI_CHAT:
         for choice in event.get("choices", ()):
             seen.text += choice["delta"].get("content") or ""
+    elif format is WireFormat.GEMINI:
+        _read_candidates(seen, event)
     elif event["type"] == "content_block_delta":
         seen.text += event["delta"].get("text", "")
     elif event["type"] == "message_stop":
         seen.is_complete = True
+
+
+def _read_candidates(seen: Seen, answer: dict[str, Any]) -> None:
+    for candidate in answer["candidates"]:
+        seen.text += "".join(part.get("text", "") for part in candidate["content"]["parts"])
+        seen.is_complete |= "finishReason" in candidate
 
 
 def _disclosed(seen: Seen, answer: PlainAnswer | StreamAnswer) -> None:

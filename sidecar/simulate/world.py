@@ -240,6 +240,8 @@ class World:
         }
         if format is WireFormat.ANTHROPIC_MESSAGES:
             body.setdefault("max_tokens", 400)
+        if format is WireFormat.GEMINI:
+            body = {"contents": [{"parts": [{"text": question}]}], **(extra or {})}
         encoded = json.dumps(body).encode()
         wishes = constraints or Constraints()
         found = self.catalogue.resolve(route)
@@ -254,7 +256,7 @@ class World:
             format=format,
             route=found,
             body=encoded,
-            facts=codec(format).inspect_request(encoded),
+            facts=replace(codec(format).inspect_request(encoded), model=route, is_stream=is_stream),
             constraints=wishes,
         )
 

@@ -15,6 +15,7 @@ when nobody else does, and an answer that was good an hour ago is then better th
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,6 +35,7 @@ _NOT_OF_THE_ANSWER = frozenset(
 _ABSENT = msgspec.Raw(b"")
 _NOTHING = frozenset({b"", b"null", b"[]", b"{}"})
 _TOOL_ROLES = frozenset({"tool", "function"})
+_GEMINI_CALL = re.compile(rb'"function_?[A-Za-z]+"\s*:')
 
 
 class _Message(msgspec.Struct):
@@ -48,7 +50,8 @@ class _Part(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
-    messages: list[_Message]
+    messages: list[_Message] | None = None
+    contents: msgspec.Raw = _ABSENT  # Gemini's messages
     tools: msgspec.Raw = _ABSENT
     functions: msgspec.Raw = _ABSENT
     mcp_servers: msgspec.Raw = _ABSENT
@@ -95,9 +98,17 @@ def is_cacheable(body: bytes) -> bool:
     """Return whether answers to this request may be kept: no tools, no tool calls, no results."""
     try:
         request = decode(_REQUEST, body)
+        if request.messages is None:
+            has_words = _is_something(request.contents)
+            return has_words and not _offers_tools(request) and not _names_functions(request)
         return not _offers_tools(request) and not any(map(_used_tools, request.messages))
     except WireError:
         return False
+
+
+def _names_functions(request: _Request) -> bool:
+    """Say whether Gemini's contents hold calls or results; words that look so are merely a miss."""
+    return _GEMINI_CALL.search(memoryview(request.contents)) is not None
 
 
 def _offers_tools(request: _Request) -> bool:

@@ -17,7 +17,7 @@ from sidecar.upstream.simulated_memory import KIND_NAMES
 
 DOWN = (Fault(kind=FaultKind.STATUS),)
 FORMS = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
-FORMATS = pytest.mark.parametrize("format", list(KIND_NAMES))
+FORMATS = pytest.mark.parametrize("format", [*KIND_NAMES, WireFormat.GEMINI])
 ROUTES = (
     Route(
         name=RouteName("kept"),

@@ -48,7 +48,13 @@ ROUTES = (
     ),
     Route(name=RouteName("plain"), tiers=((ALPHA,), (BETA,)), within_s=60.0),
 )
-FORMATS = pytest.mark.parametrize("format", list(KIND_NAMES))
+ENDS = {
+    WireFormat.OPENAI_CHAT: (b"[DONE]", 1),
+    WireFormat.ANTHROPIC_MESSAGES: (b'"message_stop"', 1),
+    WireFormat.GEMINI: (b'"finishReason"', 0),
+}
+"""What ends a stream, and how often its opening is said."""
+FORMATS = pytest.mark.parametrize("format", [*KIND_NAMES, WireFormat.GEMINI])
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 
 
@@ -216,9 +222,10 @@ def test_another_model_goes_on(
     assert seen.speakers() == ("alpha", "beta")
     assert seen.degraded == f"L1;continuation;{BETA}"
     assert seen.attempts == (f"{ALPHA}:{cls}", f"{BETA}:OK")
-    assert seen.raw.count(b"[DONE]" if format is WireFormat.OPENAI_CHAT else b'"message_stop"') == 1
-    starts = seen.raw.count(b'"role":"assistant"')
-    assert starts == 1, "the second answer's opening is not the caller's business"
+    end, starts = ENDS[format]
+    assert seen.raw.count(end) == 1
+    opened = seen.raw.count(b'"role":"assistant"')
+    assert opened == starts, "the second answer's opening is not the caller's business"
     asked = requests(world.beta, is_probe=False)[0]
     assert asked.prompt_tokens > requests(world.alpha, is_probe=False)[0].prompt_tokens
 

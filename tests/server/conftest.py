@@ -190,11 +190,21 @@ class World:
     plane: DataPlane
 
     async def send(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        query: str = "",
     ) -> MemoryExchange:
         """Drive one exchange to its end; admission must be even afterwards."""
         exchange = MemoryExchange(
-            method=method, path=path, body=body, headers={"host": "localhost"} | (headers or {})
+            method=method,
+            path=path,
+            query=query,
+            body=body,
+            headers={"host": "localhost"} | (headers or {}),
         )
         await self.plane.handle(exchange)
         assert self.admission.calls == 0, "a call is still counted after its end"

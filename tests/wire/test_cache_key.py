@@ -152,6 +152,22 @@ def test_tools_are_never_kept(body: bytes) -> None:
     assert not is_cacheable(body)
 
 
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"contents": [{"parts": [{"text": "hi"}]}]}, True),
+        ({"contents": [{"parts": [{"text": "hi"}]}], "tools": [{"googleSearch": {}}]}, False),
+        ({"contents": [{"parts": [{"functionCall": {"name": "f"}}]}]}, False),
+        ({"contents": [{"parts": [{"function_response": {"name": "f"}}]}]}, False),
+        ({"contents": []}, False),
+        ({}, False),
+    ],
+)
+def test_geminis_requests(members: dict[str, Any], expected: bool) -> None:
+    """Gemini's words are kept like others', its functions and tools are not."""
+    assert is_cacheable(msgspec.json.encode(members)) is expected
+
+
 def recorded_requests() -> list[Any]:
     """Return the text of every recorded request, named by file and index."""
     found = []
