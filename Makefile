@@ -2,8 +2,9 @@
 # PYTHON is an interpreter with the package and its test extra installed.
 PYTHON ?= python
 N ?= 500
+GROUPS ?=
 
-.PHONY: check test sim study faults
+.PHONY: check test clients sim study faults
 
 check: ## formatting, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -12,6 +13,9 @@ check: ## formatting, lint and types
 
 test: ## every test
 	$(PYTHON) -m pytest -q
+
+clients: ## more than CI does: clients of other vendors and frameworks, in environments of their own; GROUPS chooses
+	$(PYTHON) -m tests.client_zoo.run --thorough --environments .clients $(GROUPS)
 
 sim: ## N random worlds in simulated time; a failing one prints its seed
 	$(PYTHON) -m sidecar.simulate.swarm --worlds $(N)

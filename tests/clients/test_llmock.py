@@ -322,6 +322,29 @@ async def test_verdict(
 
 
 @pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
+@pytest.mark.parametrize("kind", ["delay", "slow_first_token"])
+async def test_patience(ours: openai.AsyncOpenAI, mock: Mock, model: str, kind: str) -> None:
+    """Who is only slow is waited for and asked once, and is content with us."""
+    await mock.script(type=kind, seconds=0.2)
+    stream = await ours.chat.completions.create(model=model, messages=HELLO, stream=True)
+    assert [chunk async for chunk in stream][-1].choices[0].finish_reason == "stop"
+    assert len(await mock.requests()) == 1
+    assert await mock.findings() == []
+
+
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
+async def test_verdict_on_a_stall(ours: openai.AsyncOpenAI, mock: Mock, model: str) -> None:
+    """A stream that stops for good is left, which is what the mock wants to see."""
+    after = 2 if model == "gemini" else 4  # Gemini opens with words, not with a role
+    await mock.script(type="stream_fault", kind="stall", after_chunks=after, stall_seconds=30)
+    stream = await ours.chat.completions.create(model=model, messages=HELLO, stream=True)
+    with pytest.raises(openai.APIError, match="broke off"):
+        _ = [chunk async for chunk in stream]
+    assert len(await mock.requests()) == 1
+    assert await mock.findings() == []
+
+
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini"])
 @pytest.mark.parametrize("kind", ["disconnect", "truncate", "stall", "malformed"])
 async def test_a_stream_that_breaks(
     ours: openai.AsyncOpenAI,
