@@ -54,6 +54,7 @@ PATH_CHARS_MAX = 200
 BACKTRACKS_MAX = 1_000
 REGEX_BYTES_MAX = 64 * 1024
 
+_NO_SCHEMA = (None, b"", b"null")
 _HINTS = (
     b'"json_schema"',
     b'"json_object"',
@@ -100,7 +101,8 @@ class OutputChecks:
         except BadRequestError:
             # The provider may understand what we do not; then it is for the caller to judge.
             return None
-        if wanted.mode is OutputMode.TEXT:
+        is_unsaid = wanted.mode is OutputMode.JSON_SCHEMA and wanted.schema in _NO_SCHEMA
+        if wanted.mode is OutputMode.TEXT or is_unsaid:
             return None
         return lambda text: self.flaw(wanted, text)
 

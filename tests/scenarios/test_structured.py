@@ -78,6 +78,10 @@ ASKED: dict[str, tuple[WireFormat, dict[str, object]]] = {
         {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
     ),
     "openai-text": (OPENAI, {}),
+    "openai-no-schema": (
+        OPENAI,
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "", "schema": None}}},
+    ),
 }
 
 
@@ -119,6 +123,7 @@ def comment(caller: Caller) -> dict[str, object]:
         ("openai-object", PROSE, True),
         ("anthropic-schema", BAD, True),
         ("openai-text", PROSE, False),
+        ("openai-no-schema", PROSE, False),
     ],
 )
 def test_an_answer_that_is_not_as_asked_is_tried_elsewhere(
