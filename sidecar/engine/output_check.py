@@ -54,7 +54,7 @@ PATH_CHARS_MAX = 200
 BACKTRACKS_MAX = 1_000
 REGEX_BYTES_MAX = 64 * 1024
 
-_NO_SCHEMA = (None, b"", b"null")
+_NO_SCHEMA = (None, b"", b"null", b"{}")
 _HINTS = (
     b'"json_schema"',
     b'"json_object"',
