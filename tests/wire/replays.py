@@ -1,7 +1,7 @@
 """Recorded exchanges with real providers, and what they are to the sidecar.
 
-``tests/wire/recorded`` holds what other projects recorded (sources and licences in the README of
-each folder). An exchange counts if its format is registered; the counts by provider are in
+``tests/wire/recorded`` and ``recorded_more`` hold what other projects recorded (sources and licences
+in their READMEs). An exchange counts if its format is registered; the counts by provider are in
 ``docs/providers.md``.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sidecar.wire.neutral import Completion
 
-RECORDED = Path(__file__).parent / "recorded"
+RECORDED = (Path(__file__).parent / "recorded", Path(__file__).parent / "recorded_more")
 FORMATS: Mapping[str, WireFormat] = {
     "chat": WireFormat.OPENAI_CHAT,
     "openai_chat": WireFormat.OPENAI_CHAT,
@@ -79,6 +79,10 @@ class Exchange:
             return _gemini(self.model, self.request, is_stream=self.is_stream)
         return Caller(path=PATH_OF[self.format], body=self.request)
 
+    def is_served(self) -> bool:
+        """Return whether such a request is served at all: one in the background is not."""
+        return not json.loads(self.request).get("background")
+
     def is_translatable(self) -> bool:
         """Return whether callers of other formats could have asked the same."""
         own = CODECS.get(self.format)
@@ -89,7 +93,8 @@ def exchanges() -> list[Exchange]:
     """Return every recorded exchange of a registered format."""
     return [
         exchange
-        for path in sorted(RECORDED.glob("*/*.json"))
+        for folder in RECORDED
+        for path in sorted(folder.glob("*/*.json"))
         for position, recorded in enumerate(json.loads(path.read_bytes())["interactions"])
         if (exchange := _exchange(path, position, recorded)) is not None
     ]
