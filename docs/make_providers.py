@@ -62,7 +62,7 @@ RECORDED = """
 
 Exchanges with real providers, recorded by other projects, that the tests play again through the
 whole sidecar: in their own format byte for byte, in every other with the same meaning. Sources and
-licences: the README files below `tests/wire/recorded`.
+licences: the README files in `tests/wire/recorded` and `tests/wire/recorded_more`.
 
 """
 CHECKED = """

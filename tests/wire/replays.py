@@ -1,8 +1,8 @@
 """Recorded exchanges with real providers, and what they are to the sidecar.
 
-``tests/wire/recorded`` and ``recorded_more`` hold what other projects recorded (sources and licences
-in their READMEs). An exchange counts if its format is registered; the counts by provider are in
-``docs/providers.md``.
+``tests/wire/recorded`` and ``recorded_more`` hold what other projects recorded (sources and
+licences in their READMEs). An exchange counts if its format is registered; the counts by provider
+are in ``docs/providers.md``.
 """
 
 from __future__ import annotations
