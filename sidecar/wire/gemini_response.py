@@ -38,6 +38,7 @@ Json = dict[str, object]
 
 _FINISHES = {
     "STOP": Finish.STOP,
+    "FUNCTION_CALL": Finish.TOOL_CALLS,  # not Google's, but others' who imitate it
     "MAX_TOKENS": Finish.LENGTH,
     "CONTINUATION": Finish.LENGTH,
     "SAFETY": Finish.CONTENT_FILTER,

@@ -112,7 +112,7 @@ def world(folder: Path) -> Iterator[dict[str, Any]]:
 
     ``{"url", "admin", "alpha", "beta", "llmock"}`` are addresses without ``/v1``, ``formats`` the
     names of the formats that callers may speak; ``passes_on``: other requests go to providers by
-    their names.
+    their names. ``python`` in ``root`` can run another sidecar.
     """
     with (
         simulated("alpha", "openai-chat", folder) as alpha,
@@ -138,6 +138,8 @@ def world(folder: Path) -> Iterator[dict[str, Any]]:
                 "llmock": mock,
                 "formats": [known.value for known in CODECS],
                 "passes_on": any(path.startswith("* ") for path in PATHS),
+                "python": sys.executable,
+                "root": str(ROOT),
             }
 
 
