@@ -29,6 +29,8 @@ from tests.client_zoo.world import world
 HERE = Path(__file__).parent
 PINS = ("requirements.txt", "package.json")
 GROUPS = sorted(found.parent.name for name in PINS for found in HERE.glob(f"*/{name}"))
+LARGE = {"servers"}
+"""They run only where they are named."""
 QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "NO_COLOR": "1"}
 
 
@@ -108,7 +110,7 @@ def run(name: str, environments: Path, *, is_thorough: bool) -> tuple[str, bool]
 
 
 def main() -> None:
-    """Run the groups that are named, or all."""
+    """Run the groups that are named, or all but the large ones."""
     parser = argparse.ArgumentParser(description="Real clients against the real sidecar.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--environments", type=Path, help="keep what is installed there")
@@ -119,7 +121,7 @@ def main() -> None:
     are_well = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         environments = (arguments.environments or Path(folder)).absolute()
-        names = arguments.groups or GROUPS
+        names = arguments.groups or [name for name in GROUPS if name not in LARGE]
         run_one = partial(run, environments=environments, is_thorough=arguments.thorough)
         for text, is_well in pool.map(run_one, names):
             sys.stdout.write(text)
