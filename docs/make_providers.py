@@ -62,7 +62,8 @@ RECORDED = """
 
 Exchanges with real providers, recorded by other projects, that the tests play again through the
 whole sidecar: in their own format byte for byte, in every other with the same meaning. Sources and
-licences: the README files in `tests/wire/recorded` and `tests/wire/recorded_more`.
+licences: the README files in `tests/wire/recorded` and `tests/wire/recorded_more`. Exchanges
+of other APIs are passed on unchanged (`tests/wire/test_passed_replays.py`).
 
 """
 CHECKED = """

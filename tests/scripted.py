@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sidecar.catalogue import Catalogue
+from sidecar.catalogue import Catalogue, Reach
 from sidecar.domain import (
     Endpoint,
     EndpointId,
@@ -131,6 +131,7 @@ class ScriptedUpstream:
         self._answers = answers
         self._kind = KINDS[kind]
         self.asked: list[OutboundRequest] = []
+        self.passed: list[PassedRequest] = []
 
     async def open(self, request: OutboundRequest, *, connect_s: float) -> _Response:
         """Answer at once."""
@@ -138,8 +139,9 @@ class ScriptedUpstream:
         return _Response(self._answers[request.endpoint])
 
     async def pass_on(self, request: PassedRequest, *, connect_s: float) -> _Response:
-        """Be asked for no path of a provider's own."""
-        raise NotImplementedError
+        """Answer what is passed on, at once."""
+        self.passed.append(request)
+        return _Response(next(iter(self._answers.values())))
 
     def classify_passed(
         self, provider: ProviderName, status: int, headers: Mapping[str, str], body: bytes
@@ -196,6 +198,7 @@ class Sidecar:
         catalogue = Catalogue(
             endpoints={one.id: one for one, _ in pairs},
             routes={name: replace(base, name=name, tiers=tiers)},
+            providers={one.provider: Reach(host=one.host) for one, _ in pairs},
         )
         self.upstream = ScriptedUpstream({one.id: answer for one, answer in pairs}, kind)
         self.recorder = Recorder()

@@ -107,7 +107,7 @@ def count_by_provider() -> Counter[tuple[str, WireFormat]]:
 
 def _exchange(path: Path, position: int, recorded: dict[str, Any]) -> Exchange | None:
     wire_format = FORMATS.get(recorded["api"])
-    request, answer = _body(recorded["request"]), _body(recorded["response"])
+    request, answer = body_of(recorded["request"]), body_of(recorded["response"])
     if wire_format is None or not request or answer is None:
         return None
     if wire_format not in PROVIDER_CODECS:
@@ -122,19 +122,20 @@ def _exchange(path: Path, position: int, recorded: dict[str, Any]) -> Exchange |
         is_stream=bool(asked.get("stream")) or "stream" in recorded["api"],
         request=request,
         status=recorded["response"]["status"],
-        headers=_headers(recorded["response"].get("headers") or {}),
+        headers=headers_of(recorded["response"].get("headers") or {}),
         answer=answer,
     )
 
 
-def _body(message: dict[str, Any]) -> bytes | None:
+def body_of(message: dict[str, Any]) -> bytes | None:
+    """Return the exact bytes of a request's or an answer's body, None if it has none."""
     if message.get("body_b64") is not None:
         return base64.b64decode(message["body_b64"])
     text = message.get("body_text")
     return None if text is None else str(text).encode()
 
 
-def _headers(recorded: dict[str, Any]) -> dict[str, str]:
+def headers_of(recorded: dict[str, Any]) -> dict[str, str]:
     """Return the headers that say something of the body as it was written down."""
     kept = {"content-type", "retry-after"}
     pairs = ((name.lower(), value) for name, value in recorded.items())
