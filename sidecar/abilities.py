@@ -7,8 +7,9 @@ given), never by what is missing from ``can``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from sidecar.value import value
 
 
 class Ability(Enum):
@@ -29,7 +30,7 @@ POLITE = frozenset({Ability.PARALLEL_TOOLS, Ability.THINKING, Ability.SEED})
 """Wishes that an answer may go without: they are left out and named, and exclude no endpoint."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Abilities:
     """``can`` and ``cannot`` are what is known; ``output_tokens_max`` None: unknown."""
 
@@ -51,7 +52,7 @@ class Abilities:
         return tuple(ability for ability in Ability if ability in lacking)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Dialect:
     """How a provider's requests differ from the format that it says it speaks.
 

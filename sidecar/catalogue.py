@@ -7,10 +7,11 @@ reload builds a new catalogue and swaps it whole, so that a call never sees half
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sidecar.errors import UnknownModelError
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Endpoint, EndpointId, HostName, ProviderName, Route
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reach:
     """How a provider is reached by requests that are passed on to it, and within which limits."""
 
@@ -27,7 +28,7 @@ class Reach:
     connect_s: float = 3.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Catalogue:
     """``routes`` holds task routes and one-model routes alike, by the name that callers use."""
 

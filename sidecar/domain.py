@@ -22,11 +22,12 @@ Nothing here decides anything; the decisions are in ``core``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
 from sidecar.abilities import Abilities, Ability, Dialect
+from sidecar.value import value
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
 from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414, TC001
 
@@ -94,7 +95,7 @@ class Rung(Enum):
 DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if a route gives one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Price:
     """US dollars per million tokens; ``cached_input_usd`` for those read from a cache."""
 
@@ -104,7 +105,7 @@ class Price:
     cache_write_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Usage:
     """Tokens of one attempt; input includes cached ones, output includes reasoning."""
 
@@ -116,7 +117,7 @@ class Usage:
     is_estimated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Timers:
     """Limits of one attempt, seconds. None: adaptive."""
 
@@ -126,7 +127,7 @@ class Timers:
     stall_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Quality:
     """Expected quality of an endpoint's answers, 0..1: by route, else the default."""
 
@@ -138,7 +139,7 @@ class Quality:
         return self.by_route.get(route, self.default)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Endpoint:
     """One model at one provider.
 
@@ -178,7 +179,7 @@ class Endpoint:
         return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Route:
     """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
 
@@ -206,7 +207,7 @@ class Route:
         return tuple(endpoint for tier in self.tiers for endpoint in tier)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Constraints:
     """What one call asks for on top of its route; None: nothing."""
 
@@ -221,7 +222,7 @@ class Constraints:
     on_break: OnBreak | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RequestFacts:
     """What the engine needs of a request body.
 
@@ -249,7 +250,7 @@ class RequestFacts:
         return self.needs | tools | ({Ability.VISION} if self.has_images else set())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Call:
     """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
 
@@ -269,7 +270,7 @@ class Call:
     unserved: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Outcome:
     """What became of one attempt; ``message`` holds no secrets, prompts or answers."""
 
@@ -289,7 +290,7 @@ class Outcome:
         return f"{self.endpoint}:{self.cls.value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Fault:
     """A provider's failure, classified: which class, what it said, when to come back.
 

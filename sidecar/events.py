@@ -6,14 +6,15 @@ Every decision carries its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import CallId, EndpointId, Gate, Outcome, ProviderName, RouteName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptFinished:
     """One attempt of a call settled; ``kind`` is first, retry, failover or transparent."""
 
@@ -23,7 +24,7 @@ class AttemptFinished:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CallFinished:
     """A call ended; ``result`` is ok, degraded, passed (a provider's 4xx) or an error code.
 
@@ -43,7 +44,7 @@ class CallFinished:
     invalid_output: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class BreakerChanged:
     """A breaker changed state; ``name`` is an endpoint id or a host."""
 
@@ -55,7 +56,7 @@ class BreakerChanged:
     reopens_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AccountChanged:
     """An account was blocked (``until`` set) or came free (``until`` None)."""
 
@@ -65,7 +66,7 @@ class AccountChanged:
     until: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProbeFinished:
     """A probe ended; ``kind`` is free or paid, ``why`` is open, suspect or idle."""
 
@@ -77,7 +78,7 @@ class ProbeFinished:
     cost_usd: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EndpointEjected:
     """An endpoint was taken out softly: callers go elsewhere as long as there is anybody else.
 
@@ -90,7 +91,7 @@ class EndpointEjected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EndpointReturned:
     """A soft ejection for ``reason`` ended."""
 
@@ -99,7 +100,7 @@ class EndpointReturned:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PassageFinished:
     """A request that was passed on to a provider ended; ``status`` None: no answer came.
 

@@ -22,6 +22,7 @@ ALL = {path.parent.name if path.name == "__init__.py" else path.stem for path in
 
 ALLOWED = {
     "abilities": set(),
+    "value": set(),
     "verdicts": set(),
     "domain": {"abilities", "verdicts"},
     "clock": set(),
@@ -120,7 +121,7 @@ def direction_faults(file: str, source: str) -> list[str]:
         if found.path[0] != "sidecar" or len(found.path) == 1:
             continue
         target = found.path[1]
-        is_allowed = target == layer or target in ALLOWED[layer]
+        is_allowed = target in {layer, "value"} or target in ALLOWED[layer]
         if not is_allowed or not _is_seam_respected(layer, found):
             faults.append(f"{file}:{found.line} imports {'.'.join(found.path)}")
     return faults

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from sidecar import clock
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -59,7 +60,7 @@ class Tally:
         return sum(ok for _, ok in self.recent) / len(self.recent) if self.recent else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Verdict:
     """What one caller got. ``endpoint`` is who answered, as the sidecar disclosed."""
 
@@ -69,7 +70,7 @@ class Verdict:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Question:
     """One request: where to and what."""
 

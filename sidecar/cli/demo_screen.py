@@ -6,7 +6,6 @@ flatter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sidecar.cli.demo_script import STAGES
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ BREAKER_STYLES = {"closed": "green", "open": "bold red", "half_open": "yellow"}
 GOOD_SCORE, FAIR_SCORE = 80.0, 40.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Moment:
     """One look at the demo: the stage, the sidecar's state, both tallies."""
 

@@ -7,12 +7,11 @@ shows it, the providers follow it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sidecar.upstream.simulated_faults import Fault, FaultKind
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Stage:
     """One stage: ``share`` of the demo's duration, and the faults of each provider during it."""
 

@@ -5,7 +5,6 @@ The origin is kept for `sidecar check`, which shows people what their fallback c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from sidecar.abilities import Abilities, Ability
 from sidecar.config.model_table import known_of
 from sidecar.domain import Price
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.config.prices import Listed
@@ -23,7 +23,7 @@ FILE, LIST, TABLE, KIND = "file", "price list", "model table", "kind"
 FREE = Price(input_usd=0.0, output_usd=0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ModelFacts:
     """Values with their origins; None where nothing is known."""
 

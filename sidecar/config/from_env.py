@@ -9,13 +9,13 @@ own, so a key alone makes no models there.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.config.load import load_text
 from sidecar.durations import format_duration
 from sidecar.errors import ConfigError
 from sidecar.upstream.kinds import KINDS
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SOURCE = "default configuration"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Vendor:
     """A vendor's present models; extra members of a model's entry as YAML.
 

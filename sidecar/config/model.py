@@ -6,8 +6,10 @@ that no ``repr``, log line or state page can leak one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from sidecar.engine.settings import EngineSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Address:
     """Where a plane listens."""
 
@@ -27,7 +29,7 @@ class Address:
     port: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class KeyReference:
     """Where a secret is: the name of an environment variable or the path of a file."""
 
@@ -35,7 +37,7 @@ class KeyReference:
     file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Listen:
     """The three planes. ``token`` is asked for where data or admin are bound beyond loopback."""
 
@@ -46,7 +48,7 @@ class Listen:
     token: KeyReference | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AwsKeys:
     """What requests are signed with, and for which region."""
 
@@ -56,7 +58,7 @@ class AwsKeys:
     region: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Target:
     """A provider to call: ``kind`` is a key of ``KINDS``; None where a limit is unknown."""
 
@@ -71,7 +73,7 @@ class Target:
     aws: AwsKeys | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DrainSettings:
     """``grace_s``: how long open calls may go on once the sidecar is told to stop.
 
@@ -81,7 +83,7 @@ class DrainSettings:
     grace_s: float = 25.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Config:
     """One configuration, checked.
 

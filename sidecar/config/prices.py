@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ import msgspec
 
 from sidecar.config.texts import is_private
 from sidecar.domain import Price
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ json.dump(found, sys.stdout)
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Listed:
     """What the list says of a model: US dollars per million tokens (first tier), context."""
 

@@ -10,13 +10,13 @@ expanded) are bounded before anything is built.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
 
 from sidecar.config.problems import Problems, member, shown
 from sidecar.errors import ConfigError
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _tag, re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Tree:
     """``value`` of plain dicts, lists and scalars; ``lines`` from path to line, counted from 1.
 

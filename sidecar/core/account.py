@@ -8,18 +8,18 @@ Successes of calls that were already under way when a block began do not end it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from sidecar.core.outcome import AccountEffect
 from sidecar.domain import Gate
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AccountSettings:
     """How long an account rests.
 

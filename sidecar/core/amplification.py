@@ -10,12 +10,11 @@ they can wait; interactive ones go on, bounded by their own ``attempts_max``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sidecar.core.trailing import TrailingSum
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AmplificationSettings:
     """Numbers of the guard.
 

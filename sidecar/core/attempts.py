@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from sidecar.core.exclusions import exclusions, independent_first
 from sidecar.core.outcome import Next, effects
 from sidecar.domain import Gate, OutcomeClass
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     Choose = Callable[[Mapping[EndpointId, Gate]], Choice]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptSettings:
     """Numbers of the attempt loop.
 
@@ -55,7 +56,7 @@ class AttemptSettings:
     retry_after_wait_max_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptRecord:
     """An attempt that ended. ``is_transparent``: it met a dead connection, so it may not count."""
 
@@ -64,7 +65,7 @@ class AttemptRecord:
     is_transparent: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Start:
     """Start an attempt at ``view``; ``kind`` is first, retry, failover or transparent.
 
@@ -78,7 +79,7 @@ class Start:
     next_view: EndpointView | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class WaitUntil:
     """Ask again at ``at``; ``reason`` is rate, room, pushback, backoff or gate."""
 
@@ -96,7 +97,7 @@ class FailReason(Enum):
     INFEASIBLE = "infeasible"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Fail:
     """Give up."""
 

@@ -27,6 +27,7 @@ from sidecar.core.recovery import Recovery, RecoverySettings
 from sidecar.core.ring import Cause, CountRing, RingSettings
 from sidecar.domain import Gate
 from sidecar.events import BreakerChanged
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -47,7 +48,7 @@ class BreakerSettings(RingSettings, RecoverySettings):
     """When a breaker trips and how it comes back, in one flat struct for the configuration."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Permit:
     """Leave to make one attempt; settle it exactly once. ``expires_at`` is set for trials alone."""
 

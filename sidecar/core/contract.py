@@ -13,8 +13,9 @@ other way round, contradicts all the same; the verdict falls with the next refus
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sidecar.domain import EndpointId, RouteName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ContractSettings:
     """Numbers of the guard.
 
@@ -154,7 +155,7 @@ class ContractGuard:
         return any(at > since for endpoint, at in answerers.items() if endpoint != refused_by)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Request:
     """``refused``: route and body of a refusal, None if it was answered."""
 

@@ -25,8 +25,10 @@ from enum import Enum
 from math import ceil, log10, sqrt
 from statistics import fmean, median, pstdev
 
+from sidecar.value import value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value
 class GradientSettings:
     """Numbers of the limit.
 

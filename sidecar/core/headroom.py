@@ -19,11 +19,12 @@ its own sake would send calls to a lesser model for nothing. Nor where nobody el
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import pairwise
 
+from sidecar.value import value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value
 class HeadroomSettings:
     """Numbers of the headroom.
 

@@ -20,12 +20,12 @@ few calls a minute; running out of it suppresses the new hedge and nothing under
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.core.trailing import TrailingSum
 from sidecar.domain import Priority
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sidecar.core.routing import EndpointView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HedgeSettings:
     """Numbers of the hedge.
 
@@ -83,7 +83,7 @@ class HedgeBar(Enum):
     MONEY = "money"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HedgeFacts:
     """What the rule looks at.
 
@@ -107,7 +107,7 @@ class HedgeFacts:
     silent_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HedgePlan:
     """Ask ``view`` too at ``at`` if the primary is still silent; ``at`` may be past: at once."""
 

@@ -9,9 +9,10 @@ makes things look better.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import EndpointId
@@ -35,7 +36,7 @@ def degraded_header(level: Level, reason: str, source: EndpointId | str) -> str 
     return None if level is Level.NORMAL else f"{level.value};{reason};{source}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LadderSettings:
     """Numbers of the shedding rung.
 

@@ -17,12 +17,13 @@ sort.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from math import ceil, exp, log
 
+from sidecar.value import value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value
 class LatencySettings:
     """Numbers of the latency model.
 

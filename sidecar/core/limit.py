@@ -13,10 +13,10 @@ really in use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LimitSettings:
     """Where the limit starts and how it moves.
 

@@ -16,14 +16,15 @@ why the suspicion fades with the window: it needs fresh failures.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import HostName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LagSettings:
     """Numbers of the lag monitor.
 
@@ -91,7 +92,7 @@ class LagMonitor:
         return _Stall(began_at=self._ticked_at, ended_at=now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Stall:
     """The loop did not run, or for less than a tick, in between."""
 
@@ -99,7 +100,7 @@ class _Stall:
     ended_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EgressSettings:
     """Numbers of the egress monitor.
 

@@ -13,10 +13,10 @@ a call's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from sidecar.domain import OutcomeClass
+from sidecar.value import value
 
 PROBE_WEIGHT = 0.5
 """What a probe's answer weighs beside a call's: a few artificial tokens say less of real ones. But
@@ -67,7 +67,7 @@ class Kind(Enum):
     IGNORED = "ignored"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Effects:
     """One row. ``*_fail``: None says nothing, 0.0 is a success, above 0 a failure's weight."""
 

@@ -7,11 +7,12 @@ prior of one answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp
 
+from sidecar.value import value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value
 class OutputSettings:
     """Numbers of the answer-length estimate.
 

@@ -13,11 +13,11 @@ or anything the call itself rules out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Gate
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ PASSABLE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PanicSettings:
     """Numbers of the ration.
 

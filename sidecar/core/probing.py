@@ -16,12 +16,12 @@ tick, the earliest would win.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.core.breaker import BreakerState
 from sidecar.domain import OutcomeClass
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -44,7 +44,7 @@ class ProbeWhy(Enum):
     IDLE = "idle"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProbeSettings:
     """Numbers of the probe scheduler.
 
@@ -74,7 +74,7 @@ class ProbeSettings:
     jitter: float = 0.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProbeView:
     """What the prober knows of one endpoint.
 
@@ -106,7 +106,7 @@ class ProbeView:
     jitter: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProbeNeed:
     """A probe to be made at ``due_at``, which may be past or to come."""
 

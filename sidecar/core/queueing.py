@@ -16,11 +16,11 @@ not promise the old pace.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Priority
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import CallId
@@ -29,7 +29,7 @@ _CLASSES = (Priority.INTERACTIVE, Priority.BATCH)
 """Who goes first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class QueueSettings:
     """Numbers of the queue.
 
@@ -54,7 +54,7 @@ class RejectReason(Enum):
     TOO_LATE = "too_late"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Accepted:
     """The call waits. ``displaced``: the batch call that lost its place and must be refused."""
 
@@ -62,7 +62,7 @@ class Accepted:
     displaced: CallId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Rejected:
     """The call is refused at once; ``retry_after_s`` is when the queue will have moved on."""
 
@@ -195,7 +195,7 @@ class WaitQueue:
             self._moved_at = self._pace_s = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Waiter:
     """What one waiting call needs, and by when."""
 

@@ -13,11 +13,12 @@ Nothing here opens a gate: partial outages are routed around long before a break
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp
 
+from sidecar.value import value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value
 class ReliabilitySettings:
     """Numbers of the decayed Beta posterior.
 
@@ -31,7 +32,7 @@ class ReliabilitySettings:
     decay_s: float = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PenaltySettings:
     """Numbers of the failure penalty, seconds.
 

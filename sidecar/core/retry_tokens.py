@@ -8,10 +8,10 @@ budgets with a ten-second memory, which starve a caller of a few calls a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RetryTokenSettings:
     """A6's example numbers: five failures in a row end the retries, ten successes earn one back."""
 

@@ -18,11 +18,12 @@ recovered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sidecar.core.weighing import costs_of, second_best_s, weights_of
 from sidecar.domain import Gate
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -35,7 +36,7 @@ LATE_FACTOR = 2.0
 """Where nobody is expected to make it, a better tier is still preferred up to this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RoutingWeights:
     """What a call cares for: time, money, reliability, headroom; unitless factors of the cost."""
 
@@ -45,7 +46,7 @@ class RoutingWeights:
     headroom: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RoutingSettings:
     """Numbers of the choice.
 
@@ -85,7 +86,7 @@ class RoutingSettings:
     memory_max: int = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EndpointView:
     """One endpoint as one call sees it now.
 
@@ -112,7 +113,7 @@ class EndpointView:
     hang_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CallNeeds:
     """What one call asks of an endpoint; ``excluded`` says which it may not use, and why.
 
@@ -130,7 +131,7 @@ class CallNeeds:
     space: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Choice:
     """The order to try endpoints in, and why the others are out.
 

@@ -10,8 +10,9 @@ The confidence says how much the number is worth: a perfect score from no sample
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp, log
+
+from sidecar.value import value
 
 DOUBLINGS_TO_ZERO = 3.0
 """Eight times slower than usual is as good as down."""
@@ -23,7 +24,7 @@ CONFIDENCE_DECAY_S = 600.0
 """Samples older than ten minutes have left the breaker's ring as well."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Score:
     """``value`` 0..100 and its parts, 0..1; ``age_s`` since the last sample, None without any."""
 

@@ -19,15 +19,16 @@ the breaker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf, log10
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SilenceSettings:
     """Numbers of the verdict.
 
@@ -49,7 +50,7 @@ class SilenceSettings:
     hold_s: float = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Wait:
     """A call without content since ``began_at``; one in twenty takes longer than ``usual_s``."""
 

@@ -8,14 +8,13 @@ before SUSPECT before IDLE).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sidecar.core.probing import ProbeWhy
+from sidecar.value import value
 
 DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SpendSettings:
     """Numbers of the probe budget.
 

@@ -17,11 +17,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sidecar.value import value
+
 if TYPE_CHECKING:
     import random
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ThrottleSettings:
     """How eagerly to refuse.
 

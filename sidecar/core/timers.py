@@ -14,8 +14,9 @@ Instants inward, never timeouts: ``first_content_at`` and ``end_at`` are on the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import Timers
@@ -34,7 +35,7 @@ STALL_MOST_S = 30.0
 """The widest stall limit there is; callers that know the stream's pace pass their own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptLimits:
     """``is_short``: silence until ``first_content_at`` is less than a hang, and nobody's fault."""
 

@@ -9,12 +9,11 @@ times another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sidecar.core.trailing import TrailingSum
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class WasteSettings:
     """Numbers of the waste budget.
 

@@ -9,15 +9,15 @@ counts: this class.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from sidecar.errors import DrainingError, ShedError
+from sidecar.value import value
 
 SHED_RETRY_AFTER_S = 1.0
 DRAINING_RETRY_AFTER_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AdmissionSettings:
     """``calls_max`` bounds calls in flight; ``bodies_bytes_max`` the request bodies held for
     replay.

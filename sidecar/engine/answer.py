@@ -7,14 +7,15 @@ The server writes these facts as headers and the stream's last comment without i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import CallId, EndpointId, RouteName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Disclosure:
     """The facts behind an answer.
 
@@ -36,7 +37,7 @@ class Disclosure:
     invalid_output: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PlainAnswer:
     """A whole answer in the caller's format. ``status`` is 200, or a provider's 4xx passed
     through.
@@ -68,7 +69,7 @@ class StreamAnswer(Protocol):
         """Release everything; may repeat."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CountAnswer:
     """Input tokens of a request, as the provider counts them or, where none could, as estimated."""
 

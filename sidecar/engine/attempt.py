@@ -10,7 +10,7 @@ committed stream.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -29,6 +29,7 @@ from sidecar.errors import (
     StaleConnectionError,
     WireError,
 )
+from sidecar.value import value
 from sidecar.wire.formats import any_codec, provider_codec
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ MAYBE_CALLERS = (OutcomeClass.CONTEXT, OutcomeClass.UNFIT)
 """Refusals that are passed on if nobody else takes the call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Answered:
     """A whole, complete answer in the provider's format."""
 
@@ -59,7 +60,7 @@ class Answered:
     completion: Completion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Committed:
     """A stream with its first content; ``items`` are the events read so far, prelude included."""
 
@@ -69,7 +70,7 @@ class Committed:
     limits: AttemptLimits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Failed:
     """No answer. ``error_body`` is the provider's own, for a fault of the caller's making."""
 

@@ -5,13 +5,14 @@ One owner of the three guards, so that every attempt is entered in all of them e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sidecar.core.amplification import AmplificationGuard, AmplificationSettings
 from sidecar.core.hedging import HedgeBudget, HedgeSettings
 from sidecar.core.waste import WasteBudget, WasteSettings
 from sidecar.domain import OutcomeClass
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import Outcome
@@ -20,7 +21,7 @@ HEDGE = "hedge"
 """The kind of an attempt that was started beside another."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class BudgetSettings:
     """The bounds of extra work."""
 

@@ -9,10 +9,11 @@ for requests with tools. Bounded in entries and bytes; the oldest use goes first
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Rung
+from sidecar.value import value
 from sidecar.wire.cache_key import cache_key, is_cacheable
 from sidecar.wire.neutral import Finish, TextPart
 
@@ -24,7 +25,7 @@ NUMBER_BYTES = 32
 """What a number of a vector takes in memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CacheSettings:
     """Bounds of the stale cache: a sidecar is small, and so is what it remembers."""
 
@@ -33,7 +34,7 @@ class CacheSettings:
     bytes_max: int = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Entry:
     completion: Completion
     stored_at: float

@@ -7,11 +7,11 @@ deltas, also where the formats would allow to forward bytes. The final figures t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.domain import OutcomeClass
 from sidecar.engine.relay import Relay
+from sidecar.value import value
 from sidecar.wire.continuation import Delivered, Join
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Ended, ErrorSeen, Finished, Started, TextDelta
@@ -32,7 +32,7 @@ FINAL = (OutcomeClass.CALLER_SHORT, OutcomeClass.LOCAL, OutcomeClass.DEGENERATE)
 """Breaks after which going on would not help: the deadline, our own stop, a broken model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Leg:
     """Another attempt that goes on with the answer."""
 

@@ -26,6 +26,7 @@ from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.silence import Silence, SilenceSettings, Wait
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
 from sidecar.domain import Capacity, OutcomeClass
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -55,7 +56,7 @@ HOST_SUCCESSES_TO_CLOSE = 1
 """One answered connection proves a host; its endpoints still have breakers of their own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EndpointSettings:
     """The thresholds of one endpoint."""
 
@@ -71,7 +72,7 @@ class EndpointSettings:
     gone_s: float = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HealthSettings:
     """Thresholds of all endpoints (``by_endpoint`` overrides ``endpoint``), hosts and accounts."""
 

@@ -9,17 +9,17 @@ is FIFO and safe under cancellation.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from asyncio_throttle import Throttler
 
 from sidecar.clock import now as loop_now
 from sidecar.core.bucket import TokenBucket
+from sidecar.value import value
 
 POLL_S = 0.02
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PacerSettings:
     """The account's limits a minute, None where there is none.
 

@@ -14,7 +14,7 @@ verdict; everything else is passed on chunk by chunk, and settled at its end.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -32,6 +32,7 @@ from sidecar.errors import (
     UpstreamInterruptedError,
 )
 from sidecar.events import PassageFinished
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ TRIAL_S = 30.0
 """How long a trial of a host may be under way before another one is made."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Passage:
     """A request to pass on, accepted: by when it must be over, as an instant."""
 

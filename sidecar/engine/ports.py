@@ -6,8 +6,9 @@ simulation (``upstream/simulated_memory.py``). Bytes and headers cross it, no li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sidecar.errors import CallError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RateLimit:
     """One dimension of an account's limits (``requests``, ``tokens``, …); None where unsaid."""
 
@@ -26,7 +27,7 @@ class RateLimit:
     reset_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OutboundRequest:
     """One request to a provider. ``path`` is below the provider's base URL; credentials are added
     beyond.
@@ -54,7 +55,7 @@ class BodySource(Protocol):
         """Return the next bytes, ``b""`` at the end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PassedRequest:
     """A request that is passed on as it came. ``path`` is what follows the provider's base URL,
     still encoded, query included; credentials are exchanged beyond.

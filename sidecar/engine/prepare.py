@@ -8,11 +8,12 @@ cannot express is remembered, for ``x-sidecar-dropped``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.abilities import Dialect
 from sidecar.errors import BadRequestError, WireError
+from sidecar.value import value
 from sidecar.wire.continuation import continued
 from sidecar.wire.dialect import in_dialect
 from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
@@ -26,7 +27,7 @@ ACCEPT_STREAM = ("accept", "text/event-stream")
 ACCEPT_JSON = ("accept", "application/json")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PreparedBody:
     """What to send, in ``format``: path below the base URL, headers without credentials, body; and
     what got lost.

@@ -11,12 +11,12 @@ number and cancelled in that order; sets would make runs differ.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.attempt import Committed, Failed
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOST = "another attempt of the call was faster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Finish:
     """How a race ended: the winner's result, or the last failure; what became of the others."""
 

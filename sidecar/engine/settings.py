@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.ladder import LadderSettings
@@ -14,9 +14,10 @@ from sidecar.core.spend import SpendSettings
 from sidecar.engine.budgets import BudgetSettings
 from sidecar.engine.cache import CacheSettings
 from sidecar.engine.endpoint_health import HealthSettings
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EngineSettings:
     """The engine's settings, by owner."""
 

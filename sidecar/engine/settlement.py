@@ -6,7 +6,6 @@ both do it here, so that health, observer and pacer hear the same verdict.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -14,6 +13,7 @@ from sidecar.core.cost import cost_usd
 from sidecar.domain import Outcome
 from sidecar.engine.billing import in_full
 from sidecar.events import AttemptFinished
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ BLAME_SHARE_MIN = 0.8
 """A limit that ran out is charged to the provider if it had at least this share of the time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptPlan:
     """Everything decided before an attempt is made.
 

@@ -5,11 +5,12 @@ A stream that ends without its format's terminal marker is cut short, whatever t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.engine.tally import Tally
 from sidecar.errors import ConnectionBrokenError, ProtocolBrokenError, WireError
+from sidecar.value import value
 from sidecar.wire.neutral import CONTENT_DELTAS, Completion, Started
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sidecar.wire.sse import SseEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Item:
     """One event: its exact bytes and what it says."""
 

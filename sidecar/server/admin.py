@@ -8,7 +8,6 @@ percent-encoded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -17,6 +16,7 @@ import msgspec
 from sidecar.domain import EndpointId
 from sidecar.errors import MethodNotAllowedError, NotFoundError
 from sidecar.server.rescue import Subject, rescued
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ HEADERS = {
 _SHOWN_CHARS_MAX = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Controls:
     """What an operator may do; ``isolate`` and ``restore`` return whether the endpoint exists."""
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -25,6 +24,7 @@ from aiohttp.http import HttpParser, HttpRequestParser
 from sidecar.errors import BadRequestError, BodyTooLargeError
 from sidecar.server import rescue
 from sidecar.server.repeated_agent import LenientParser
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ CUT_S = 0.05
 """aiohttp waits this long, twice, before it cancels a handler; it takes zero for "for ever"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class FrontSettings:
     """Bounds of HTTP itself.
 
@@ -61,7 +61,7 @@ class FrontSettings:
     linger_s: float = 3.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Plane:
     """One listening port; ``port`` 0 lets the system choose."""
 

@@ -7,12 +7,12 @@ whether a stream is a stream of events or one JSON array (``alt=sse``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from sidecar.domain import WireFormat
+from sidecar.value import value
 from sidecar.wire.formats import is_spoken
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Operation(Enum):
     LIST = "list"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Door:
     """One path. ``name`` is the model or task that it names, ``is_stream`` what it says of
     streaming; None: the body says so. ``is_array``: a stream is wanted as one JSON array.

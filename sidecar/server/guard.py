@@ -13,10 +13,10 @@ their key.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.errors import ForbiddenError, UnauthorizedError
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _SHOWN_CHARS_MAX = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GuardSettings:
     """``host_names`` are further names (lower case, no port) under which callers reach the plane.
 

@@ -9,13 +9,13 @@ interfaces.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sidecar.errors import MethodNotAllowedError, NotFoundError
 from sidecar.server.rescue import Subject, rescued
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ HEADERS = {
 _OK, _NOT_NOW = 200, 503
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HealthStatus:
     """The facts behind readiness; ``config_problems``: why the latest configuration was refused."""
 

@@ -15,12 +15,13 @@ arrived and tries again when it gives up, so our answer comes a little earlier.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
 from sidecar.server.constraints import read_constraints
+from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
 from sidecar.wire.formats import caller_codec, codec
@@ -40,7 +41,7 @@ _PATIENCE_SHARE = 0.95
 _CALL_ID_BITS = 96
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Arrival:
     """What is known of a call before its body: ``format`` is the one its path speaks, ``model``
     (or the task) and ``is_stream`` what the path says of them, None where the body does.

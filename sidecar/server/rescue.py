@@ -18,13 +18,13 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sidecar.errors import CallError, MethodNotAllowedError
 from sidecar.server import disclose
+from sidecar.value import value
 from sidecar.wire.formats import caller_codec
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _MESSAGE_CHARS_MAX = 4000
 _ATTEMPT_MESSAGE_CHARS_MAX = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Subject:
     """What is known of a request that may fail: its ids, and the form of its errors or None.
 

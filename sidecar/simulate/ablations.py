@@ -10,7 +10,7 @@ it may gain. Not played: fleet pooling (there is no fleet yet).
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from sidecar.core import outcome
@@ -32,6 +32,7 @@ from sidecar.engine.endpoint_health import (
 from sidecar.engine.health import Health
 from sidecar.engine.settings import EngineSettings
 from sidecar.simulate.plays import Variant
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,7 +46,7 @@ FIXED_OPEN_S = 60.0
 WITHOUT_BOUND = 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ablation:
     """One idea taken out, in ``scenarios`` where it should tell; ``rates`` None: at all rates."""
 

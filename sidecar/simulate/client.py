@@ -20,6 +20,7 @@ from sidecar.clock import now as loop_now
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import Preparation
 from sidecar.errors import AttemptError, WireError
+from sidecar.value import value
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import CONTENT_DELTAS, ErrorSeen
 from sidecar.wire.sse import SseParser
@@ -74,7 +75,7 @@ class Fate(Enum):
     """It failed after content had reached the caller: nothing can be tried again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Attempted:
     """``status`` None: no HTTP answer. ``retry_after_s`` as the provider said."""
 

@@ -18,12 +18,13 @@ Where the numbers come from (aggregates only, computed from public data):
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sidecar.upstream.simulated import Fault, FaultKind
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ BURST_BAD_SHARE, BURST_GOOD_SHARE = 0.8, 0.018
 MEDIAN_INCIDENT_S = 72 * 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Lapse:
     """How long the parts of a play last at one rate: calm, then the fault, then the return."""
 
@@ -56,7 +57,7 @@ LAPSES = {
 """By calls a second."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Staged:
     """One fault at one provider; its window counts from the start of the scenario's fault.
 
@@ -69,7 +70,7 @@ class Staged:
     is_after: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Scenario:
     """What is played. ``sick`` is the provider whose traffic is judged.
 

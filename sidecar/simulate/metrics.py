@@ -13,12 +13,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
 from sidecar.simulate.plays import WARM_S
 from sidecar.upstream.simulated_exchange import Ended
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ HTTP_OK = 200
 SMALL = "gamma/gamma-small"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Figures:
     """One play in numbers, or the pool of several.
 

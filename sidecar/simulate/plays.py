@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -48,6 +48,7 @@ from sidecar.simulate.world import (
     default_routes,
 )
 from sidecar.upstream.simulated import SimulatedProvider
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ DEARER = 1.1
 _LEAN_ROUTE = Route(name=RouteName(LEAN), tiers=((ALPHA,), (GAMMA,)), within_s=30.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Planned:
     """One call to come; ``at`` counts from the start of the play."""
 
@@ -78,7 +79,7 @@ class Planned:
     is_stream: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Played:
     """What a play came to. ``calls`` in the order of their arrival, warm-up apart."""
 
@@ -93,7 +94,7 @@ class Played:
     hedge_usd: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Variant:
     """A design under test: the engine with ``settings`` and, while it plays, ``patch`` applied."""
 

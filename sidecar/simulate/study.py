@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from sidecar.simulate.plays import ENGINE, perform
 from sidecar.simulate.policies import BASELINES, ORACLE
 from sidecar.simulate.scenarios import BY_NAME
 from sidecar.simulate.study_text import document
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ QUICK = ("s500", "hang", "brownout", "partial30", "all-down")
 PROCESSES = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Job:
     """One world: a scenario at a rate with a seed. ``designs`` are policies and ablations."""
 

@@ -15,11 +15,12 @@ import signal
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NoReturn
 
 from sidecar.simulate.swarm_options import draw_options
 from sidecar.simulate.swarm_world import play_seed
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ class WorldSpinsError(BaseException):
     """A world's time stands still; a ``BaseException``, as the engine catches the others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Verdict:
     """What became of one world. ``broken``: the case of each broken invariant, by name.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -17,6 +17,7 @@ from sidecar.simulate.seen import Seen, read_plain, read_stream
 from sidecar.simulate.swarm_fleet import ALONE_S
 from sidecar.simulate.traces import CURRENT_CALL, Trace
 from sidecar.upstream.simulated_memory import KIND_NAMES
+from sidecar.value import value
 from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ QUESTIONS = ("Say something.", "Say something else.", "And another thing?")
 LONG = " ".join(["word"] * 800)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Manner:
     """How one caller behaves; ``hang_up_s`` None: it stays. ``read_s``: its pause before each
     read.

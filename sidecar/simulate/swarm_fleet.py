@@ -6,7 +6,6 @@ one provider always share its account.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.domain import (
@@ -26,6 +25,7 @@ from sidecar.domain import (
     WireFormat,
 )
 from sidecar.upstream.simulated import SimulatedLimits, SimulatedModel
+from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
@@ -37,7 +37,7 @@ ALONE_S = 40.0
 """What a healed endpoint gets for one short answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProviderOptions:
     """One simulated provider; ``models`` has a behaviour for each of ``endpoints``."""
 

@@ -9,7 +9,7 @@ TigerBeetle's ``vopr.zig``, which prints its seed and every option before anythi
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from sidecar.simulate.swarm_faults import draw_faults
 from sidecar.simulate.swarm_fleet import draw_fleet, draw_routes
 from sidecar.simulate.swarm_settings import draw_settings
 from sidecar.upstream.simulated_limits import RATE_WINDOW_S
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import EndpointId, ProviderName, Route
@@ -39,7 +40,7 @@ class ActKind(Enum):
     RESTORE = "restore"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Act:
     """One thing that happens at ``at_s``; ``jump_s`` is for a clock jump."""
 
@@ -50,7 +51,7 @@ class Act:
     jump_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CallerOptions:
     """Who calls, and how. ``*_share`` are chances 0..1 of one call."""
 
@@ -68,7 +69,7 @@ class CallerOptions:
     burst_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SwarmOptions:
     """One world. ``recovery_s`` bounds the time from the heal to full service."""
 

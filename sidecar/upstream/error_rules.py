@@ -13,15 +13,15 @@ none does is it the caller's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from sidecar.domain import OutcomeClass
+from sidecar.value import value
 
 IN_STREAM: Final = 200  # the status under which an in-stream error event is classified
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ErrorRule:
     """One line of the error table: ``cls`` if every condition given holds.
 

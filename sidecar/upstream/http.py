@@ -29,6 +29,7 @@ from sidecar.upstream.inflate import Inflater
 from sidecar.upstream.passed import below, outgoing, pieces
 from sidecar.upstream.predictions import Predictions
 from sidecar.upstream.pushback import rate_limits
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -55,7 +56,7 @@ _ALWAYS_SENT: Final = {
 _KEY_CHARS_TO_MASK_MIN: Final = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProviderTarget:
     """Where a provider is and how to enter; ``base_url`` with or without a trailing slash.
 
@@ -78,7 +79,7 @@ class _Progress:
     was_reused: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Entry:
     """A provider's target with what is computed from it once."""
 
@@ -87,7 +88,7 @@ class _Entry:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Sending:
     """A request in the words of aiohttp."""
 
@@ -266,10 +267,10 @@ def _request_headers(entry: _Entry, request: OutboundRequest, url: URL) -> dict[
     headers = dict(entry.headers)
     if request.body is not None:
         headers["content-type"] = "application/json"
-    for name, value in request.headers:
+    for name, text in request.headers:
         lowered = name.lower()
         if lowered in kind.forward_headers or lowered in _ENGINE_HEADERS:
-            headers[lowered] = value
+            headers[lowered] = text
     if kind.accept is not None:
         headers["accept"] = kind.accept
     if target.credential is not None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sidecar.abilities import Abilities, Dialect
 from sidecar.upstream.error_rules import COMMON_RULES
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import WireFormat
     from sidecar.upstream.error_rules import ErrorRule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Kind:
     """A kind of provider; codec paths (``/chat/completions``, …) are below ``base_url``.
 

@@ -6,15 +6,14 @@ for each request from seed and request number, so that the n-th request meets th
 whatever faults are configured: two policies compared on one seed differ by the policy alone
 (common random numbers).
 
-The log is the ground truth that telemetry, costs and load factors are checked against: it holds
-what the provider saw and billed, not what the sidecar believes.
+The log is the ground truth for telemetry, costs and load factors: what the provider saw and billed.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,7 @@ from sidecar.upstream.simulated_stream import (
     error_steps,
     staged_error_steps,
 )
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ WALL_START_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z: second 0, unless a front
 LOG_ENTRIES_MAX = 1_000_000  # old entries go: a demo that runs for days must not grow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SimulatedModel:
     """One model: how fast it answers, how long, at which price.
 
@@ -322,7 +322,7 @@ class SimulatedProvider:
 _Asked = Ask | ErrorAnswer | bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Luck:
     """Standard normal draws of one request."""
 

@@ -12,13 +12,14 @@ there must not be mirrored here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
 import msgspec
 
 from sidecar.upstream.simulated_schema import plausible
+from sidecar.value import value
 
 CHARS_PER_TOKEN = 4  # the common rule of thumb for English
 TOKENS_PER_MESSAGE = 4  # role and separators
@@ -36,7 +37,7 @@ class Finish(Enum):
     TOOL_CALL = "tool_call"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OfferedTool:
     """A tool of the request; ``schema`` is the decoded JSON schema of its parameters."""
 
@@ -44,7 +45,7 @@ class OfferedTool:
     schema: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class VectorsAsked:
     """Embeddings asked for, one a text. ``is_rubbish``: the numbers shall be none."""
 
@@ -54,7 +55,7 @@ class VectorsAsked:
     is_rubbish: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ask:
     """What the provider understood. ``must_call`` forces a tool, ``named_tool`` a certain one.
 
@@ -77,7 +78,7 @@ class Ask:
     vectors: VectorsAsked | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SaidCall:
     """A tool call; ``arguments`` is JSON text."""
 
@@ -91,7 +92,7 @@ class SaidCall:
         return tuple(self.arguments[i : i + size] for i in range(0, len(self.arguments), size))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reply:
     """A complete answer. ``pieces`` are its text tokens; ``created_at_s`` is on the wall clock."""
 
@@ -116,7 +117,7 @@ class Reply:
         return len(self.pieces) + sum(len(call.fragments()) for call in self.calls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ErrorAnswer:
     """An error before it has a shape. None: what the format's provider says for that status."""
 
@@ -131,7 +132,7 @@ class ErrorAnswer:
         return SERVER_ERROR if self.status >= SERVER_ERROR else 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StreamParts:
     """A stream in three parts; each element of ``content`` is (bytes, tokens in them)."""
 
@@ -140,7 +141,7 @@ class StreamParts:
     closing: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RateState:
     """A requests-per-minute limit as its headers tell it; ``reset_at_s`` on the wall clock."""
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from sidecar.value import value
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.upstream.simulated_faults import FaultKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SimulatedRequest:
     """A request as it arrives; header names in lower case.
 
@@ -123,7 +125,7 @@ class LogEntry:
     ended_at_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Plan:
     """What to do for one request, and the log entry that ``settle`` completes."""
 

@@ -12,8 +12,9 @@ import asyncio
 import http
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 LINGER_ZERO = struct.pack("ii", 1, 0)  # on, 0 s: closing sends RST
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReceivedRequest:
     """A request off the wire; header names in lower case."""
 

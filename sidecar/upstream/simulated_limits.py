@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.upstream.simulated_answer import ErrorAnswer, RateState
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.upstream.simulated_answer import Dialect
@@ -22,7 +22,7 @@ RATE_WINDOW_S = 60.0
 OVERLOADED = "Overloaded: the provider serves as many requests as it can."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SimulatedLimits:
     """What the provider grants: requests in any ``rate_window_s``, and requests at once; None: any
     number.

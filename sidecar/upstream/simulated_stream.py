@@ -7,7 +7,6 @@ half of the body, broken JSON, an error status instead of an error event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.upstream.simulated_answer import ErrorAnswer
@@ -24,6 +23,7 @@ from sidecar.upstream.simulated_exchange import (
     slice_bytes,
 )
 from sidecar.upstream.simulated_faults import BREAKING_KINDS, Fault, FaultKind
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ UNANSWERED_STEPS: Mapping[FaultKind, tuple[Step, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Delivery:
     """One answer and how fast it goes: seconds to the first token, seconds between tokens.
 

@@ -6,13 +6,13 @@ Gemini: POST /models/{m}:countTokens → {"totalTokens": 12}
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sidecar.domain import WireFormat
+from sidecar.value import value
 from sidecar.wire import anthropic_request, gemini_inspect
 from sidecar.wire.decode import decode
 from sidecar.wire.gemini_generate import model_path
@@ -35,7 +35,7 @@ _ANTHROPIC = msgspec.json.Decoder(_AnthropicCount)
 _GEMINI = msgspec.json.Decoder(_GeminiCount)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Counting:
     """How a format counts: ``inspect`` the request, the ``path`` to ask for a model, ``read`` the
     answer and ``render`` one. ``inspect`` and ``read`` raise ``WireError``.

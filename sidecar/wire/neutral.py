@@ -12,9 +12,11 @@ a decoded tree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import Usage
@@ -30,14 +32,14 @@ class Role(Enum):
     ASSISTANT = "assistant"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TextPart:
     """Plain text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ImagePart:
     """An image: either ``data`` (base64) with its media type, or a ``url``."""
 
@@ -46,7 +48,7 @@ class ImagePart:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolCallPart:
     """The assistant calls a tool; ``arguments`` is JSON text of an object."""
 
@@ -55,7 +57,7 @@ class ToolCallPart:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolResultPart:
     """What a tool answered; ``content`` is text and images."""
 
@@ -64,7 +66,7 @@ class ToolResultPart:
     is_error: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReasoningPart:
     """Thinking text with the provider's signature, or an opaque ``redacted`` block."""
 
@@ -73,7 +75,7 @@ class ReasoningPart:
     redacted: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RefusalPart:
     """The assistant declined, in words."""
 
@@ -83,7 +85,7 @@ class RefusalPart:
 Part = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart | RefusalPart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Turn:
     """One message: neighbours of the same role may be merged by a renderer that must alternate."""
 
@@ -91,7 +93,7 @@ class Turn:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Tool:
     """A function the model may call; ``schema`` is raw JSON of its parameters."""
 
@@ -110,7 +112,7 @@ class ToolChoiceMode(Enum):
     NAMED = "named"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolChoice:
     """``name`` is set for NAMED alone. ``is_parallel`` None: the provider's default."""
 
@@ -127,7 +129,7 @@ class OutputMode(Enum):
     JSON_SCHEMA = "json_schema"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OutputFormat:
     """``schema`` is raw JSON, for JSON_SCHEMA alone."""
 
@@ -137,7 +139,7 @@ class OutputFormat:
     is_strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Sampling:
     """Sampling parameters, None where the caller says nothing."""
 
@@ -149,7 +151,7 @@ class Sampling:
     presence_penalty: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Conversation:
     """A whole request in neutral form.
 
@@ -172,7 +174,7 @@ class Conversation:
     dropped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Rendered:
     """A request body in some format, and the caller's wishes it could not carry."""
 
@@ -199,7 +201,7 @@ class Finish(Enum):
 AnswerPart = TextPart | ToolCallPart | ReasoningPart | RefusalPart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Completion:
     """A whole answer, in words or in vectors. ``finish`` None: the provider did not say that it is
     complete (never a success).
@@ -221,7 +223,7 @@ class Completion:
 # --- streams -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Started:
     """The provider named the answer; not content yet."""
 
@@ -231,21 +233,21 @@ class Started:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TextDelta:
     """More text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RefusalDelta:
     """More of a refusal."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReasoningDelta:
     """More thinking; a ``signature`` closes the block, ``redacted`` is a whole opaque block."""
 
@@ -254,7 +256,7 @@ class ReasoningDelta:
     redacted: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolCallStart:
     """A tool call begins; ``index`` counts tool calls of this answer from 0."""
 
@@ -263,7 +265,7 @@ class ToolCallStart:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolCallDelta:
     """More argument text of tool call ``index``."""
 
@@ -271,7 +273,7 @@ class ToolCallDelta:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Finished:
     """The provider gave a finish reason; the terminal marker may still have to come. ``item_ids``
     as in ``Completion``.
@@ -282,14 +284,14 @@ class Finished:
     item_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class UsageSeen:
     """Final or running usage; the last one counts."""
 
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ErrorSeen:
     """The provider sent an error inside the stream; ``data`` is its JSON, for classification."""
 
@@ -298,7 +300,7 @@ class ErrorSeen:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ended:
     """The format's terminal marker (``[DONE]``, ``message_stop``)."""
 

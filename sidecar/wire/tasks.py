@@ -7,12 +7,12 @@ a misspelt ``shema`` would otherwise be a plain answer where JSON was wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sidecar.errors import WireError
+from sidecar.value import value
 from sidecar.wire.decode import check_utf8, decode
 from sidecar.wire.neutral import (
     ErrorSeen,
@@ -48,7 +48,7 @@ class _Request(msgspec.Struct):
     response_format: msgspec.Raw = msgspec.Raw(_EMPTY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskFacts:
     """What a task's answer says about itself; ``model`` is ``provider/model``."""
 

@@ -13,10 +13,10 @@ import math
 import re
 import struct
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.errors import WireError
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ _FLOAT_BYTES = 4
 _NOT_JSON = re.compile(rb"(?<=[\[,\s])-?(?:NaN|Infinity|inf|nan)(?=[\],\s])")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Embedding:
     """A whole request for vectors, one for each of ``texts``.
 
@@ -42,7 +42,7 @@ class Embedding:
     dropped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Vector:
     """One vector, as it came: packed or not.
 

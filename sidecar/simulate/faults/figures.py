@@ -6,10 +6,10 @@ call that made it whenever it was sent, and the load beside the judged calls doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.simulate.metrics import Figures, figures_of, pool
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sidecar.simulate.plays import Played
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RowFigures:
     """One play of a row, or the pool of several. ``attempts`` are those of the judged calls."""
 

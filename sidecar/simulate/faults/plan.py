@@ -7,11 +7,11 @@ in both.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.simulate.faults.staging import Caller
 from sidecar.simulate.plays import WARM_S, plan_of, warm_up
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.simulate.faults.staging import Crowd, Staging
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BURST_GAP_S = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ask:
     """One call to come. ``is_for_all``: every pod makes it, to become warm."""
 
@@ -30,7 +30,7 @@ class Ask:
     is_for_all: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Window:
     """When the fault begins and ends, and when the last caller comes."""
 

@@ -6,10 +6,10 @@ and cheap. ``measured`` says how the row is played for the table of figures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sidecar.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Row:
     """``tests`` are ``path::name`` of the tests that show the behaviour, at least one."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from sidecar.simulate.faults.figures import RowFigures, pool_rows, row_figures_of
 from sidecar.simulate.faults.play import perform
 from sidecar.simulate.faults.stagings import BY_NUMBER
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ Table = dict[tuple[int, float], RowFigures]
 """Number of the row and calls a second to the engine's pooled figures."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Job:
     """One world: a row at a rate with a seed."""
 

@@ -6,13 +6,14 @@ to an account rather than in a provider's answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Priority
 from sidecar.engine.settings import EngineSettings
 from sidecar.simulate.world import QUESTION
+from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sidecar.simulate.incidents import Scenario
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Caller:
     """How a call is made, and for how long.
 
@@ -46,7 +47,7 @@ class Caller:
 USUAL = (Caller(),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Crowd:
     """Load beside the calls that are judged, in calls a second, outside and during the fault."""
 
@@ -71,7 +72,7 @@ class ActKind(Enum):
     TERMINATE = "terminate"  # SIGTERM to every pod
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Act:
     """``at_s`` counts from the start of the fault, or with ``is_after`` from its end.
 
@@ -84,7 +85,7 @@ class Act:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Staging:
     """How row ``number`` is played.
 
