@@ -175,8 +175,11 @@ class Endpoint:
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
-        spoken = (*((asked,) if asked in self.also else ()), self.format, *self.also)
-        return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
+        if asked is self.format or asked in self.also:
+            return asked
+        is_vectors = asked in EMBEDDINGS
+        spoken = (self.format, *self.also)
+        return next((one for one in spoken if (one in EMBEDDINGS) is is_vectors), None)
 
 
 @value
@@ -201,10 +204,21 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
+    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        object.__setattr__(self, "_all", everyone)
+        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
-        return tuple(endpoint for tier in self.tiers for endpoint in tier)
+        return self._all
+
+    def is_best(self, endpoint: EndpointId) -> bool:
+        """Return whether ``endpoint`` is of the first tier."""
+        return endpoint in self._best
 
 
 @value

@@ -18,7 +18,7 @@ from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
 from sidecar.engine.choosing import Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
-from sidecar.engine.hedge import hedge_plan, launch_hedge
+from sidecar.engine.hedge import Hedging
 from sidecar.engine.judging import is_as_asked, said_to_caller
 from sidecar.engine.launch import Launcher
 from sidecar.engine.race import race
@@ -131,8 +131,8 @@ class CallRun:
         guard = self._parts.budgets.amplification
         return guard.may_extra(loop_now(), is_interactive=is_interactive)
 
-    def _choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
-        choice = self._chooser.choose(excluded)
+    def _choose(self, excluded: Mapping[EndpointId, Gate], enough: int | None = None) -> Choice:
+        choice = self._chooser.choose(excluded, enough=enough)
         if not self.records:
             self.report.rejected = choice.rejected
         return choice
@@ -144,7 +144,7 @@ class CallRun:
         timer = Timer()
         self._parts.timers.add(timer)
         try:
-            async with timer.until(min(step.at, self.call.deadline_at)):
+            with timer.until(min(step.at, self.call.deadline_at)):
                 if step.reason == "room":
                     await self._queue_for_room()
                 else:
@@ -173,23 +173,22 @@ class CallRun:
             # The gate shut between the choice and now, or the overload throttle drew this call.
             self._chooser.refused[start.endpoint_id] = entrant
             return None
-        entrants = [entrant]
-        plan = hedge_plan(parts, self.call, start, self._chooser.choice, self._chooser.views)
+        hedging = Hedging(parts, self.call, self._chooser, self._launcher, start)
+        hedge: Entrant | None = None
 
-        def hedge() -> Entrant | None:
-            assert plan is not None, "asked only where a hedge is planned"
-            second = launch_hedge(parts, self._launcher, entrant, plan)
-            if second is not None:
-                entrants.append(second)
-            return second
+        def consider() -> Entrant | float | None:
+            nonlocal hedge
+            found = hedging.consider(entrant)
+            hedge = None if isinstance(found, float) else found
+            return found
 
         answer: PlainAnswer | Relay | None = None
         try:
-            finish = await race(entrant, None if plan is None else plan.at, hedge)
+            finish = await race(entrant, hedging.first_at, consider)
             answer = self._take(finish)
         finally:
-            for each in entrants:
-                if not (isinstance(answer, Relay) and answer.timer is each.timer):
+            for each in (entrant, hedge):
+                if each is not None and getattr(answer, "timer", None) is not each.timer:
                     parts.timers.discard(each.timer)
         return answer
 

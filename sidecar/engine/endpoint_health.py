@@ -25,7 +25,7 @@ from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, Reli
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.silence import Silence, SilenceSettings, Wait
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
-from sidecar.domain import Capacity, OutcomeClass
+from sidecar.domain import Capacity, Gate, OutcomeClass
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from sidecar.core.local_faults import LagMonitor
     from sidecar.core.outcome import Effects
     from sidecar.domain import Endpoint, EndpointId, Outcome, ProviderName
-    from sidecar.engine.pacer import PacerSettings
+    from sidecar.engine.account_limits import AccountLimits
+    from sidecar.engine.pacer import Pacer, PacerSettings
+    from sidecar.engine.standing import Standing
     from sidecar.events import BreakerChanged
 
 RATE_WINDOW_S = 60.0
@@ -124,7 +126,9 @@ class Ticket:
 
 
 class EndpointHealth:
-    """One endpoint's gates, estimators and calls in flight."""
+    """One endpoint's gates, estimators and calls in flight; its account's limits and pacer are
+    shared.
+    """
 
     def __init__(
         self,
@@ -132,8 +136,14 @@ class EndpointHealth:
         settings: EndpointSettings,
         rng: random.Random,
         on_change: Callable[[BreakerChanged], None],
+        *,
+        account_limits: AccountLimits,
+        pacer: Pacer | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.account_limits = account_limits
+        self.pacer = pacer
+        self.standing: Standing | None = None  # the last one worked out
         self.settings = settings
         self.breaker = Breaker(endpoint.id, settings.breaker, rng, on_change)
         self.limit = ConcurrencyLimit(settings.limit)
@@ -163,6 +173,18 @@ class EndpointHealth:
         if self.gradient is None:
             return self.limit.value
         return min(self.limit.value, self.gradient.value)
+
+    def fullness(self, now: float) -> Gate | None:
+        """Return whose limit has no room for one more attempt, None if there is room."""
+        if self.limit.inflight >= self.limit_value:
+            return Gate.CONCURRENCY
+        return Gate.ACCOUNT_RATE if self.account_limits.wait_s(now) > 0.0 else None
+
+    def utilisation(self, now: float) -> float:
+        """Return how much of its limits it uses, 0..1: its own, and its account's."""
+        in_use = self.limit.inflight / self.limit_value
+        account = 1.0 - self.account_limits.headroom(now)
+        return min(1.0, max(account, in_use))
 
     def may_spill(self, now: float) -> bool:
         """Return whether a call whose route prefers another endpoint may start here."""

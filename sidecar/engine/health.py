@@ -21,6 +21,7 @@ from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
 from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
+from sidecar.engine.standing import Standing, standing
 from sidecar.events import EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:
@@ -59,8 +60,15 @@ class Health(ProviderHealth):
         self.room = Room(settings.queue)
         for endpoint in catalogue.endpoints.values():
             own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
-            self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
             self.know(endpoint.provider, endpoint.host)
+            self.endpoints[endpoint.id] = EndpointHealth(
+                endpoint,
+                own,
+                rng,
+                observer.on_event,
+                account_limits=self.account_limits[endpoint.provider],
+                pacer=self.pacers.get(endpoint.provider),
+            )
             if endpoint.host not in self._retry_tokens:
                 self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
         for provider, reach in catalogue.providers.items():
@@ -70,24 +78,34 @@ class Health(ProviderHealth):
 
     def gate(self, endpoint: Endpoint, now: float) -> Gate | None:
         """Return why ``endpoint`` would refuse an attempt now, if it would; no side effect."""
-        if self.is_gone(endpoint.id, now):
+        gate = self.lasting_gate(endpoint, now)
+        if gate is None or gate in SOFT_GATES:
+            return self.endpoints[endpoint.id].fullness(now) or gate
+        return gate
+
+    def lasting_gate(self, endpoint: Endpoint, now: float) -> Gate | None:
+        """As ``gate``, but for fullness, which comes and goes with every call."""
+        own = self.endpoints[endpoint.id]
+        if own.gone_until is not None and now < own.gone_until:
             return Gate.GONE
-        return (
+        gate = (
             self.accounts[endpoint.provider].gate(now)
             or self.host_gate(endpoint.host, now)
-            or self.endpoints[endpoint.id].breaker.refusal(now)
-            or self._fullness(endpoint, now)
-            # Last, as they hold only where somebody else is left.
-            or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
-            or (Gate.SILENT if self.endpoints[endpoint.id].silence.is_silent else None)
+            or own.breaker.refusal(now)
         )
+        if gate is not None:
+            return gate
+        # Last, as they hold only where somebody else is left.
+        if self.contract.is_ejected(endpoint.id, now):
+            return Gate.DRIFT
+        return Gate.SILENT if own.silence.is_silent else None
 
-    def _fullness(self, endpoint: Endpoint, now: float) -> Gate | None:
-        health = self.endpoints[endpoint.id]
-        if health.limit.inflight >= health.limit_value:
-            return Gate.CONCURRENCY
-        account = self.account_limits[endpoint.provider]
-        return Gate.ACCOUNT_RATE if account.wait_s(now) > 0 else None
+    def standing(self, own: EndpointHealth, now: float) -> Standing:
+        """Return how an endpoint stands, worked out anew only where that may have changed."""
+        known = own.standing
+        if known is None or not known.is_fresh(self.version, now):
+            known = own.standing = standing(own.endpoint, self, now)
+        return known
 
     def is_gone(self, endpoint_id: EndpointId, now: float) -> bool:
         """Return whether the provider said that it does not have the model."""
@@ -197,6 +215,8 @@ class Health(ProviderHealth):
         assert not ticket.is_settled, f"{ticket.endpoint.id}: settled twice"
         ticket.is_settled = True
         now = outcome.ended_at
+        if outcome.cls is not OutcomeClass.OK:
+            self.version += 1
         health = self.endpoints[ticket.endpoint.id]
         health.note_end(ticket, now)
         effect = self.charged(ticket.endpoint.host, outcome)
@@ -270,15 +290,18 @@ class Health(ProviderHealth):
         """Learn from calls that wait, before they end (every 250 ms)."""
         for endpoint_id, health in self.endpoints.items():
             if health.watch(self.lag, now):
+                self.version += 1
                 event = EndpointEjected if health.silence.is_silent else EndpointReturned
                 self._observer.on_event(event(at=now, endpoint=endpoint_id, reason=SILENT))
 
     def isolate(self, endpoint_id: EndpointId, now: float) -> None:
         """Take an endpoint out by hand."""
+        self.version += 1
         self.endpoints[endpoint_id].breaker.isolate(now)
 
     def restore(self, endpoint_id: EndpointId, now: float) -> None:
         """Undo ``isolate``, and forget that the model was gone."""
+        self.version += 1
         self.endpoints[endpoint_id].breaker.restore(now)
         self.endpoints[endpoint_id].gone_until = None
 

@@ -37,6 +37,7 @@ class ProviderHealth:
         self.accounts: dict[ProviderName, Account] = {}
         self.account_limits: dict[ProviderName, AccountLimits] = {}
         self.egress = EgressMonitor(settings.egress)
+        self.version = 0  # grows with whatever may shut a gate; see ``standing``
 
     def know(self, provider: ProviderName, host: HostName) -> None:
         """Begin to watch a provider and its host; may repeat."""
@@ -72,6 +73,7 @@ class ProviderHealth:
         self, provider: ProviderName, host: HostName, permit: Permit, outcome: Outcome
     ) -> None:
         """Carry what became of a request that was passed on to host and account."""
+        self.version += 1
         effect = self.charged(host, outcome)
         self.hosts[host].settle(permit, fail=effect.host_fail, now=outcome.ended_at)
         self.settle_account(provider, outcome, effect)
@@ -112,6 +114,7 @@ class ProviderHealth:
     def credential_changed(self, provider: ProviderName, now: float) -> None:
         """Forget an AUTH or QUOTA block: the credential is a new one."""
         account = self.accounts[provider]
+        self.version += 1
         if account.gate(now) in (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA):
             account.unblock(now)
             event = AccountChanged(at=now, provider=provider, reason="new credential", until=None)

@@ -4,40 +4,91 @@ Every wait on a provider runs under ``until(at)``. A drain that runs out of grac
 ``interrupt``, which makes the wait in progress, and every later one, end at once, as if its limit
 had come; ``interruption`` then tells why. Cancelling the task instead would look like a caller that
 hung up.
+
+It does what ``asyncio.timeout_at`` does, by the same rules of cancellation, for a third of its
+price: a call makes several.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from sidecar.errors import CallError
 
 
 class Timer:
-    """Hands out timeouts, one at a time; owned by one attempt or stream."""
+    """Bounds waits, one at a time; owned by one attempt or stream."""
+
+    __slots__ = ("_at", "_cancels", "_handle", "_is_over", "_task", "interruption")
 
     def __init__(self) -> None:
         self.interruption: CallError | None = None
-        self._running: asyncio.Timeout | None = None
+        self._at = 0.0
+        self._handle: asyncio.Handle | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancels = 0
+        self._is_over = False
 
-    def until(self, at: float) -> asyncio.Timeout:
+    def until(self, at: float) -> Self:
         """Return a context manager that raises ``TimeoutError`` at loop time ``at``."""
-        if self.interruption is not None:
-            at = asyncio.get_running_loop().time()
-        self._running = asyncio.timeout_at(at)
-        return self._running
+        assert self._handle is None, "one wait at a time"
+        self._at = at
+        return self
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = self._task = asyncio.current_task()
+        assert task is not None, "a wait without a task"
+        self._cancels = task.cancelling()
+        self._is_over = False
+        if self.interruption is not None or self._at <= loop.time():
+            self._handle = loop.call_soon(self._end)
+        else:
+            self._handle = loop.call_at(self._at, self._end)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        handle, task = self._handle, self._task
+        assert handle is not None, "left without having entered"
+        assert task is not None, "left without having entered"
+        self._handle = self._task = None
+        handle.cancel()
+        if (
+            self._is_over
+            and task.uncancel() <= self._cancels
+            and kind is not None
+            and issubclass(kind, asyncio.CancelledError)
+        ):
+            raise TimeoutError from error
+
+    def _end(self) -> None:
+        """End the wait in progress, by way of its task."""
+        assert self._task is not None, "a timer runs within a wait alone"
+        self._is_over = True
+        self._task.cancel()
 
     def interrupt(self, reason: CallError) -> None:
         """End the wait in progress, and any later one, because of ``reason``."""
         self.interruption = reason
-        # A timeout not entered yet, or over, cannot be rescheduled; `until` sees to those.
-        if self._running is not None and self._running.when() is not None:
-            try:
-                self._running.reschedule(asyncio.get_running_loop().time())
-            except RuntimeError:
-                self._running = None
+        if self._handle is not None and not self._is_over:
+            self._handle.cancel()
+            self._handle = asyncio.get_running_loop().call_soon(self._end)
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
 
 
 class Timers:
