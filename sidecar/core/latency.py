@@ -188,13 +188,14 @@ class LatencyModel:
         With a typical 1 s and a worst hundredth at twice that: 3 * 2 * 1 = 6, raised to 8.
         """
         settings = self._settings
-        typical_s = self.typical_ttft_s(prompt_tokens)
         # A prompt so long that even the fallback slope needs more is not a hang.
         worst = self._ratios.quantile() if self.samples else 1.0
-        wanted_s = settings.hang_factor * worst * typical_s
-        # Each sample takes away some of the patience that ignorance asks for.
-        known = min(1.0, self.samples / settings.hang_samples_min)
-        least_s = settings.hang_unknown_s + known * (settings.hang_min_s - settings.hang_unknown_s)
+        wanted_s = settings.hang_factor * worst * self.typical_ttft_s(prompt_tokens)
+        least_s = settings.hang_min_s
+        if self.samples < settings.hang_samples_min:
+            # Each sample takes away some of the patience that ignorance asks for.
+            unknown = 1.0 - self.samples / settings.hang_samples_min
+            least_s += unknown * (settings.hang_unknown_s - settings.hang_min_s)
         hang_s = min(settings.hang_max_s, max(least_s, wanted_s))
         return hang_s * settings.hang_reasoning_factor if self._is_reasoning else hang_s
 

@@ -99,8 +99,8 @@ class EndpointView:
     """One endpoint as one call sees it now.
 
     ``gate`` is the shut gate, ``opens_at`` when it may open; ``unfit`` why it could not serve the
-    call even at its best. ``ttft_s``, ``itl_s``, ``total_s`` and
-    ``cost_usd`` are predicted for this call, ``typical_ttft_s`` without the current slowness.
+    call even at its best. ``ttft_s``, ``itl_s``, ``total_s`` and ``cost_usd`` are predicted for
+    this call and ``output_tokens``, ``typical_ttft_s`` without the current slowness.
     ``reliability``, ``availability``, ``slow_start`` and ``utilisation`` are 0..1.
     """
 
@@ -119,7 +119,7 @@ class EndpointView:
     is_sluggish: bool
     is_suspect: bool
     cost_usd: float | None
-    hang_s: float
+    output_tokens: float
     unfit: Gate | None = None
 
 

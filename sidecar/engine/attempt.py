@@ -142,7 +142,7 @@ class Attempt:
             # A suspended machine wakes past both: nobody would wait for this answer.
             raise TimeoutError
         self._settlement.sent(sent_at)
-        limits = self._limits = plan.limits_from(now=sent_at)
+        limits = self._limits = plan.limits(sent_at)
         with self._timer.until(min(limits.first_content_at, limits.end_at)):
             response = await self._upstream.open(
                 OutboundRequest(

@@ -130,6 +130,7 @@ class Health(ProviderHealth):
         now: float,
         *,
         prompt_tokens: int,
+        hang_s: float | None = None,
         silent_s: float = 0.0,
         is_probe: bool = False,
         is_panic: bool = False,
@@ -137,12 +138,14 @@ class Health(ProviderHealth):
     ) -> Ticket | Gate:
         """Take a ticket for one attempt, or say which gate refuses.
 
-        ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its
-        first token. ``is_panic``: go past shut breakers, whose ration the caller keeps.
-        ``is_spilled``: the route prefers another endpoint.
+        ``hang_s`` as the method of that name has it. ``silent_s``: how long a plain answer may be
+        in the making before its first byte, beyond its first token. ``is_panic``: go past shut
+        breakers, whose ration the caller keeps. ``is_spilled``: the route prefers another endpoint.
         """
         health = self.endpoints[endpoint.id]
-        hang_s = self.hang_s(endpoint, prompt_tokens, now) + silent_s
+        if hang_s is None:
+            hang_s = self.hang_s(endpoint, prompt_tokens, now)
+        hang_s += silent_s
         permits: tuple[Permit, Permit] | Gate | None = None
         if not is_panic:
             permits = self._permits(endpoint, now, hang_s, is_probe=is_probe)

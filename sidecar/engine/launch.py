@@ -7,12 +7,10 @@ for each time, since a hard budget covers all attempts together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.cost import predicted_cost_usd
-from sidecar.core.timers import attempt_limits
 from sidecar.domain import Gate, Rung
 from sidecar.engine.attempt import Attempt
 from sidecar.engine.endpoint_health import SILENT_FACTOR
@@ -86,12 +84,11 @@ class Launcher:
         plan = self._plan(start, body, clamp)
         if isinstance(plan, Gate):
             return plan
+        now, prompt_tokens = plan.ticket.admitted_at, self._call.facts.prompt_tokens
         parts.health.account_limits[endpoint.provider].reserve(
-            self._call.facts.prompt_tokens,
-            plan.tokens_reserved - self._call.facts.prompt_tokens,
-            loop_now(),
+            prompt_tokens, plan.tokens_reserved - prompt_tokens, now
         )
-        parts.budgets.started(start.kind, start.view.cost_usd, loop_now())
+        parts.budgets.started(start.kind, start.view.cost_usd, now)
         settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
         timer = Timer()
         parts.timers.add(timer)
@@ -108,44 +105,37 @@ class Launcher:
         return None if budget is None else budget - self._spent_usd()
 
     def _plan(self, start: Start, body: PreparedBody, clamp: int | None) -> AttemptPlan | Gate:
-        parts, call, endpoint = self._parts, self._call, start.view.endpoint
-        facts = call.facts
+        parts, call, view = self._parts, self._call, start.view
+        facts, endpoint = call.facts, view.endpoint
         now = loop_now()
-        output_tokens = parts.output_model(call.route.name).predict(facts.max_tokens, now)
-        output_s = output_tokens * start.view.itl_s
+        hang_s = parts.health.hang_s(endpoint, facts.prompt_tokens, now)
+        output_s = view.output_tokens * view.itl_s
         ticket = parts.health.admit(
             endpoint,
             now,
             prompt_tokens=facts.prompt_tokens,
+            hang_s=hang_s,
             silent_s=0.0 if facts.is_stream else SILENT_FACTOR * output_s,
             is_panic=start.kind == "panic",
-            is_spilled=endpoint.id not in call.route.tiers[0],
+            is_spilled=not call.route.is_best(endpoint.id),
         )
         if isinstance(ticket, Gate):
             return ticket
-        following = start.next_view
-        limits_from = partial(
-            attempt_limits,
-            deadline_at=call.deadline_at,
-            timers=endpoint.timers,
-            hang_s=parts.health.hang_s(endpoint, facts.prompt_tokens, now),
-            ttft_s=start.view.ttft_s,
-            output_s=output_s,
-            is_stream=facts.is_stream,
-            next_total_s=None if following is None else following.total_s,
-            stall_s=parts.health.endpoints[endpoint.id].latency.stall_s(now),
-        )
+        own = parts.health.endpoints[endpoint.id]
         return AttemptPlan(
             call=call,
             ticket=ticket,
             kind=start.kind,
             request=body,
-            limits_from=limits_from,
-            pacer=parts.health.pacers.get(endpoint.provider),
-            tokens_reserved=facts.prompt_tokens + output_tokens,
-            predicted_usd=start.view.cost_usd,
-            itl_s=start.view.itl_s,
-            is_empty_answer_fine=_follows_tool_result(call.body),
+            hang_s=hang_s,
+            ttft_s=view.ttft_s,
+            output_s=output_s,
+            next_total_s=None if start.next_view is None else start.next_view.total_s,
+            stall_s=own.latency.stall_s(now),
+            pacer=own.pacer,
+            tokens_reserved=facts.prompt_tokens + view.output_tokens,
+            predicted_usd=view.cost_usd,
+            itl_s=view.itl_s,
             is_whole=self._is_whole,
             is_clamped=clamp is not None,
             is_kept=self._is_kept,
@@ -157,17 +147,21 @@ class Launcher:
 
     def _clamp(self, view: EndpointView) -> int | None:
         """Return the bound on the answer that keeps the call's promises, None if none is needed."""
-        clamps = [
+        clamps = (
             self._affordable_tokens(view.endpoint),
             self._timely_tokens(view),
             self._writable_tokens(view.endpoint),
-        ]
-        known = [clamp for clamp in clamps if clamp is not None]
-        return min(known) if known else None
+        )
+        if clamps == (None, None, None):
+            return None
+        return min(clamp for clamp in clamps if clamp is not None)
 
     def _affordable_tokens(self, endpoint: Endpoint) -> int | None:
         """Return the clamp that keeps a hard budget hard."""
-        left, price = self.budget_left(), endpoint.price
+        price = endpoint.price
+        if self._call.constraints.budget_usd is None:
+            return None
+        left = self.budget_left()
         if left is None or price is None or price.output_usd <= 0:
             return None
         input_tokens = self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
@@ -193,9 +187,3 @@ class Launcher:
     def _unless_asked_less(self, tokens: int) -> int | None:
         asked = self._call.facts.max_tokens
         return None if asked is not None and asked <= tokens else tokens
-
-
-def _follows_tool_result(body: bytes) -> bool:
-    """Return whether a tool's result is in the conversation: then silence is an answer."""
-    marks = (b'"tool_result"', b'"tool_call_id"', b'"function_call_output"')
-    return any(mark in body for mark in marks)

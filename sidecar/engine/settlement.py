@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.cost import cost_usd
+from sidecar.core.timers import attempt_limits
 from sidecar.domain import Outcome
 from sidecar.engine.billing import in_full
 from sidecar.events import AttemptFinished
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sidecar.events import Observer
 
 
+TOOL_RESULTS = (b'"tool_result"', b'"tool_call_id"', b'"function_call_output"')
 BLAME_SHARE_MIN = 0.8
 """A limit that ran out is charged to the provider if it had at least this share of the time."""
 
@@ -37,27 +39,50 @@ BLAME_SHARE_MIN = 0.8
 class AttemptPlan:
     """Everything decided before an attempt is made.
 
-    ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
-    ``is_whole``: a stream is committed only when it is complete. ``is_clamped``: the answer's
-    length was bounded below what the caller asked for. ``is_kept``: a stream's text is remembered.
-    ``flaw_of`` says how the text of a structured answer is wrong, if it is; None: none was asked.
+    ``hang_s`` to ``stall_s`` are what its limits are made from (``core/timers.py``), which run from
+    when the request leaves, after pacing. ``is_whole``: a stream is committed only when it is
+    complete. ``is_clamped``: the answer's length was bounded below what the caller asked for.
+    ``is_kept``: a stream's text is remembered. ``flaw_of`` says how the text of a structured answer
+    is wrong, if it is; None: none was asked.
     """
 
     call: Call
     ticket: Ticket
     kind: str
     request: PreparedBody
-    limits_from: Callable[..., AttemptLimits]
+    hang_s: float
+    ttft_s: float
+    output_s: float
+    next_total_s: float | None
+    stall_s: float
     pacer: Pacer | None
     tokens_reserved: float
     predicted_usd: float | None
     itl_s: float
-    is_empty_answer_fine: bool
     is_whole: bool = False
     is_clamped: bool = False
     is_kept: bool = False
     flaw_of: Callable[[str], str | None] | None = None
     needs_fresh_connection: bool = False
+
+    def limits(self, now: float) -> AttemptLimits:
+        """Return the limits of the attempt if the request leaves now."""
+        return attempt_limits(
+            now=now,
+            deadline_at=self.call.deadline_at,
+            timers=self.ticket.endpoint.timers,
+            hang_s=self.hang_s,
+            ttft_s=self.ttft_s,
+            output_s=self.output_s,
+            is_stream=self.call.facts.is_stream,
+            next_total_s=self.next_total_s,
+            stall_s=self.stall_s,
+        )
+
+    @property
+    def is_empty_answer_fine(self) -> bool:
+        """Whether a tool's result is in the conversation: then silence is an answer."""
+        return any(mark in self.call.body for mark in TOOL_RESULTS)
 
     def answer_name(self) -> tuple[str, str]:
         """Return id and model for an answer whose format gives it none."""

@@ -107,7 +107,7 @@ class Sight:
             is_sluggish=stands.is_sluggish,
             is_suspect=stands.is_suspect,
             cost_usd=predicted_cost_usd(endpoint.price, prompt_tokens, math.ceil(output_tokens)),
-            hang_s=latency.hang_s(prompt_tokens, now),
+            output_tokens=output_tokens,
             unfit=unfitness(endpoint, call, self._least),
         )
 
