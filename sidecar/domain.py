@@ -175,6 +175,8 @@ class Endpoint:
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
+        if asked is self.format or asked in self.also:
+            return asked
         spoken = (*((asked,) if asked in self.also else ()), self.format, *self.also)
         return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
 
@@ -229,7 +231,8 @@ class RequestFacts:
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.
     ``references`` are (path, id) of what a provider keeps and the call refers to.
-    ``inputs_count``: so many vectors are due.
+    ``inputs_count``: so many vectors are due. ``may_bind_output``: JSON is asked for, maybe under a
+    schema. ``has_tool_results``: a tool's result is in the conversation.
     """
 
     model: str
@@ -243,6 +246,8 @@ class RequestFacts:
     inputs_count: int = 0
     references: tuple[tuple[str, str], ...] = ()
     needs: frozenset[Ability] = frozenset()
+    may_bind_output: bool = False
+    has_tool_results: bool = False
 
     def all_needs(self) -> frozenset[Ability]:
         """Return what a model must be able to do."""
