@@ -62,7 +62,7 @@ class Answered:
 
 @value
 class Committed:
-    """A stream with its first content; ``items`` are the events read so far, prelude included."""
+    """A stream with its first content; ``items`` are the reads so far, prelude included."""
 
     stream: UpstreamStream
     items: tuple[Item, ...]
@@ -198,15 +198,15 @@ class Attempt:
         prelude: list[Item] = []
         prelude_bytes = 0
         while True:
-            items = await stream.read()
-            prelude.extend(items)
+            item = await stream.read()
+            prelude.append(item)
             error = stream.tally.error
-            has_content = any(item.has_content() for item in items)
+            has_content = item.has_content
             if error is not None and not has_content:
                 return self._error_inside(error, response)
             if has_content or (stream.is_eof or stream.tally.is_ended):
                 break
-            prelude_bytes += sum(len(item.raw) for item in items)
+            prelude_bytes += len(item.raw)
             if prelude_bytes > PRELUDE_BYTES_MAX:
                 message = f"more than {PRELUDE_BYTES_MAX} bytes before the first content"
                 raise ProtocolBrokenError(message)
@@ -229,14 +229,14 @@ class Attempt:
         answer_bytes = sum(len(item.raw) for item in items)
         last_at = committed.first_content_at
         while not (stream.is_eof or stream.tally.is_ended):
-            async with self._timer.until(min(last_at + limits.stall_s, limits.end_at)):
-                more = await stream.read()
-            if any(item.has_content() for item in more):
+            with self._timer.until(min(last_at + limits.stall_s, limits.end_at)):
+                item = await stream.read()
+            if item.has_content:
                 last_at = loop_now()
-            items.extend(more)
+            items.append(item)
             if stream.tally.error is not None:
                 return self._error_inside(stream.tally.error, stream.response)
-            answer_bytes += sum(len(item.raw) for item in more)
+            answer_bytes += len(item.raw)
             if answer_bytes > ANSWER_BYTES_MAX:
                 raise ProtocolBrokenError(f"the answer exceeds {ANSWER_BYTES_MAX} bytes")
         defect = defect_of(stream.tally, self._plan)

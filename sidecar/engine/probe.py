@@ -182,11 +182,11 @@ async def _listen(
     name = ("probe", endpoint.upstream_model)
     stream = UpstreamStream(response, provider_codec(endpoint.format), name=name)
     while not (stream.is_eof or stream.tally.is_ended):
-        items = await stream.read()
+        item = await stream.read()
         if stream.tally.error is not None:
             data = stream.tally.error.data
             return parts.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
-        if ticket.first_content_at is None and any(item.has_content() for item in items):
+        if ticket.first_content_at is None and item.has_content:
             parts.health.first_content(ticket, loop_now())
     usage = stream.tally.usage(PROMPT_TOKENS)
     # A model that thinks first may have spent all its tokens on that.

@@ -27,6 +27,7 @@ _IMAGE_TOKENS = 1600
 """What Anthropic charges for a picture at its largest useful size; a document counts the same."""
 
 _FORCED = (b'"any"', b'"tool"')
+_SCHEMA = b'"json_schema"'
 
 
 class _SeenBlock(msgspec.Struct):
@@ -79,6 +80,7 @@ class _Tally:
         self.images = 0
         self.documents = 0
         self.features: list[str] = []
+        self.has_tool_results = False
 
     def add(self, content: str | list[_SeenBlock] | None, path: str) -> None:
         """Count a message's, system prompt's or tool result's content."""
@@ -110,8 +112,11 @@ class _Tally:
                 self.features.append("image_file")
         elif block.type == "document":
             self.documents += 1
-        elif block.type == "tool_result" and is_set(block.content):
-            self.add(decode(_RESULT_CONTENT, block.content, f"{path}.content"), f"{path}.content")
+        elif block.type == "tool_result":
+            self.has_tool_results = True
+            if is_set(block.content):
+                path = f"{path}.content"
+                self.add(decode(_RESULT_CONTENT, block.content, path), path)
         if block.type not in TRANSLATABLE_BLOCKS:
             self.features.append(block.type)
 
@@ -141,11 +146,11 @@ def _facts(seen: _SeenCount) -> RequestFacts:
     tally.features += [name for name, raw in places.items() if is_set(raw)]
     if seen.messages and seen.messages[-1].role == "assistant":
         tally.features.append("prefill")
-    formats = bytes(seen.output_format) + bytes(seen.output_config)
+    has_schema = _SCHEMA in bytes(seen.output_format) + bytes(seen.output_config)
     needs = {
         Ability.PREFILL: "prefill" in tally.features,
         Ability.FORCED_TOOL: any(mode in bytes(seen.tool_choice) for mode in _FORCED),
-        Ability.SCHEMA: b'"json_schema"' in formats,
+        Ability.SCHEMA: has_schema,
     }
     return RequestFacts(
         model=seen.model,
@@ -157,4 +162,6 @@ def _facts(seen: _SeenCount) -> RequestFacts:
         wants_usage_in_stream=True,
         untranslatable=tuple(dict.fromkeys(tally.features)),
         needs=frozenset(ability for ability, is_needed in needs.items() if is_needed),
+        may_bind_output=has_schema,
+        has_tool_results=tally.has_tool_results,
     )
