@@ -52,7 +52,8 @@ ALLOWED = {
 """Layer: the layers it may import, beside itself."""
 
 ONLY_IN = {
-    "aiohttp": ("server/", "upstream/", "app", "cli/"),
+    "aiohttp": ("upstream/", "app", "cli/"),
+    "httptools": ("server/request_reader", "upstream/"),
     "pybreaker": ("core/breaker.py", "core/breaker_storage.py"),
     # The simulated loop gives the library its clock.
     "asyncio_throttle": ("engine/pacer.py", "simulate/loop.py"),
