@@ -243,7 +243,8 @@ class RequestFacts:
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.
     ``references`` are (path, id) of what a provider keeps and the call refers to.
-    ``inputs_count``: so many vectors are due.
+    ``inputs_count``: so many vectors are due. ``may_bind_output``: JSON is asked for, maybe under a
+    schema. ``has_tool_results``: a tool's result is in the conversation.
     """
 
     model: str
@@ -255,6 +256,8 @@ class RequestFacts:
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
     inputs_count: int = 0
+    may_bind_output: bool = False
+    has_tool_results: bool = False
     references: tuple[tuple[str, str], ...] = ()
     needs: frozenset[Ability] = frozenset()
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sidecar.events import Observer
 
 
-TOOL_RESULTS = (b'"tool_result"', b'"tool_call_id"', b'"function_call_output"')
 BLAME_SHARE_MIN = 0.8
 """A limit that ran out is charged to the provider if it had at least this share of the time."""
 
@@ -82,7 +81,7 @@ class AttemptPlan:
     @property
     def is_empty_answer_fine(self) -> bool:
         """Whether a tool's result is in the conversation: then silence is an answer."""
-        return any(mark in self.call.body for mark in TOOL_RESULTS)
+        return self.call.facts.has_tool_results
 
     def answer_name(self) -> tuple[str, str]:
         """Return id and model for an answer whose format gives it none."""
