@@ -140,7 +140,7 @@ class HttpUpstream:
         except StaleConnectionError:
             if request.method != "GET":
                 raise
-            # The engine would create a prediction anew because one look at it met a stale connection.
+            # For one look at a prediction the engine would create it anew.
             again = replace(request, needs_fresh_connection=True)
             return answered(await _exchange(pool, again, head, None, connect_s))
 
