@@ -53,7 +53,7 @@ ALLOWED = {
 
 ONLY_IN = {
     "aiohttp": ("server/", "app", "cli/"),
-    "httptools": ("server/", "http/", "upstream/connection.py"),
+    "httptools": ("server/", "http/", "upstream/connection.py", "upstream/framing.py"),
     "pybreaker": ("core/breaker.py", "core/breaker_storage.py"),
     # The simulated loop gives the library its clock.
     "asyncio_throttle": ("engine/pacer.py", "simulate/loop.py"),

@@ -15,27 +15,32 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade
 
 from sidecar.errors import AttemptError, ConnectionBrokenError
 from sidecar.upstream.exchange import Exchange
 from sidecar.upstream.failures import broken, garbage
+from sidecar.upstream.framing import (
+    HEADERS_MAX,
+    OVERHEAD_BYTES_MAX,
+    RefusedError,
+    check_size,
+    is_framed_by_end,
+    joined,
+    response_parser,
+)
 from sidecar.upstream.sending import Sending, Sliced
 
 if TYPE_CHECKING:
+    from httptools import HttpResponseParser
+
     from sidecar.upstream.sending import Readable
 
-OVERHEAD_BYTES_MAX: Final = 65_536
-HEADERS_MAX: Final = 256
 UNREAD_BYTES_MAX: Final = 131_072
 _BODY_BYTES_WITH_HEAD_MAX: Final = 65_536  # joining costs less than a second write up to there
 _BODY_BYTES_IN_ONE_WRITE_MAX: Final = 1_048_576  # more would hold the loop
 _SWITCHING: Final = 101
 _INTERIM: Final = range(100, 200)
-
-
-class _RefusedError(Exception):
-    """Raised within the parser, to stop it."""
 
 
 class Keeper(Protocol):
@@ -54,6 +59,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_exchange",
         "_fed",
+        "_has_spoken_first",
         "_headers",
         "_is_headless",
         "_is_interim",
@@ -80,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._sending: Sending | None = None
         self._headers: dict[str, str] = {}
         self._fed = 0  # bytes since the last that were of use; since `ask`, up to the head
+        self._has_spoken_first = False
         self._is_headless = False
         self._is_interim = False
         self._is_reusable = False
@@ -87,6 +94,18 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
 
     # --- what its users do ---------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Make sure that a new connection may be used.
+
+        Raises:
+            ProtocolBrokenError: the other side spoke unasked.
+            ConnectionBrokenError: it is gone again.
+        """
+        if self._has_spoken_first:
+            raise garbage(has_head=False)
+        if not self.is_open:
+            raise broken(None, has_head=False, is_stale=False)
 
     @property
     def is_open(self) -> bool:
@@ -150,13 +169,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
-        self._parser = self._fresh_parser()
+        self._parser = response_parser(self)
 
     def data_received(self, data: bytes) -> None:
         """Read an answer on."""
         parser = self._parser
         exchange = self._exchange
         if exchange is None or parser is None:
+            self._has_spoken_first = not self._was_used
             self.cut()  # nobody asked for anything
             return
         self._fed += len(data)
@@ -196,7 +216,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Refuse a second answer to one request."""
         if self._exchange is None:
-            raise _RefusedError
+            raise RefusedError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, joined with those of its name; a trailer is of no use."""
@@ -206,11 +226,9 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         key = name.decode("latin-1").lower()
         text = value.decode("utf-8", "surrogateescape").rstrip(" \t")
-        if key in headers:
-            text = f"{headers[key]}, {text}"
-            if len(text) > OVERHEAD_BYTES_MAX:
-                raise _RefusedError
-        headers[key] = text
+        if "\0" in text:
+            raise RefusedError
+        headers[key] = joined(headers[key], text) if key in headers else text
 
     def on_headers_complete(self) -> None:
         """Take a head: one of those that announce another, or the answer's."""
@@ -221,12 +239,12 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         if status < 200:  # noqa: PLR2004 - interim
             if status not in _INTERIM or status == _SWITCHING:
-                raise _RefusedError
+                raise RefusedError
             headers.clear()
             self._is_interim = True
             return
         if self._fed > OVERHEAD_BYTES_MAX or len(headers) > HEADERS_MAX:
-            _check_size(headers)
+            check_size(headers)
         self._fed = 0
         exchange.status = status
         if self._is_headless:
@@ -238,7 +256,7 @@ class Connection(asyncio.Protocol):
         """Keep a piece of the body, and hold the provider back where nobody reads."""
         exchange = self._exchange
         if exchange is None:
-            raise _RefusedError
+            raise RefusedError
         self._fed = 0
         exchange.pieces.append(data)
         exchange.size += len(data)
@@ -279,7 +297,7 @@ class Connection(asyncio.Protocol):
             return
         self._was_used = True
         if self._is_headless:  # its parser waits for a body that will not come
-            self._parser = self._fresh_parser()
+            self._parser = response_parser(self)
         self._keeper.give_back(self)
 
     def _end(self, error: BaseException | None) -> None:
@@ -287,19 +305,13 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self._stop_sending()
             return
-        if exchange.status and error is None and self._is_framed_by_end():
+        if exchange.status and error is None and is_framed_by_end(self._headers):
             self._exchange = None
             self._stop_sending()
             exchange.finish()
             return
         is_stale = self._was_used and not exchange.status and not self._fed
         self._fail(broken(error, has_head=exchange.status > 0, is_stale=is_stale), error)
-
-    def _is_framed_by_end(self) -> bool:
-        encoding = self._headers.get("transfer-encoding")
-        if encoding is None:
-            return "content-length" not in self._headers
-        return "chunked" not in encoding.lower()
 
     def _refuse(self, error: BaseException | None) -> None:
         exchange = self._exchange
@@ -329,18 +341,3 @@ class Connection(asyncio.Protocol):
         if self._sending is not None:
             self._sending.stop()
             self._sending = None
-
-    def _fresh_parser(self) -> HttpResponseParser:
-        parser = HttpResponseParser(self)
-        parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-        )
-        return parser
-
-
-def _check_size(headers: dict[str, str]) -> None:
-    size = sum(len(name) + len(text) for name, text in headers.items())
-    if size > OVERHEAD_BYTES_MAX or len(headers) > HEADERS_MAX:
-        raise _RefusedError

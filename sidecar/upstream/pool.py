@@ -54,6 +54,7 @@ class Pool:
 
         Raises:
             ConnectFailedError: there is none within ``connect_s``.
+            AttemptError: it ended before a request could be sent.
         """
         connection = Connection(self._loop, self, is_kept=is_kept)
         self._all[connection] = None
@@ -66,6 +67,7 @@ class Pool:
         except BaseException:
             self._forget(connection)
             raise
+        connection.check()
         return connection
 
     def give_back(self, connection: Connection) -> None:
