@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Survey:
     """Looks at endpoints for one question and keeps why some are out."""
 
-    __slots__ = ("_look", "_now", "_settings", "has_unfit", "needs", "rejected", "shut")
+    __slots__ = ("_look", "_now", "_settings", "has_unfit", "is_drawn", "needs", "rejected", "shut")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Survey:
         self.rejected: list[tuple[EndpointId, Gate]] = []
         self.shut: list[tuple[float, Gate]] = []
         self.has_unfit = False
+        self.is_drawn = False
         self._look = look
         self._now = now
         self._settings = settings

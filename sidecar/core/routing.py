@@ -147,9 +147,9 @@ class Choice:
 
     ``ranked``: the winner, the rest of its tier by weight, the following tiers, and last any tier
     passed over in a brown-out; of endpoints that were not looked at neither says anything.
-    ``tier`` is the winner's, 0 the best. ``soonest_opens_at``: when the
-    first shut gate may open; ``rate_opens_at``: the same among accounts blocked for their rate
-    alone.
+    ``tier`` is the winner's, 0 the best; ``is_drawn``: lots decided among several.
+    ``soonest_opens_at``: when the first shut gate may open; ``rate_opens_at``: the same among
+    accounts blocked for their rate alone.
     """
 
     ranked: tuple[EndpointView, ...]
@@ -157,6 +157,7 @@ class Choice:
     rejected: tuple[tuple[EndpointId, Gate], ...]
     soonest_opens_at: float | None
     rate_opens_at: float | None = None
+    is_drawn: bool = False
 
 
 _DEFAULTS = RoutingSettings()
@@ -198,12 +199,14 @@ class Router:
         if first is None:
             first = _least_late(tiers)
         soonest_at, rate_at = survey.opens_at()
+        ranked = self._ranked(tiers, first, survey, rng)
         return Choice(
-            ranked=self._ranked(tiers, first, survey, rng),
+            ranked=ranked,
             tier=first,
             rejected=tuple(survey.rejected),
             soonest_opens_at=soonest_at,
             rate_opens_at=rate_at,
+            is_drawn=survey.is_drawn,
         )
 
     def _sampled(
@@ -253,7 +256,9 @@ class Router:
         heaviest_first = sorted(range(len(weights)), key=lambda index: -weights[index])
         in_order = [tier[index] for index in heaviest_first]
         if is_first:
-            winner = self._kept(tier, costs, needs) or _draw(tier, weights, rng)
+            kept = self._kept(tier, costs, needs)
+            survey.is_drawn = kept is None
+            winner = kept or _draw(tier, weights, rng)
             self._remember(winner, survey)
             in_order.remove(winner)
             in_order.insert(0, winner)

@@ -150,7 +150,7 @@ class Attempt:
                     path=plan.request.path,
                     body=plan.request.body,
                     headers=plan.request.headers,
-                    needs_fresh_connection=plan.needs_fresh_connection,
+                    needs_fresh_connection=plan.prospect.start.needs_fresh_connection,
                 ),
                 connect_s=limits.connect_s,
             )

@@ -21,6 +21,7 @@ from sidecar.engine.continuing import ContinuingRelay, Leg
 from sidecar.engine.hedge import Hedging
 from sidecar.engine.judging import is_as_asked, said_to_caller
 from sidecar.engine.launch import Launcher
+from sidecar.engine.prospect import Prospect, prospect_of
 from sidecar.engine.race import race
 from sidecar.engine.refusal import passed_through, refusal
 from sidecar.engine.relay import Relay
@@ -62,7 +63,7 @@ class CallRun:
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
-        self._has_waited = self._is_verifying = False
+        self._has_waited = self._is_verifying = self._has_chosen = False
 
     async def run(self) -> PlainAnswer | Relay:
         """Return the answer.
@@ -73,16 +74,15 @@ class CallRun:
         try:
             self._shed_batch()
             while True:
-                step = self._next_step()
-                match step:
-                    case Start():
-                        answer = await self._attempt(step)
-                        if answer is not None:
-                            return answer
-                    case WaitUntil():
-                        await self._wait(step)
-                    case Fail():
-                        return self._last_rungs(step)
+                step = self._known() or self._next_step()
+                if isinstance(step, Prospect):
+                    answer = await self._attempt(step)
+                    if answer is not None:
+                        return answer
+                elif isinstance(step, WaitUntil):
+                    await self._wait(step)
+                else:
+                    return self._last_rungs(step)
         except CallError as error:
             self.report.ended(error.code, None)
             raise
@@ -100,7 +100,29 @@ class CallRun:
 
     # --- deciding ------------------------------------------------------------------------------
 
-    def _next_step(self) -> Start | WaitUntil | Fail:
+    def _known(self) -> Prospect | None:
+        """Return what such a call was to begin with a moment ago, if this one is about to begin."""
+        if self._has_chosen:
+            return None
+        self._has_chosen = True
+        known = self._parts.prospects.find(self.call, loop_now())
+        if known is None:
+            return None
+        prospect, self.report.rejected = known
+        return prospect
+
+    def _next_step(self) -> Prospect | WaitUntil | Fail:
+        step = self._step()
+        if not isinstance(step, Start):
+            return step
+        now, choice = loop_now(), self._chooser.choice
+        prospect = prospect_of(self._parts, self.call, step, now)
+        is_plain = step.kind == "first" and not self._chooser.is_desperate and not self._has_waited
+        if is_plain and choice is not None and not choice.is_drawn:
+            self._parts.prospects.keep(self.call, prospect, choice.rejected, now)
+        return prospect
+
+    def _step(self) -> Start | WaitUntil | Fail:
         parts = self._parts
         records = self.records
         if self._is_verifying:
@@ -165,15 +187,15 @@ class CallRun:
             limit=sum(own.limit_value for own in endpoints),
         )
 
-    async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
+    async def _attempt(self, prospect: Prospect) -> PlainAnswer | Relay | None:
         """Make one attempt, perhaps with a hedge; None means that the call has to go on."""
         parts = self._parts
-        entrant = self._launcher.launch(start, is_only_hope=not self.records)
+        entrant = self._launcher.launch(prospect, is_only_hope=not self.records)
         if isinstance(entrant, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
-            self._chooser.refused[start.endpoint_id] = entrant
+            self._chooser.refused[prospect.start.endpoint_id] = entrant
             return None
-        hedging = Hedging(parts, self.call, self._chooser, self._launcher, start)
+        hedging = Hedging(parts, self.call, self._chooser, self._launcher, prospect)
         hedge: Entrant | None = None
 
         def consider() -> Entrant | float | None:
@@ -300,9 +322,10 @@ class CallRun:
         if may_continue(preparation.conversation(), delivered) is not None:
             return None
         step = self._next_step()
-        if not isinstance(step, Start):
+        if not isinstance(step, Prospect):
             return None
-        if not self._parts.budgets.waste.may_waste(step.view.cost_usd or 0.0, loop_now()):
+        cost_usd = step.start.view.cost_usd or 0.0
+        if not self._parts.budgets.waste.may_waste(cost_usd, loop_now()):
             return None
         preparation.delivered = delivered.text()
         entrant = self._launcher.launch(step, is_only_hope=False)

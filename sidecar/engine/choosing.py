@@ -43,13 +43,16 @@ class Chooser:
         self._least = least_quality(call, parts.catalogue.endpoints)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._space = _space_of(parts, call)
+        self.is_desperate = False  # at the last question nobody was left but by way of exceptions
         self._has_panicked = False
         self._sight: Sight | None = None
 
     @property
     def views(self) -> tuple[EndpointView, ...]:
         """The views of all endpoints of the route, as of the last question."""
-        return () if self._sight is None else self._sight.all()
+        if self._sight is None:
+            self._sight = self._looking(loop_now(), may_try=False, may_overflow=False)
+        return self._sight.all()
 
     def choose(self, excluded: Mapping[EndpointId, Gate], *, enough: int | None = None) -> Choice:
         """Rank the endpoints, or the ``enough`` best; only where none is left may the call be a
@@ -59,7 +62,8 @@ class Chooser:
         may_explore = is_batch and not (self.refused or excluded)
         excluded = {**self.refused, **excluded}
         choice = self._rank(excluded, may_try=False, enough=None if may_explore else enough)
-        if not choice.ranked:
+        self.is_desperate = not choice.ranked
+        if self.is_desperate:
             choice = self._rank(excluded, may_try=True, enough=enough)
         elif may_explore:
             choice = self._explored(choice)
@@ -112,9 +116,7 @@ class Chooser:
         parts, call = self._parts, self._call
         now = loop_now()
         may_overflow = may_try and not self.has_overflowed
-        sight = self._sight = Sight(
-            parts, call, now, least=self._least, may_try=may_try, may_overflow=may_overflow
-        )
+        sight = self._sight = self._looking(now, may_try=may_try, may_overflow=may_overflow)
         tokens = call.facts.prompt_tokens
         needs = CallNeeds(
             route=call.route,
@@ -128,6 +130,16 @@ class Chooser:
             space=self._space,
         )
         return parts.router.choose(sight.look, needs, now, parts.rng, enough=enough)
+
+    def _looking(self, now: float, *, may_try: bool, may_overflow: bool) -> Sight:
+        return Sight(
+            self._parts,
+            self._call,
+            now,
+            least=self._least,
+            may_try=may_try,
+            may_overflow=may_overflow,
+        )
 
 
 def _space_of(parts: Parts, call: Call) -> str | None:

@@ -12,38 +12,43 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import Start
 from sidecar.core.breaker import BreakerState
-from sidecar.core.hedging import HedgeBar, HedgeFacts, HedgePlan, hedge_at, worth_considering_at
+from sidecar.core.hedging import HedgeBar, HedgeFacts, HedgePlan, hedge_at
 from sidecar.domain import Gate
 from sidecar.engine.budgets import HEDGE
+from sidecar.engine.prospect import prospect_of
 
 if TYPE_CHECKING:
     from sidecar.domain import Call
     from sidecar.engine.choosing import Chooser
     from sidecar.engine.launch import Entrant, Launcher
     from sidecar.engine.parts import Parts
+    from sidecar.engine.prospect import Prospect
 
-QUANTILE = 0.95
 KINDS = ("first", "failover")
 
 
 class Hedging:
     """Hedges one attempt: ``first_at`` is when to ask ``consider``, None if never."""
 
+    __slots__ = (
+        *("_began_at", "_call", "_chooser", "_launcher", "_parts", "_prospect"),
+        "first_at",
+    )
+
     def __init__(
-        self, parts: Parts, call: Call, chooser: Chooser, launcher: Launcher, start: Start
+        self, parts: Parts, call: Call, chooser: Chooser, launcher: Launcher, prospect: Prospect
     ) -> None:
         self._parts = parts
         self._call = call
         self._chooser = chooser
         self._launcher = launcher
-        self._start = start
+        self._prospect = prospect
         self._began_at = loop_now()
-        self._ratio_q95 = 1.0
-        self._silent_s = 0.0
-        self.first_at = self._first_at() if self._is_wanted() else None
+        is_wanted = self._is_wanted()
+        self.first_at = self._began_at + prospect.hedge_after_s if is_wanted else None
 
     def _is_wanted(self) -> bool:
-        call, start = self._call, self._start
+        call, start = self._call, self._prospect.start
         wishes = call.constraints
         # A hard budget covers both attempts, and what the first will cost is not known yet.
         return (
@@ -55,23 +60,6 @@ class Hedging:
             # A typical time of 0 is unknown: a hedge on a guess would double every early call.
             and start.view.typical_ttft_s > 0.0
             and not self._parts.ladder.is_shedding(self._began_at)
-        )
-
-    def _first_at(self) -> float:
-        call, view = self._call, self._start.view
-        own = self._parts.health.endpoints[self._start.endpoint_id]
-        self._ratio_q95 = own.latency.ratio_quantile(QUANTILE)
-        if not call.facts.is_stream:
-            model = self._parts.output_model(call.route.name)
-            output_tokens = model.predict(call.facts.max_tokens, self._began_at)
-            self._silent_s = output_tokens * view.itl_s
-        return worth_considering_at(
-            view,
-            self._ratio_q95,
-            self._silent_s,
-            self._began_at,
-            has_wish=call.constraints.first_token_s is not None,
-            settings=self._parts.settings.budgets.hedge,
         )
 
     def consider(self, first: Entrant) -> Entrant | float | None:
@@ -89,23 +77,23 @@ class Hedging:
         return plan.at if plan.at > now else self._launch(plan, now)
 
     def _plan(self, now: float) -> HedgePlan | HedgeBar:
-        call, health = self._call, self._parts.health
+        call, health, prospect = self._call, self._parts.health, self._prospect
         wishes, facts = call.constraints, call.facts
         wish_s = wishes.first_token_s
         own = (health.endpoints[name] for name in call.route.endpoints())
         return hedge_at(
             HedgeFacts(
-                primary=self._start.view,
-                ttft_ratio_q95=self._ratio_q95,
+                primary=prospect.start.view,
+                ttft_ratio_q95=prospect.ratio_q95,
                 started_at=self._began_at,
                 deadline_at=call.deadline_at,
-                alternatives=self._chooser.equals(self._start.view),
+                alternatives=self._chooser.equals(prospect.start.view),
                 not_closed=sum(one.breaker.state(now) is not BreakerState.CLOSED for one in own),
                 is_idempotent=not facts.untranslatable,
                 priority=wishes.priority,
                 prompt_tokens=facts.prompt_tokens,
                 first_token_at=None if wish_s is None else call.arrived_at + wish_s,
-                silent_s=self._silent_s,
+                silent_s=0.0 if facts.is_stream else prospect.output_s,
             ),
             now,
             self._parts.settings.budgets.hedge,
@@ -124,5 +112,6 @@ class Hedging:
             view=chosen,
             next_view=None,
         )
-        entrant = self._launcher.launch(start, is_only_hope=False)
+        prospect = prospect_of(self._parts, self._call, start, now)
+        entrant = self._launcher.launch(prospect, is_only_hope=False)
         return None if isinstance(entrant, Gate) else entrant

@@ -22,11 +22,11 @@ from sidecar.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.core.attempts import Start
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
+    from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
-    from sidecar.engine.prepare import PreparedBody
+    from sidecar.engine.prospect import Prospect
 
 INPUT_MARGIN = 1.1
 INPUT_SPARE_TOKENS = 16
@@ -39,7 +39,7 @@ CLAMP_TOKENS_MIN = 16
 """An answer clamped to fewer tokens than this is not worth having."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Entrant:
     """One attempt ready to run, or running."""
 
@@ -65,30 +65,40 @@ class Launcher:
             self._flaw_of is not None or parts.cache.wants(call)
         )
 
-    def launch(self, start: Start, *, is_only_hope: bool) -> Entrant | Gate:
-        """Return the attempt that ``start`` asks for, its ticket taken; or the gate that refuses.
+    def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
+        """Return the attempt that ``prospect`` says, its ticket taken; or the gate that refuses.
 
         Raises:
             BadRequestError: the caller's body cannot be said in the endpoint's format, and no other
                 endpoint has understood it (``is_only_hope``).
         """
-        parts, endpoint = self._parts, start.view.endpoint
-        clamp = self._clamp(start.view)
+        parts, view = self._parts, prospect.start.view
+        clamp = self._clamp(view)
         try:
-            body = self.preparation.body_for(endpoint, max_tokens=clamp)
+            body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
         except BadRequestError:
             if is_only_hope:
                 raise
             # Another endpoint understood the body as it is; this one cannot be asked.
             return Gate.UNSUPPORTED
-        plan = self._plan(start, body, clamp)
-        if isinstance(plan, Gate):
-            return plan
-        now, prompt_tokens = plan.ticket.admitted_at, self._call.facts.prompt_tokens
-        parts.health.account_limits[endpoint.provider].reserve(
-            prompt_tokens, plan.tokens_reserved - prompt_tokens, now
+        ticket = self._ticket(prospect)
+        if isinstance(ticket, Gate):
+            return ticket
+        own = parts.health.endpoints[view.endpoint.id]
+        plan = AttemptPlan(
+            call=self._call,
+            ticket=ticket,
+            request=body,
+            prospect=prospect,
+            pacer=own.pacer,
+            is_whole=self._is_whole,
+            is_clamped=clamp is not None,
+            is_kept=self._is_kept,
+            flaw_of=self._flaw_of,
         )
-        parts.budgets.started(start.kind, start.view.cost_usd, now)
+        now = ticket.admitted_at
+        own.account_limits.reserve(ticket.prompt_tokens, view.output_tokens, now)
+        parts.budgets.started(prospect.start.kind, view.cost_usd, now)
         settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
         timer = Timer()
         parts.timers.add(timer)
@@ -99,49 +109,22 @@ class Launcher:
             attempt=Attempt(plan, settlement, parts.upstream, timer),
         )
 
+    def _ticket(self, prospect: Prospect) -> Ticket | Gate:
+        call, start = self._call, prospect.start
+        return self._parts.health.admit(
+            start.view.endpoint,
+            loop_now(),
+            prompt_tokens=call.facts.prompt_tokens,
+            hang_s=prospect.hang_s,
+            silent_s=0.0 if call.facts.is_stream else SILENT_FACTOR * prospect.output_s,
+            is_panic=start.kind == "panic",
+            is_spilled=not call.route.is_best(start.endpoint_id),
+        )
+
     def budget_left(self) -> float | None:
         """Return what the call may still spend, US dollars, None without a budget."""
         budget = self._call.constraints.budget_usd
         return None if budget is None else budget - self._spent_usd()
-
-    def _plan(self, start: Start, body: PreparedBody, clamp: int | None) -> AttemptPlan | Gate:
-        parts, call, view = self._parts, self._call, start.view
-        facts, endpoint = call.facts, view.endpoint
-        now = loop_now()
-        hang_s = parts.health.hang_s(endpoint, facts.prompt_tokens, now)
-        output_s = view.output_tokens * view.itl_s
-        ticket = parts.health.admit(
-            endpoint,
-            now,
-            prompt_tokens=facts.prompt_tokens,
-            hang_s=hang_s,
-            silent_s=0.0 if facts.is_stream else SILENT_FACTOR * output_s,
-            is_panic=start.kind == "panic",
-            is_spilled=not call.route.is_best(endpoint.id),
-        )
-        if isinstance(ticket, Gate):
-            return ticket
-        own = parts.health.endpoints[endpoint.id]
-        return AttemptPlan(
-            call=call,
-            ticket=ticket,
-            kind=start.kind,
-            request=body,
-            hang_s=hang_s,
-            ttft_s=view.ttft_s,
-            output_s=output_s,
-            next_total_s=None if start.next_view is None else start.next_view.total_s,
-            stall_s=own.latency.stall_s(now),
-            pacer=own.pacer,
-            tokens_reserved=facts.prompt_tokens + view.output_tokens,
-            predicted_usd=view.cost_usd,
-            itl_s=view.itl_s,
-            is_whole=self._is_whole,
-            is_clamped=clamp is not None,
-            is_kept=self._is_kept,
-            flaw_of=self._flaw_of,
-            needs_fresh_connection=start.needs_fresh_connection,
-        )
 
     # --- clamps --------------------------------------------------------------------------------
 
