@@ -33,19 +33,14 @@ _ONCE = frozenset(
 )
 
 
-class HeaderNames:
-    """Owns the names of headers as callers spell them, in lower case: they use few."""
+class HeaderNames(dict[bytes, str]):
+    """Headers' names in lower case, by how callers spell them: they use few."""
 
-    def __init__(self) -> None:
-        self._names: dict[bytes, str] = {}
-
-    def lower(self, raw: bytes) -> str:
-        """Return a name in lower case, remembering it."""
-        name = self._names.get(raw)
-        if name is None:
-            name = raw.decode("latin-1").lower()
-            if len(self._names) < NAMES_MAX:
-                self._names[raw] = name
+    def __missing__(self, raw: bytes) -> str:
+        """Remember another one."""
+        name = raw.decode("latin-1").lower()
+        if len(self) < NAMES_MAX:
+            self[raw] = name
         return name
 
 
@@ -145,9 +140,9 @@ class RequestReader:
         if len(lines) > self._settings.headers_max:
             raise BadRequestError("too many headers")
         headers: dict[str, str] = {}
-        name_of = self._names.lower
+        names = self._names
         for raw, value in lines:
-            name = name_of(raw)
+            name = names[raw]
             if name not in headers:
                 headers[name] = value.decode("utf-8", "surrogateescape").rstrip(" \t")
             elif name in _ONCE:
