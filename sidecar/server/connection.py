@@ -68,6 +68,25 @@ class Connection(asyncio.Protocol):
     ``is_writable``: neither gone nor with a full buffer.
     """
 
+    __slots__ = (
+        "_end_timer",
+        "_handler",
+        "_idle",
+        "_idle_since",
+        "_is_deaf",
+        "_is_lost",
+        "_next",
+        "_reader",
+        "_room",
+        "_serving",
+        "is_reading_paused",
+        "is_writable",
+        "loop",
+        "settings",
+        "shared",
+        "task",
+        "transport",
+    )
     transport: asyncio.Transport
 
     def __init__(self, shared: Shared, handler: Handler) -> None:
@@ -210,8 +229,13 @@ class Connection(asyncio.Protocol):
             goes_on = True
             while goes_on:
                 if not self._next:
-                    await self._wait()
-                    if not self._next:
+                    self._serving = None
+                    if self.shared.is_stopping:
+                        break
+                    self._idle_since = self.loop.time()
+                    self._idle = self.loop.create_future()
+                    await self._idle
+                    if not self._next:  # woken to end
                         break
                 if self.is_reading_paused:
                     self.regulate()
@@ -220,15 +244,6 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         finally:
             self._part()
-
-    async def _wait(self) -> None:
-        """Wait for a request; return without one when the connection shall end."""
-        self._serving = None
-        if self.shared.is_stopping:
-            return
-        self._idle_since = self.loop.time()
-        self._idle = self.loop.create_future()
-        await self._idle
 
     async def _answer(self, item: HttpExchange | str) -> bool:
         """Have one request answered; return whether another may follow.

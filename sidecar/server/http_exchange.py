@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sidecar.server.connection import Connection
 
 BODYLESS = frozenset({204, 304})
-LINES = list[tuple[bytes, bytes]]
 HELD_BYTES = 64 * 1024
 """A body that nobody asks for is read up to about here, then its caller has to wait."""
 JOINED_BYTES_MAX = 64 * 1024
@@ -63,7 +62,7 @@ class HttpExchange:
         method: str,
         target: str,
         headers: dict[str, str],
-        lines: LINES,
+        lines: tuple[list[bytes], list[str]],
     ) -> None:
         self._connection = connection
         self._lines = lines
@@ -131,10 +130,8 @@ class HttpExchange:
     @property
     def header_lines(self) -> list[tuple[str, str]]:
         """See ``Exchange``."""
-        return [
-            (name.decode("latin-1"), value.decode("utf-8", "surrogateescape").rstrip(" \t"))
-            for name, value in self._lines
-        ]
+        names, values = self._lines
+        return list(zip((name.decode("latin-1") for name in names), values, strict=True))
 
     @property
     def body_bytes(self) -> int | None:
@@ -163,14 +160,12 @@ class HttpExchange:
                 if size > bytes_max:
                     raise BodyTooLargeError(_too_large(bytes_max))
                 pieces.append(piece)
-            elif self.is_received:
+            if self.is_received and (self._inflater is None or not piece):
                 break
-            else:
-                if deadline_at is None:
-                    deadline_at = self._connection.body_deadline_at()
+            if not piece:
+                deadline_at = deadline_at or self._connection.body_deadline_at()
                 if not await self._more(deadline_at):
-                    within = f"{self._connection.settings.body_s:g} s"
-                    raise BadRequestError(f"the body did not arrive within {within}")
+                    raise self._late("the body did not arrive within")
         self._check_whole()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -178,11 +173,13 @@ class HttpExchange:
         """See ``Exchange``."""
         while not (piece := self._take()) and not self.is_received:
             if not await self._more(self._connection.body_deadline_at()):
-                quiet = f"{self._connection.settings.body_s:g} s"
-                raise BadRequestError(f"nothing of the body came for {quiet}")
+                raise self._late("nothing of the body came for")
         if not piece:
             self._check_whole()
         return piece
+
+    def _late(self, what: str) -> BadRequestError:
+        return BadRequestError(f"{what} {self._connection.settings.body_s:g} s")
 
     def _take(self) -> bytes:
         """Return what of the body is here, its encoding undone, ``b""`` for nothing."""
