@@ -370,7 +370,7 @@ def test_a_large_head_with_its_body() -> None:
 def test_nobody_reads() -> None:
     """Beyond a bound the provider is held back; reading lets it go on, the end frees it."""
     line = Line()
-    seen = []
+    seen: list[bool] = []
     for size in (131_072, 1, None, 268_927):
         if size is None:
             assert len(at_once(line.exchange.read())) == 131_073
