@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sidecar.engine.settlement
-import sidecar.engine.settlement
 from sidecar.core.amplification import AmplificationGuard
 from sidecar.core.breaker import Breaker
 from sidecar.core.limit import ConcurrencyLimit
