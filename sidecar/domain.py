@@ -45,6 +45,8 @@ CallId = NewType("CallId", str)
 class WireFormat(Enum):
     """A wire format; ``wire/formats.py`` says who speaks it. Of ``EMBEDDINGS`` come vectors."""
 
+    __hash__ = object.__hash__  # they are keys of what each call looks up
+
     OPENAI_CHAT = "openai-chat"
     OPENAI_RESPONSES = "openai-responses"
     OPENAI_EMBEDDINGS = "openai-embeddings"

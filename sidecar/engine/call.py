@@ -195,7 +195,7 @@ class CallRun:
             # The gate shut between the choice and now, or the overload throttle drew this call.
             self._chooser.refused[prospect.start.endpoint_id] = entrant
             return None
-        hedging = Hedging(parts, self.call, self._chooser, self._launcher, prospect)
+        hedging = Hedging(parts, self._chooser, self._launcher, entrant.plan)
         hedge: Entrant | None = None
 
         def consider() -> Entrant | float | None:
@@ -255,18 +255,17 @@ class CallRun:
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:
         plan = entrant.plan
         self._record(entrant, result.outcome)
-        self._note_accepted(plan.ticket.endpoint.id)
+        self._note_accepted(plan.ticket.endpoint.id, result.outcome.ended_at)
         is_fit = not plan.request.is_translated and is_as_asked(self.call, result.completion)
         body = result.body if is_fit else self._rendered(result)
         self.report.takes(plan, entrant.attempt.tally)
-        self._parts.cache.store(self.call, result.completion, loop_now())
+        self._parts.cache.store(self.call, result.completion, result.outcome.ended_at)
         disclosure = self.report.answered(plan.ticket.endpoint, result.outcome)
         return PlainAnswer(status=200, body=body, disclosure=disclosure)
 
-    def _note_accepted(self, endpoint: EndpointId) -> None:
-        self._parts.health.contract.answered(
-            endpoint, self.call.route.name, hash(self.call.body), loop_now()
-        )
+    def _note_accepted(self, endpoint: EndpointId, now: float) -> None:
+        body_key = hash(self.call.body)
+        self._parts.health.contract.answered(endpoint, self.call.route.name, body_key, now)
 
     def _rendered(self, result: Answered) -> bytes:
         try:
@@ -281,7 +280,7 @@ class CallRun:
         endpoint = entrant.plan.ticket.endpoint
         # What is shown only when it is whole has its end already.
         self.report.takes(entrant.plan, result.stream.tally)
-        self._note_accepted(endpoint.id)
+        self._note_accepted(endpoint.id, result.first_content_at)
         disclosure = self.report.committed(endpoint)
         if self._on_break is OnBreak.CONTINUE and not self.call.facts.untranslatable:
             return ContinuingRelay(

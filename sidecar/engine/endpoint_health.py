@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from sidecar.core.account import AccountSettings
@@ -54,6 +55,8 @@ CENSORED = (
 """Waiting that was cut short says that the first content takes at least as long."""
 SILENT_FACTOR = 3.0
 """A plain answer may take three times its predicted writing time before it is a hang."""
+LEARN_EVERY_S = 0.01
+"""Of answers that come faster than this one each is measured: a hundred a second tell enough."""
 HOST_SUCCESSES_TO_CLOSE = 1
 """One answered connection proves a host; its endpoints still have breakers of their own."""
 
@@ -165,6 +168,7 @@ class EndpointHealth:
         self.last_cause = ""  # class of the last failure
         self.attempts_count = 0
         self.answered_count = 0
+        self._learned_at = -inf
         self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)
 
     @property
@@ -240,6 +244,9 @@ class EndpointHealth:
         waited_s = now - ticket.sent_at
         if self.gradient is not None:
             self.gradient.observe(self.limit.inflight, waited_s, now)
+        if now - self._learned_at < LEARN_EVERY_S:
+            return
+        self._learned_at = now
         if ticket.silent_s > 0.0:
             self.latency.observe_plain(
                 ticket.prompt_tokens, ticket.silent_s / SILENT_FACTOR, waited_s

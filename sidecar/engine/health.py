@@ -38,6 +38,10 @@ PROBE_WEIGHT = 0.5
 SILENT = Gate.SILENT.value
 SOFT_GATES = frozenset({Gate.DRIFT, Gate.SILENT})
 """They keep callers away, but for those who have nobody else left; and no probe."""
+TELLING = frozenset(
+    {OutcomeClass.RATE, OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE, OutcomeClass.HANG}
+)
+"""Of these a breaker learns more than whether they failed."""
 TRIAL_LEASE_SLACK_S = 2.0
 
 
@@ -217,25 +221,31 @@ class Health(ProviderHealth):
         """Carry ``outcome`` to every owner; a second settlement of the same ticket is a bug."""
         assert not ticket.is_settled, f"{ticket.endpoint.id}: settled twice"
         ticket.is_settled = True
-        now = outcome.ended_at
+        now, endpoint = outcome.ended_at, ticket.endpoint
         if outcome.cls is not OutcomeClass.OK:
             self.version += 1
-        health = self.endpoints[ticket.endpoint.id]
+        health = self.endpoints[endpoint.id]
         health.note_end(ticket, now)
-        effect = self.charged(ticket.endpoint.host, outcome)
-        is_current = self._settle_breakers(ticket, outcome, effect)
-        self.settle_account(ticket.endpoint.provider, outcome, effect)
+        effect = self.charged(endpoint.host, outcome)
+        is_current = self._settle_breakers(health, ticket, outcome, effect)
+        self.settle_account(endpoint.provider, outcome, effect)
         if outcome.cls is OutcomeClass.GONE:
             health.gone_until = now + health.settings.gone_s
-        self._settle_limits(health, ticket, effect, now)
+        _settle_limits(health, ticket, effect, now)
         health.learn(ticket, outcome, effect, is_current=is_current)
-        self._settle_retry_tokens(ticket, effect)
+        if effect.endpoint_fail is not None:
+            tokens = self._retry_tokens[endpoint.host]
+            if effect.endpoint_fail == 0.0:
+                tokens.deposit()
+            else:
+                tokens.withdraw()
         self.room.made()
 
-    def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
-        now = outcome.ended_at
-        host = self.hosts[ticket.endpoint.host]
-        breaker = self.endpoints[ticket.endpoint.id].breaker
+    def _settle_breakers(
+        self, health: EndpointHealth, ticket: Ticket, outcome: Outcome, effect: Effects
+    ) -> bool:
+        now, cls = outcome.ended_at, outcome.cls
+        host, breaker = self.hosts[ticket.endpoint.host], health.breaker
         if ticket.permit is None or ticket.host_permit is None:
             if effect.endpoint_fail == 0.0:
                 # The way is open again: let the breakers find out for themselves, now.
@@ -244,7 +254,9 @@ class Health(ProviderHealth):
             return False
         host.settle(ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now)
         fail = _weighted(effect.endpoint_fail, ticket.weight)
-        states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
+        if not fail and cls not in TELLING:
+            return breaker.settle(ticket.permit, fail=fail, now=now)
+        states_when = outcome.status in (503, 529) or cls is OutcomeClass.RATE
         retry_after_s = outcome.retry_after_s if states_when else None
         if fail and ticket.is_probe and not ticket.permit.is_trial:
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
@@ -255,33 +267,13 @@ class Health(ProviderHealth):
                 fail=fail,
                 now=now,
                 retry_after_s=retry_after_s,
-                pushback=outcome.cls is OutcomeClass.RATE,
+                pushback=cls is OutcomeClass.RATE,
             )
-        if outcome.cls in (OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE):
+        if cls in (OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE):
             breaker.suspect()
-        silence = self.endpoints[ticket.endpoint.id].silence
-        if outcome.cls is OutcomeClass.HANG and silence.is_proof(ticket.sent_at or 0.0):
+        if cls is OutcomeClass.HANG and health.silence.is_proof(ticket.sent_at or 0.0):
             breaker.trip(now)
         return is_current
-
-    def _settle_limits(
-        self, health: EndpointHealth, ticket: Ticket, effect: Effects, now: float
-    ) -> None:
-        if effect.limiter is LimiterEffect.GROW:
-            health.limit.grow()
-        elif effect.limiter is LimiterEffect.CUT:
-            health.limit.cut(ticket.admitted_at, now)
-        if effect.is_overload:
-            health.throttle.overloaded(now)
-        elif effect.endpoint_fail == 0.0:
-            health.throttle.accepted(now)
-
-    def _settle_retry_tokens(self, ticket: Ticket, effect: Effects) -> None:
-        tokens = self._retry_tokens[ticket.endpoint.host]
-        if effect.endpoint_fail == 0.0:
-            tokens.deposit()
-        elif effect.endpoint_fail is not None:
-            tokens.withdraw()
 
     def may_retry(self, endpoint_id: EndpointId) -> bool:
         """Return whether the host of ``endpoint_id`` has retry tokens for a same-host retry."""
@@ -307,6 +299,17 @@ class Health(ProviderHealth):
         self.version += 1
         self.endpoints[endpoint_id].breaker.restore(now)
         self.endpoints[endpoint_id].gone_until = None
+
+
+def _settle_limits(health: EndpointHealth, ticket: Ticket, effect: Effects, now: float) -> None:
+    if effect.limiter is LimiterEffect.GROW:
+        health.limit.grow()
+    elif effect.limiter is LimiterEffect.CUT:
+        health.limit.cut(ticket.admitted_at, now)
+    if effect.is_overload:
+        health.throttle.overloaded(now)
+    elif effect.endpoint_fail == 0.0:
+        health.throttle.accepted(now)
 
 
 def _weighted(fail: float | None, weight: float) -> float | None:

@@ -18,11 +18,10 @@ from sidecar.engine.budgets import HEDGE
 from sidecar.engine.prospect import prospect_of
 
 if TYPE_CHECKING:
-    from sidecar.domain import Call
     from sidecar.engine.choosing import Chooser
     from sidecar.engine.launch import Entrant, Launcher
     from sidecar.engine.parts import Parts
-    from sidecar.engine.prospect import Prospect
+    from sidecar.engine.settlement import AttemptPlan
 
 KINDS = ("first", "failover")
 
@@ -36,14 +35,14 @@ class Hedging:
     )
 
     def __init__(
-        self, parts: Parts, call: Call, chooser: Chooser, launcher: Launcher, prospect: Prospect
+        self, parts: Parts, chooser: Chooser, launcher: Launcher, first: AttemptPlan
     ) -> None:
         self._parts = parts
-        self._call = call
+        self._call = first.call
         self._chooser = chooser
         self._launcher = launcher
-        self._prospect = prospect
-        self._began_at = loop_now()
+        self._prospect = prospect = first.prospect
+        self._began_at = first.ticket.admitted_at
         is_wanted = self._is_wanted()
         self.first_at = self._began_at + prospect.hedge_after_s if is_wanted else None
 

@@ -92,14 +92,15 @@ class ProviderHealth:
         return effects(outcome.cls, status=outcome.status)
 
     def settle_account(self, provider: ProviderName, outcome: Outcome, effect: Effects) -> None:
-        """Block or free the account, and tell of the change."""
-        now = outcome.ended_at
-        account = self.accounts[provider]
-        before = account.gate(now)
+        """Block the account or hear that it works, and tell of a change."""
+        if effect.account is AccountEffect.NONE:
+            return
+        now, account = outcome.ended_at, self.accounts[provider]
         if effect.account is AccountEffect.OK:
             account.ok(now)
-        elif effect.account is not AccountEffect.NONE:
-            account.block(effect.account, outcome.retry_after_s, now)
+            return
+        before = account.gate(now)
+        account.block(effect.account, outcome.retry_after_s, now)
         after = account.gate(now)
         if after is not before:
             self._observer.on_event(
