@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sidecar.server.connection import Connection
 
 BODYLESS = frozenset({204, 304})
+LINES = list[tuple[bytes, bytes]]
 HELD_BYTES = 64 * 1024
 """A body that nobody asks for is read up to about here, then its caller has to wait."""
 JOINED_BYTES_MAX = 64 * 1024
@@ -62,7 +63,7 @@ class HttpExchange:
         method: str,
         target: str,
         headers: dict[str, str],
-        lines: tuple[list[bytes], list[str]],
+        lines: LINES,
     ) -> None:
         self._connection = connection
         self._lines = lines
@@ -130,8 +131,7 @@ class HttpExchange:
     @property
     def header_lines(self) -> list[tuple[str, str]]:
         """See ``Exchange``."""
-        names, values = self._lines
-        return list(zip((name.decode("latin-1") for name in names), values, strict=True))
+        return [(name.decode("latin-1"), text_of(value)) for name, value in self._lines]
 
     @property
     def body_bytes(self) -> int | None:
@@ -318,6 +318,14 @@ class HttpExchange:
         """See ``Exchange``."""
         self.keeps_alive = False
         self._connection.transport.abort()
+
+
+def text_of(value: bytes) -> str:
+    """Return a header's value as text, without the blanks at its end, which the parser keeps.
+
+    A byte that is no UTF-8 becomes a lone surrogate, and that byte again where it is passed on.
+    """
+    return value.decode("utf-8", "surrogateescape").rstrip(" \t")
 
 
 def _expire(arrived: asyncio.Future[bool]) -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import httptools
 
 from sidecar.errors import BadRequestError
-from sidecar.server.http_exchange import HELD_BYTES, HttpExchange
+from sidecar.server.http_exchange import HELD_BYTES, HttpExchange, text_of
 from sidecar.server.inflate import BROKEN
 
 if TYPE_CHECKING:
     from sidecar.server.connection import Connection
     from sidecar.server.front import FrontSettings
+    from sidecar.server.http_exchange import LINES
 
 HEAD_BYTES_MAX = 128 * 1024
 """Of a head, of trailers, of whatever has not become part of a request yet."""
@@ -48,8 +49,7 @@ class RequestReader:
 
     __slots__ = (
         "_connection",
-        "_header_names",
-        "_header_values",
+        "_lines",
         "_names",
         "_parser",
         "_settings",
@@ -65,8 +65,7 @@ class RequestReader:
         self._names = names
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
-        self._header_names: list[bytes] = []
-        self._header_values: list[bytes] = []
+        self._lines: LINES = []
         self._unread_bytes = 0  # since the parser last made something of what came
 
     def feed(self, data: bytes) -> None:
@@ -101,8 +100,7 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer, which is forgotten."""
-        self._header_names.append(name)
-        self._header_values.append(value)
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Make an exchange of what was said and let it be served.
@@ -113,21 +111,18 @@ class RequestReader:
         parser = self._parser
         if parser.should_upgrade():
             return
-        names, self._header_names = self._header_names, []
-        values, self._header_values = self._header_values, []
+        lines, self._lines = self._lines, []
         url, self._url = self._url, b""
         if self._unread_bytes > self._settings.line_bytes_max:
-            self._check_sizes(url, values)
+            self._check_sizes(url, lines)
         self._unread_bytes = 0
         version = parser.get_http_version()
-        texts = decoded(values)
-        headers = self._headers(names, texts)
-        _check_version(version, headers)
+        headers = self._headers(lines, version)
         target = url.decode("latin-1")
         if not target.startswith("/"):
             target = _origin_form(target)
         exchange = HttpExchange(
-            self._connection, parser.get_method().decode(), target, headers, (names, texts)
+            self._connection, parser.get_method().decode(), target, headers, lines
         )
         exchange.keeps_alive = parser.should_keep_alive()
         exchange.is_modern = version == "1.1"
@@ -148,31 +143,38 @@ class RequestReader:
         exchange, self.receiving = self.receiving, None
         if exchange is not None:  # else it wishes for an upgrade, and is read again
             self._unread_bytes = 0
-            if self._header_names:  # trailers
-                self._header_names, self._header_values = [], []
+            self._lines = []
             exchange.put_end()
 
-    def _headers(self, names: list[bytes], values: list[str]) -> dict[str, str]:
+    def _headers(self, lines: LINES, version: str) -> dict[str, str]:
         """Return the headers by lower-case name, the first of repeated ones."""
-        if len(names) > self._settings.headers_max:
+        if len(lines) > self._settings.headers_max:
             raise BadRequestError("too many headers")
-        lowered = map(self._names.__getitem__, names)
-        headers = dict(zip(lowered, values, strict=True))
-        return headers if len(headers) == len(names) else self._first_headers(names, values)
-
-    def _first_headers(self, names: list[bytes], values: list[str]) -> dict[str, str]:
         headers: dict[str, str] = {}
-        for raw, value in zip(names, values, strict=True):
-            name = self._names[raw]
-            if name in headers and name in _ONCE:
-                raise BadRequestError(f"duplicate {name!r} header")
-            headers.setdefault(name, value)
+        names = self._names
+        for raw, value in lines:
+            headers[names[raw]] = value.decode("utf-8", "surrogateescape").rstrip(" \t")  # text_of
+        if len(headers) != len(lines):
+            self._keep_first(lines, headers)
+        _check_version(version, headers)
         return headers
 
-    def _check_sizes(self, url: bytes, values: list[bytes]) -> None:
+    def _keep_first(self, lines: LINES, headers: dict[str, str]) -> None:
+        """Put the first of repeated ``lines`` into ``headers``."""
+        seen = set()
+        for raw, value in lines:
+            name = self._names[raw]
+            if name not in seen:
+                headers[name] = text_of(value)
+                seen.add(name)
+            elif name in _ONCE:
+                raise BadRequestError(f"duplicate {name!r} header")
+
+    def _check_sizes(self, url: bytes, lines: LINES) -> None:
         if len(url) > self._settings.line_bytes_max:
             raise BadRequestError("the target is too long")
-        if max(map(len, values), default=0) > self._settings.header_bytes_max:
+        longest = max((len(name) + len(value) for name, value in lines), default=0)
+        if longest > self._settings.header_bytes_max:
             raise BadRequestError("a header is too long")
 
     def _without_upgrade(self) -> bytes:
@@ -188,10 +190,9 @@ class RequestReader:
         if method == b"CONNECT":
             raise BadRequestError("no tunnels here")
         version = self._parser.get_http_version().encode()
-        lines = zip(self._header_names, self._header_values, strict=True)
-        kept = [b"%b: %b" % line for line in lines if line[0].lower() != b"upgrade"]
-        self._header_names, self._header_values = [], []
+        lines, self._lines = self._lines, []
         url, self._url = self._url, b""
+        kept = [b"%b: %b" % line for line in lines if line[0].lower() != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
         return b"\r\n".join([b"%b %b HTTP/%b" % (method, url, version), *kept, b"", b""])
 
@@ -202,21 +203,6 @@ class RequestReader:
             exchange.keeps_alive = False
             exchange.fail(BadRequestError(BROKEN))
         self._connection.stop_reading(None if exchange is not None else reason)
-
-
-def decoded(values: list[bytes]) -> list[str]:
-    """Return headers' values as text, without the blanks at their ends, which the parser keeps.
-
-    All at once, since no value has a line end: a third of the time that one by one would take. A
-    byte that is no UTF-8 becomes a lone surrogate, and that byte again where it is passed on.
-    """
-    if not values:
-        return []
-    text = b"\n".join(values).decode("utf-8", "surrogateescape")
-    texts = text.split("\n")
-    if " \n" in text or "\t\n" in text or text[-1:] in (" ", "\t"):
-        return [value.rstrip(" \t") for value in texts]
-    return texts
 
 
 def _check_version(version: str, headers: dict[str, str]) -> None:
