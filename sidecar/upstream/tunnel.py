@@ -10,6 +10,7 @@ from sidecar.errors import ConnectFailedError
 
 _HEAD_BYTES_MAX: Final = 16_384
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
+_OK: Final = range(200, 300)
 _END: Final = b"\r\n\r\n"
 
 
@@ -30,7 +31,7 @@ class Tunnel(asyncio.Protocol):
         self._answer = b""
         self._transport: asyncio.Transport | None = None
         self._failure: Exception | None = None
-        self._status: int | None = None
+        self._is_open = False
         self._waiter: asyncio.Future[None] | None = None
 
     async def stands(self) -> asyncio.Transport:
@@ -41,7 +42,7 @@ class Tunnel(asyncio.Protocol):
             OSError: it left.
         """
         assert self._transport is not None, "not connected"
-        if self._status is None and self._failure is None:
+        if not self._is_open and self._failure is None:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if self._failure is not None:
@@ -64,14 +65,16 @@ class Tunnel(asyncio.Protocol):
         head, end, rest = self._answer.partition(_END)
         if not end and len(head) <= _HEAD_BYTES_MAX:
             return
+        if self._is_open or self._failure is not None:
+            return
         found = _STATUS.match(head)
-        if found is None or rest or not end:
+        status = 0 if found is None or not end else int(found[1])
+        if status in _OK and not rest:
+            self._is_open = True
+        elif status in _OK or status == 0:
             self._failure = ConnectFailedError("no connection: the proxy does not speak HTTP")
-        elif found[1][:1] != b"2":
-            status = found[1].decode()
-            self._failure = ConnectFailedError(f"no connection: the proxy refused it ({status})")
         else:
-            self._status = int(found[1])
+            self._failure = ConnectFailedError(f"no connection: the proxy refused it ({status})")
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
