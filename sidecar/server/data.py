@@ -154,12 +154,11 @@ class DataPlane:
         if isinstance(answer, PlainAnswer):
             await _send_plain(exchange, answer)
             return
+        cut = asyncio.get_running_loop().call_at(call.deadline_at + STUCK_S, exchange.abort)
         try:
-            async with asyncio.timeout_at(call.deadline_at + STUCK_S):
-                await _send_stream(exchange, answer, door)
-        except TimeoutError:
-            exchange.abort()
+            await _send_stream(exchange, answer, door)
         finally:
+            cut.cancel()
             await answer.aclose()
 
 
