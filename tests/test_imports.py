@@ -195,8 +195,8 @@ def test_wrong_direction_is_seen(file: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("engine/a.py", "import aiohttp"),
-        ("upstream/http.py", "import aiohttp"),
+        ("engine/a.py", "import httptools"),
+        ("upstream/http.py", "import httptools"),
         ("upstream/http.py", "import httptools"),
         ("core/ring.py", "from pybreaker import CircuitBreaker"),
         ("server/a.py", "import asyncio_throttle"),
