@@ -22,8 +22,8 @@ from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.log import LogObserver
 from sidecar.server.admin import AdminPlane, Controls
-from sidecar.server.aiohttp_front import Front, Plane
 from sidecar.server.data import DataPlane
+from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake

@@ -45,6 +45,8 @@ CallId = NewType("CallId", str)
 class WireFormat(Enum):
     """A wire format; ``wire/formats.py`` says who speaks it. Of ``EMBEDDINGS`` come vectors."""
 
+    __hash__ = object.__hash__  # they are keys of what each call looks up
+
     OPENAI_CHAT = "openai-chat"
     OPENAI_RESPONSES = "openai-responses"
     OPENAI_EMBEDDINGS = "openai-embeddings"
@@ -177,8 +179,9 @@ class Endpoint:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
         if asked is self.format or asked in self.also:
             return asked
-        spoken = (*((asked,) if asked in self.also else ()), self.format, *self.also)
-        return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
+        is_vectors = asked in EMBEDDINGS
+        spoken = (self.format, *self.also)
+        return next((one for one in spoken if (one in EMBEDDINGS) is is_vectors), None)
 
 
 @value
@@ -203,10 +206,21 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
+    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        object.__setattr__(self, "_all", everyone)
+        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
-        return tuple(endpoint for tier in self.tiers for endpoint in tier)
+        return self._all
+
+    def is_best(self, endpoint: EndpointId) -> bool:
+        """Return whether ``endpoint`` is of the first tier."""
+        return endpoint in self._best
 
 
 @value
@@ -244,10 +258,10 @@ class RequestFacts:
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
     inputs_count: int = 0
-    references: tuple[tuple[str, str], ...] = ()
-    needs: frozenset[Ability] = frozenset()
     may_bind_output: bool = False
     has_tool_results: bool = False
+    references: tuple[tuple[str, str], ...] = ()
+    needs: frozenset[Ability] = frozenset()
 
     def all_needs(self) -> frozenset[Ability]:
         """Return what a model must be able to do."""

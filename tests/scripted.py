@@ -70,6 +70,11 @@ class Caller:
     is_whole: bool = False
 
     @property
+    def header_lines(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers."""
+        return tuple(self.headers.items())
+
+    @property
     def is_started(self) -> bool:
         """Return whether an answer has begun."""
         return self.status > 0

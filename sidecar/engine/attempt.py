@@ -97,6 +97,7 @@ class Attempt:
         self.tally = Tally()
         self.has_lost = False  # another attempt of the call has answered
         self.is_outrun = False  # and it started later
+        self.is_begun = False
 
     async def run(self) -> AttemptResult:
         """Try.
@@ -104,6 +105,7 @@ class Attempt:
         Raises:
             CallError: the sidecar itself ended the attempt (drain).
         """
+        self.is_begun = True
         result: AttemptResult | None = None
         try:
             result = await self._run()
@@ -118,6 +120,10 @@ class Attempt:
                 self._response.close()
         return result
 
+    def abandon(self) -> None:
+        """Give the ticket of an attempt back that was never run."""
+        self._settle(OutcomeClass.CANCEL, "not needed any more")
+
     def _failed(self, error: AttemptError | TimeoutError) -> Failed:
         if isinstance(error, AttemptError):
             return Failed(outcome=self._settle(class_of(error), str(error)))
@@ -129,22 +135,22 @@ class Attempt:
     async def _run(self) -> AttemptResult:
         plan = self._plan
         if plan.pacer is not None:
-            async with self._timer.until(plan.call.deadline_at):
+            with self._timer.until(plan.call.deadline_at):
                 await plan.pacer.acquire(plan.tokens_reserved)
         sent_at = loop_now()
         if sent_at >= plan.call.deadline_at:
             # A suspended machine wakes past both: nobody would wait for this answer.
             raise TimeoutError
         self._settlement.sent(sent_at)
-        limits = self._limits = plan.limits_from(now=sent_at)
-        async with self._timer.until(min(limits.first_content_at, limits.end_at)):
+        limits = self._limits = plan.limits(sent_at)
+        with self._timer.until(min(limits.first_content_at, limits.end_at)):
             response = await self._upstream.open(
                 OutboundRequest(
                     endpoint=plan.ticket.endpoint.id,
                     path=plan.request.path,
                     body=plan.request.body,
                     headers=plan.request.headers,
-                    needs_fresh_connection=plan.needs_fresh_connection,
+                    needs_fresh_connection=plan.prospect.start.needs_fresh_connection,
                 ),
                 connect_s=limits.connect_s,
             )

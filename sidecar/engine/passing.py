@@ -124,7 +124,7 @@ class PassageRun:
         if self._head:
             return self._head.pop(0)
         try:
-            async with self._timer.until(self._passage.deadline_at):
+            with self._timer.until(self._passage.deadline_at):
                 chunk = await self._response.read()
         except AttemptError as error:
             raise self._failed(error) from error
@@ -162,7 +162,7 @@ class PassageRun:
 
     async def _send(self, request: PassedRequest) -> None:
         self._admit()
-        async with self._timer.until(self._passage.deadline_at):
+        with self._timer.until(self._passage.deadline_at):
             remaining_s = self._passage.deadline_at - loop_now()
             connect_s = max(0.0, min(self._reach.connect_s, remaining_s))
             response = await self._parts.upstream.pass_on(request, connect_s=connect_s)

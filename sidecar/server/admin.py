@@ -15,7 +15,7 @@ import msgspec
 
 from sidecar.domain import EndpointId
 from sidecar.errors import MethodNotAllowedError, NotFoundError
-from sidecar.server.rescue import Subject, rescued
+from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ class AdminPlane:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
-        async with rescued(exchange, Subject(allow=_allowed(exchange.path))):
+        try:
             self._guard.check(exchange.headers)
             body = self._act(exchange.method, exchange.path)
             await exchange.answer(200, HEADERS, msgspec.json.encode(body))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
+            await answer_for(error, exchange, Subject(allow=_allowed(exchange.path)))
 
     def _act(self, method: str, path: str) -> dict[str, object]:
         allowed = _allowed(path)

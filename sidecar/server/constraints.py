@@ -38,6 +38,10 @@ FIELDS = (
     "hedge",
 )
 _HEADERS = tuple((field, HEADER_PREFIX + field.replace("_", "-")) for field in FIELDS)
+_HEADER_NAMES = frozenset(header for _, header in _HEADERS)
+NO_CONSTRAINTS = Constraints()
+"""This very object is what a call gets that asks for nothing."""
+_NOTHING: tuple[Constraints, tuple[str, ...]] = (NO_CONSTRAINTS, ())
 _HARD_QUALITY = "quality!"
 _ON_BREAK = tuple(mode.value for mode in OnBreak)
 _SWITCH = ("on", "off")
@@ -52,16 +56,18 @@ def read_constraints(
     """Return the constraints of a call and the names of those that change nothing.
 
     Args:
-        headers: the request's, lower-case ``get``.
+        headers: the request's, by lower-case name.
         raw: the body's ``sidecar`` object as JSON, None where there is none.
 
     Raises:
         BadRequestError: a member is unknown or a value unreadable; names the field and what is
             expected.
     """
+    if raw is None and _HEADER_NAMES.isdisjoint(headers):
+        return _NOTHING
     wishes = _collect(headers, {} if raw is None else _members(raw))
     if not wishes:
-        return Constraints(), ()
+        return _NOTHING
     quality = wishes.get("quality")
     on_break = _one_of(wishes.get("on_break"), _ON_BREAK)
     constraints = Constraints(

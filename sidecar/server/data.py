@@ -9,7 +9,6 @@ happens, which is what frees the provider when a caller hangs up.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar import clock
@@ -21,13 +20,11 @@ from sidecar.server.doors import PATHS, Operation, door_of, format_of
 from sidecar.server.event_array import ArrayAnswer
 from sidecar.server.intake import Arrival
 from sidecar.server.passing import Passer, held_bytes, pass_through, passed_path
-from sidecar.server.rescue import Subject, rescued
+from sidecar.server.rescue import Subject, answer_for
 from sidecar.server.task_form import as_task
 from sidecar.wire.counting import COUNTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sidecar.domain import Call, RouteName, WireFormat
     from sidecar.engine.admission import Admission
     from sidecar.engine.answer import CountAnswer, StreamAnswer
@@ -77,28 +74,30 @@ class DataPlane:
             model=None if door is None else door.name,
             is_stream=None if door is None else door.is_stream,
         )
-        allowed = None if door is None else door.method
-        async with rescued(exchange, _subject(arrival, allow=allowed)):
+        try:
             self._guard.check(exchange.headers)
-            shown = exchange.path[:_SHOWN_CHARS_MAX]
             if door is None:
-                await self._pass_through(exchange, arrival, shown)
-                return
-            if exchange.method != door.method:
-                raise MethodNotAllowedError(f"{shown!r} takes {door.method}, not {exchange.method}")
-            if door.operation is Operation.LIST:
-                await self._list(exchange, door)
+                await self._pass_through(exchange, arrival)
             else:
+                _check_method(exchange, door)
                 await self._serve(exchange, door, arrival)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
+            allowed = None if door is None else door.method
+            await answer_for(error, exchange, _subject(arrival, allow=allowed))
 
-    async def _pass_through(self, exchange: Exchange, arrival: Arrival, shown: str) -> None:
+    async def _pass_through(self, exchange: Exchange, arrival: Arrival) -> None:
         providers = self._intake.catalogue().providers
         target = passed_path(exchange.path, exchange.query, providers)
         if target is None:
+            shown = exchange.path[:_SHOWN_CHARS_MAX]
             raise NotFoundError(f"no {shown!r} here; there are {', '.join(PATHS)}")
         self._refuse_if_draining()
-        with _entered(self._admission, held_bytes(exchange)):
+        size = held_bytes(exchange)
+        self._admission.enter(size)
+        try:
             await pass_through(exchange, self._engine, arrival, target, providers[target[0]])
+        finally:
+            self._admission.leave(size)
 
     def _refuse_if_draining(self) -> None:
         if self._admission.is_draining:
@@ -115,16 +114,24 @@ class DataPlane:
         await exchange.answer(200, _JSON, body)
 
     async def _serve(self, exchange: Exchange, door: Door, arrival: Arrival) -> None:
+        if door.operation is Operation.LIST:
+            await self._list(exchange, door)
+            return
         self._refuse_if_draining()
         body = await exchange.read_body(self._admission.settings.body_bytes_max)
-        with _entered(self._admission, len(body)):
+        size = len(body)
+        self._admission.enter(size)
+        try:
             call = self._read(door, arrival, body)
-            async with rescued(exchange, _subject(arrival, route=call.route.name)):
+            try:
                 if door.operation is Operation.COUNT:
-                    count = await self._engine.count_tokens(call)
-                    await _send_count(exchange, count, call.format)
+                    await self._count(exchange, call)
                 else:
                     await self._complete(exchange, call, door)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
+                await answer_for(error, exchange, _subject(arrival, route=call.route.name))
+        finally:
+            self._admission.leave(size)
 
     def _read(self, door: Door, arrival: Arrival, body: bytes) -> Call:
         match door.operation:
@@ -134,6 +141,10 @@ class DataPlane:
                 return self._intake.task(arrival, body)
             case _:
                 return self._intake.completion(arrival, body)
+
+    async def _count(self, exchange: Exchange, call: Call) -> None:
+        count = await self._engine.count_tokens(call)
+        await _send_count(exchange, count, call.format)
 
     async def _complete(self, exchange: Exchange, call: Call, door: Door) -> None:
         answer = await self._engine.answer(call)
@@ -178,13 +189,10 @@ async def _send_count(exchange: Exchange, count: CountAnswer, form: WireFormat) 
     await exchange.answer(200, headers, COUNTINGS[form].render(count.input_tokens))
 
 
-@contextmanager
-def _entered(admission: Admission, body_bytes: int) -> Iterator[None]:
-    admission.enter(body_bytes)
-    try:
-        yield
-    finally:
-        admission.leave(body_bytes)
+def _check_method(exchange: Exchange, door: Door) -> None:
+    if exchange.method != door.method:
+        shown = exchange.path[:_SHOWN_CHARS_MAX]
+        raise MethodNotAllowedError(f"{shown!r} takes {door.method}, not {exchange.method}")
 
 
 def _subject(

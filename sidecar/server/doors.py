@@ -36,13 +36,14 @@ PATHS = (
     "POST /v1beta/models/{name}:batchEmbedContents",
     "* /{provider}/…",
 )
-_POSTS = {
+_FORMATS = {
     "/chat/completions": WireFormat.OPENAI_CHAT,
     "/responses": WireFormat.OPENAI_RESPONSES,
     "/embeddings": WireFormat.OPENAI_EMBEDDINGS,
     "/messages": WireFormat.ANTHROPIC_MESSAGES,
 }
 _COUNT, _TASKS, _MODELS = "/messages/count_tokens", "/tasks/", "/models"
+_VERSIONS = ("", "/v1", "/v1/v1", "/v1beta", "/v1beta/v1", "/v1beta/v1/v1")
 _GEMINI_METHODS = {
     "generateContent": WireFormat.GEMINI,
     "streamGenerateContent": WireFormat.GEMINI,
@@ -75,14 +76,27 @@ class Door:
     is_array: bool = False
 
 
+def _posts() -> dict[str, Door]:
+    """Return the doors whose whole path is known, by each of its spellings."""
+    doors = {
+        rest: Door(operation=Operation.ANSWER, format=form)
+        for rest, form in _FORMATS.items()
+        if is_spoken(form)
+    }
+    doors[_COUNT] = Door(operation=Operation.COUNT, format=WireFormat.ANTHROPIC_MESSAGES)
+    return {version + rest: door for rest, door in doors.items() for version in _VERSIONS}
+
+
+_POSTS = _posts()
+
+
 def door_of(path: str, query: str, headers: Mapping[str, str]) -> Door | None:
     """Return what is behind ``path``, None if nothing is."""
+    door = _POSTS.get(path)
+    if door is not None:
+        return door
     rest = path.removeprefix("/v1beta") if path.startswith("/v1beta/") else path
     rest = rest.removeprefix("/v1").removeprefix("/v1")
-    if rest in _POSTS and is_spoken(_POSTS[rest]):
-        return Door(operation=Operation.ANSWER, format=_POSTS[rest])
-    if rest == _COUNT:
-        return Door(operation=Operation.COUNT, format=WireFormat.ANTHROPIC_MESSAGES)
     if task := _after(rest, _TASKS):
         return Door(operation=Operation.TASK, format=WireFormat.OPENAI_CHAT, name=task)
     if rest == _MODELS or _after(rest, _MODELS + "/"):

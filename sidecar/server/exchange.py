@@ -2,7 +2,7 @@
 
 Handlers of all planes are written against ``Exchange`` alone, so that the transport can be replaced
 or made faster without touching one of them, and so that a test drives them in memory.
-``aiohttp_front.py`` is the implementation behind sockets.
+``http_exchange.py`` is the implementation behind sockets.
 
 Every method that touches the caller's connection raises the builtin ``ConnectionError`` once the
 caller is gone; normally the handler is cancelled first. Nobody translates it: there is no one left
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Exchange(Protocol):
@@ -36,6 +36,10 @@ class Exchange(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Return the headers by lower-case name; the first of repeated ones counts."""
+
+    @property
+    def header_lines(self) -> Sequence[tuple[str, str]]:
+        """Return the headers as they came: repeated ones too, names in the caller's spelling."""
 
     @property
     def is_started(self) -> bool:
@@ -66,7 +70,11 @@ class Exchange(Protocol):
         """
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Send a whole answer and return when it is in the system's hands."""
+        """Send a whole answer and return when it is in the system's hands.
+
+        Names of ``headers`` are in lower case, here and for a stream. What HTTP itself has to say
+        (length, framing, date) is not among them, but for the length of a stream that is known.
+        """
 
     async def start_stream(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the head of an answer whose end is not known yet."""

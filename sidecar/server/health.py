@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sidecar.errors import MethodNotAllowedError, NotFoundError
-from sidecar.server.rescue import Subject, rescued
+from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -49,16 +49,18 @@ class HealthPlane:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
-        subject = Subject(allow="GET, HEAD" if exchange.path in PATHS else None)
-        async with rescued(exchange, subject):
-            if exchange.path not in PATHS:
-                raise NotFoundError(f"nothing here; there are {', '.join(PATHS)}")
-            if exchange.method not in ("GET", "HEAD"):
-                raise MethodNotAllowedError(f"{exchange.path} is only read")
-            status, body = self._answer(exchange.path)
+        try:
+            status, body = self._answer(exchange.method, exchange.path)
             await exchange.answer(status, HEADERS, msgspec.json.encode(body))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
+            allow = "GET, HEAD" if exchange.path in PATHS else None
+            await answer_for(error, exchange, Subject(allow=allow))
 
-    def _answer(self, path: str) -> tuple[int, dict[str, object]]:
+    def _answer(self, method: str, path: str) -> tuple[int, dict[str, object]]:
+        if path not in PATHS:
+            raise NotFoundError(f"nothing here; there are {', '.join(PATHS)}")
+        if method not in ("GET", "HEAD"):
+            raise MethodNotAllowedError(f"{path} is only read")
         if path == "/livez":
             return _OK, {"alive": True}
         status = self._status()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
-from sidecar.server.constraints import read_constraints
+from sidecar.server.constraints import NO_CONSTRAINTS, read_constraints
 from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
@@ -38,6 +38,7 @@ WITHIN_S_MAX = 600.0
 FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 _PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout", "x-server-timeout")
 _PATIENCE_SHARE = 0.95
+_FORWARDED, _PATIENCE = frozenset(FORWARDED_HEADERS), frozenset(_PATIENCE_HEADERS)
 _CALL_ID_BITS = 96
 
 
@@ -93,7 +94,7 @@ class Intake:
         inspect: Callable[[bytes], RequestFacts],
         translate: Callable[[bytes], bytes] | None = None,
     ) -> Call:
-        if not body.strip():
+        if not body or body.isspace():
             raise BadRequestError("the request has no body; expected a JSON object", path="$")
         try:
             body, wishes = take_sidecar(body)
@@ -131,17 +132,20 @@ def _limit_s(
         limit_s = route.within_s
     else:
         limit_s = min(constraints.within_s, WITHIN_S_MAX)
-    if facts.is_stream:
+    if facts.is_stream or _PATIENCE.isdisjoint(headers):
         return limit_s
-    return min(limit_s, *(_patience_s(headers.get(name)) for name in _PATIENCE_HEADERS))
+    for name in _PATIENCE_HEADERS:
+        if name in headers:
+            limit_s = min(limit_s, _patience_s(headers[name]))
+    return limit_s
 
 
-def _patience_s(text: str | None) -> float:
+def _patience_s(text: str) -> float:
     """Return for how much of its wait an SDK is kept waiting, seconds; infinite where it names none
     (``NOT_GIVEN``).
     """
     try:
-        patience_s = float(text or "")
+        patience_s = float(text)
     except ValueError:
         return math.inf
     return patience_s * _PATIENCE_SHARE if patience_s > 0 else math.inf
@@ -151,10 +155,13 @@ def _with_defaults(constraints: Constraints, route: Route) -> Constraints:
     """Return ``constraints`` with the route's budget where the caller names none."""
     if constraints.budget_usd is not None or route.budget_usd is None:
         return constraints
+    if constraints is NO_CONSTRAINTS:
+        return Constraints(budget_usd=route.budget_usd)
     return replace(constraints, budget_usd=route.budget_usd)
 
 
 def _forwarded(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return the headers that providers of the same format may see."""
-    found = ((name, headers.get(name)) for name in FORWARDED_HEADERS)
-    return tuple((name, value) for name, value in found if value is not None)
+    if _FORWARDED.isdisjoint(headers):
+        return ()
+    return tuple((name, headers[name]) for name in FORWARDED_HEADERS if name in headers)

@@ -119,7 +119,7 @@ async def pass_through(
 
 def _headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     """Return the caller's headers; an exchange has undone the body's encoding."""
-    given = exchange.headers.items()
+    given = exchange.header_lines
     return tuple((name, value) for name, value in given if name.lower() != "content-encoding")
 
 

@@ -10,14 +10,13 @@ The sidecar has already retried. ``x-should-retry`` therefore says false unless 
 makes sense, and ``Retry-After`` is ours and capped: SDKs sleep for as long as a header tells them,
 five minutes if a provider says so.
 
-``ConnectionError`` (the caller is gone) and cancellation pass through untouched.
+``ConnectionError`` (the caller is gone) passes through untouched, cancellation never gets here.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,8 +27,6 @@ from sidecar.value import value
 from sidecar.wire.formats import caller_codec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from sidecar.domain import CallId, Outcome, RouteName, WireFormat
     from sidecar.server.exchange import Exchange
 
@@ -58,21 +55,17 @@ class Subject:
     allow: str | None = None
 
 
-@asynccontextmanager
-async def rescued(exchange: Exchange, subject: Subject) -> AsyncIterator[None]:
-    """Answer ``exchange`` for whatever the block raises."""
-    try:
-        yield
-    except CallError as error:
-        await _answer(exchange, subject, error)
-    except ConnectionError:
-        raise
-    except Exception:
-        log.exception("a handler failed (call %s)", subject.call_id)
-        await _answer(exchange, subject, CallError(_INTERNAL))
+async def answer_for(error: Exception, exchange: Exchange, subject: Subject) -> None:
+    """Answer ``exchange`` for ``error``, whatever it is.
 
-
-async def _answer(exchange: Exchange, subject: Subject, error: CallError) -> None:
+    Raises:
+        ConnectionError: it was one; there is nobody to be answered.
+    """
+    if isinstance(error, ConnectionError):
+        raise error
+    if not isinstance(error, CallError):
+        log.error("a handler failed (call %s)", subject.call_id, exc_info=error)
+        error = CallError(_INTERNAL)
     if exchange.is_started:
         # The head is gone: a cut connection is the only error left that nobody takes for an answer.
         exchange.abort()

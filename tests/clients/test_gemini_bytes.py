@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sidecar.server.aiohttp_front import Front, Plane
+from sidecar.server.front import Front, Plane
 from tests.clients.conftest import CALLERS_KEY
 
 if TYPE_CHECKING:

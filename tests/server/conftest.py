@@ -16,8 +16,8 @@ from sidecar.domain import Call, CallId, EndpointId, Route, RouteName
 from sidecar.engine.admission import Admission, AdmissionSettings
 from sidecar.engine.answer import CountAnswer, Disclosure, PlainAnswer, StreamAnswer
 from sidecar.errors import BodyTooLargeError
-from sidecar.server.aiohttp_front import Front, FrontSettings, Plane
 from sidecar.server.data import DataPlane
+from sidecar.server.front import Front, FrontSettings, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.intake import Intake
 
@@ -45,6 +45,11 @@ class MemoryExchange:
     is_aborted: bool = False
     is_body_read: bool = False
     may_write: asyncio.Event | None = None
+
+    @property
+    def header_lines(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers."""
+        return tuple(self.headers.items())
 
     @property
     def is_started(self) -> bool:

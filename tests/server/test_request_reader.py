@@ -1,8 +1,9 @@
-"""A repeated ``User-Agent`` passes; where a request ends stays beyond doubt."""
+"""Requests are read the same in whatever pieces they come; where one ends is beyond doubt."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.server.aiohttp_front import Front, Plane
+from sidecar.errors import CallError
+from sidecar.server.connection import REQUESTS_AHEAD_MAX
+from sidecar.server.front import Front, FrontSettings, Plane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sidecar.server.exchange import Exchange
+    from sidecar.server.exchange import Exchange, Handler
 
 LIMIT_S = 10.0
 TWICE = b"User-Agent: one\r\nX-A: 1\r\nuser-agent: two\r\n"
@@ -31,7 +34,9 @@ def post(path: str, body: bytes = BODY, agents: bytes = TWICE) -> bytes:
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[tuple[int, list[Asked]]]:
+async def listening(
+    handler: Handler | None = None,
+) -> AsyncIterator[tuple[int, list[Asked]]]:
     """Run a front; yield its port and what its handler was asked: path, body, agent."""
     asked: list[Asked] = []
 
@@ -41,7 +46,7 @@ async def listening() -> AsyncIterator[tuple[int, list[Asked]]]:
         await exchange.answer(200, {}, exchange.path.encode())
 
     front = Front()
-    port = await front.open(Plane(name="data", host="127.0.0.1", port=0, handler=handle))
+    port = await front.open(Plane(name="data", host="127.0.0.1", port=0, handler=handler or handle))
     try:
         async with asyncio.timeout(LIMIT_S):
             yield port, asked
@@ -143,9 +148,7 @@ async def test_all_else_is_refused_as_ever(again: bytes, agents: bytes) -> None:
 
 
 async def test_a_head_hidden_in_a_header() -> None:
-    """What follows a body in the same piece is no beginning: a request begun there is refused,
-    and what is in its header is never taken for one.
-    """
+    """What is in a header is never taken for a request, whatever it looks like."""
     first = post("/first", b"{}", b"")
     hidden = b"POST /outer HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a\r\nX: "
     async with listening() as (port, asked), called(port) as caller:
@@ -158,25 +161,114 @@ async def test_a_head_hidden_in_a_header() -> None:
 
 
 async def test_after_a_chunked_body() -> None:
-    """Behind a body whose length nobody said, one header passes and a repeated one does not."""
+    """Behind a body whose length nobody said, the next request is found; trailers join none."""
     head = b"POST /c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-    chunked = head + TWICE + b"\r\n2\r\n{}\r\n0\r\n\r\n"
+    chunked = head + TWICE + b"\r\n2\r\n{}\r\n0\r\nUser-Agent: trailer\r\n\r\n"
     async with listening() as (port, asked), called(port) as caller:
-        await caller.send(chunked)
-        assert await caller.status() == 200
-        await caller.send(post("/one", b"{}", b"User-Agent: x\r\n"))
-        assert await caller.status() == 200
+        await caller.send(chunked + post("/one", b"{}", b""))
+        assert [await caller.status(), await caller.status()] == [200, 200]
         await caller.send(post("/two", b"{}"))
-        assert await caller.status() == 400
-    assert [path for path, *_ in asked] == ["/c", "/one"]
+        assert await caller.status() == 200
+    assert asked == [("/c", b"{}", "one"), ("/one", b"{}", None), ("/two", b"{}", "one")]
 
 
 async def test_two_requests_in_one_piece() -> None:
-    """Requests in one piece are answered in order, the first one's header repeated or not."""
+    """Requests in one piece are answered in order."""
     async with listening() as (port, asked), called(port) as caller:
         await caller.send(post("/1", b"{}") + post("/2", b"{}", b""))
         assert [await caller.status(), await caller.status()] == [200, 200]
     assert [path for path, *_ in asked] == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("wish", ["h2c", "websocket"])
+async def test_a_wish_for_another_protocol(wish: str) -> None:
+    """It is passed over: the body belongs to the request, and the next request is the next."""
+    upgrade = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {wish}\r\nHTTP2-Settings: AAM\r\n"
+    async with listening() as (port, asked), called(port) as caller:
+        await caller.send(post("/1", b"{}", upgrade.encode()) * 2 + post("/2", b"[]", b""))
+        assert [await caller.status() for _ in range(3)] == [200, 200, 200]
+    assert [(path, body) for path, body, _ in asked] == [
+        ("/1", b"{}"),
+        ("/1", b"{}"),
+        ("/2", b"[]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/a%2Fb/../c?x=%20&y", "/a%2Fb/../c", "x=%20&y"),
+        ("http://localhost:1/v1?q=/a", "/v1", "q=/a"),
+        ("http://localhost", "/", ""),
+        ("http://localhost?q", "/", "q"),
+        ("//two", "//two", ""),
+    ],
+)
+async def test_targets(target: str, path: str, query: str) -> None:
+    """Path and query are what the caller wrote, of a whole URL as well."""
+    seen = []
+
+    async def handle(exchange: Exchange) -> None:
+        seen.append((exchange.path, exchange.query))
+        await exchange.answer(200, {}, b"")
+
+    async with listening(handle) as (port, _), called(port) as caller:
+        await caller.send(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert await caller.status() == 200
+    assert seen == [(path, query)]
+
+
+async def test_headers_as_they_came() -> None:
+    """The first of repeated headers counts; all are there for who passes them on, byte for byte."""
+    seen = []
+
+    async def handle(exchange: Exchange) -> None:
+        seen.append((dict(exchange.headers), list(exchange.header_lines)))
+        await exchange.answer(200, {}, b"")
+
+    lines = b"Host: localhost\r\nX-A: one \t\r\nx-a: two\r\nX-B:\xff\xc3\xa9\r\n\r\n"
+    async with listening(handle) as (port, _), called(port) as caller:
+        await caller.send(b"GET / HTTP/1.1\r\n" + lines)
+        assert await caller.status() == 200
+    ((headers, given),) = seen
+    assert headers == {"host": "localhost", "x-a": "one", "x-b": "\udcff\xe9"}
+    assert given == [
+        ("Host", "localhost"),
+        ("X-A", "one"),
+        ("x-a", "two"),
+        ("X-B", "\udcff\xe9"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 300_000,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 60_000,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        + b"X: a\r\n" * 60_000,
+    ],
+)
+async def test_a_head_without_end(flood: bytes) -> None:
+    """Headers and trailers are not collected for ever."""
+    async with listening(echo) as (port, _), called(port) as caller:
+        await caller.send(flood)
+        assert await caller.status() == 400
+
+
+async def test_too_many_requests_at_once() -> None:
+    """Requests in one packet are held up to a bound, answered in order, the rest refused."""
+    front = Front()
+    port = await front.open(Plane(name="data", host="127.0.0.1", port=0, handler=echo))
+    async with asyncio.timeout(LIMIT_S), called(port) as caller:
+        await caller.send(post("/", b"{}"))
+        assert await caller.status() == 200
+        (connection,) = front.connections
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: l\r\n\r\n" * 2 * REQUESTS_AHEAD_MAX)
+        for _ in range(REQUESTS_AHEAD_MAX):
+            assert await caller.status() == 200
+        assert await caller.status() == 400
+    await front.close()
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -206,3 +298,56 @@ def test_random_pieces(data: Any) -> None:
     assert [(path, body) for path, body, _ in seen] == [
         (f"/{number}", body) for number, (body, _) in enumerate(wanted)
     ]
+
+
+GRAMMAR = st.sampled_from(
+    [
+        *(b"GET ", b"POST ", b"/x", b"http://h", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\r\n\r\n"),
+        *(b"Host: l\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"3\r\nabc"),
+        *(
+            b"0\r\n\r\n",
+            b"Upgrade: h2c\r\nConnection: Upgrade\r\n",
+            b"Expect: 100-continue\r\n",
+            b"{}",
+        ),
+        *(b"Content-Encoding: gzip\r\n", b"GET / HTTP/1.1\r\nHost: l\r\n\r\n", b"\x00", b"\xff"),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(pieces=st.lists(st.one_of(GRAMMAR, st.binary(max_size=20)), max_size=12))
+def test_random_bytes(pieces: list[bytes]) -> None:
+    """Whatever comes, nothing breaks: each handler ends, no task and no connection is left."""
+    faults: list[dict[str, Any]] = []
+
+    async def talk() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: faults.append(context))
+        front = Front(FrontSettings(body_s=0.001, linger_s=0.001))
+        plane = Plane(name="data", host="127.0.0.1", port=0, handler=echo)
+        port = await front.open(plane)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+            await reader.read()
+        writer.transport.abort()
+        await front.close()
+        assert front.connections == ()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(talk())
+    assert faults == []
+
+
+async def echo(exchange: Exchange) -> None:
+    """Answer with the body, or with the refusal to read it."""
+    try:
+        body = await exchange.read_body(1000)
+    except CallError as error:
+        await exchange.answer(error.status, {}, b"")
+    else:
+        await exchange.answer(200, {}, body)
