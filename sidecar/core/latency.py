@@ -16,11 +16,10 @@ keep sorted.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
-from itertools import islice
 from math import ceil, exp, log
 
+from sidecar.core.window import Window
 from sidecar.value import value
 
 
@@ -97,6 +96,8 @@ class LatencySettings:
 
 
 _DEFAULTS = LatencySettings()
+LATE_OUTPUT = 3.0
+"""Before enough plain answers are known, one is late after three times its expected writing."""
 _TTFT_LEAST_S = 0.001
 """The model never predicts nothing: ratios divide by it."""
 
@@ -116,9 +117,9 @@ class LatencyModel:
         self._level_at: float | None = None
         self._gap_s = settings.gap_prior_s
         self._gap_at: float | None = None
-        self._ratios = _Window(settings.window_max, settings.quantile)
-        self._plain_ratios = _Window(settings.window_max, settings.late_quantile)
-        self._gaps = _Window(settings.window_max, settings.quantile)
+        self._ratios = Window(settings.window_max, settings.quantile)
+        self._plain_ratios = Window(settings.window_max, settings.late_quantile)
+        self._gaps = Window(settings.window_max, settings.quantile)
         self._recent: deque[tuple[float, bool]] = deque(maxlen=settings.sluggish_window)
         self._cuts = 0  # waits cut short since the last answer
         self._suspect_level = log(settings.suspect_ratio)
@@ -313,40 +314,3 @@ class _Trend:
         intercept_s = max(0.0, rest_s / (self._weight + settings.prior_weight))
         self._line = (intercept_s, slope_s)
         return self._line
-
-
-LATELY = 3
-"""So many samples say how slow an endpoint is at present, whatever it was before."""
-LATE_OUTPUT = 3.0
-"""Before enough plain answers are known, one is late after three times its expected writing."""
-
-
-class _Window:
-    """The last values, kept in their order of arrival and sorted: each is asked for quantiles."""
-
-    def __init__(self, size_max: int, share: float) -> None:
-        self._values: deque[float] = deque()
-        self._sorted: list[float] = []
-        self._size_max = size_max
-        self._share = share
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def add(self, value: float) -> None:
-        self._values.append(value)
-        insort(self._sorted, value)
-        if len(self._sorted) > self._size_max:
-            del self._sorted[bisect_left(self._sorted, self._values.popleft())]
-
-    def quantile(self) -> float:
-        """Return the smallest value that at least ``share`` of the window does not exceed."""
-        return self.at(self._share)
-
-    def last_most(self) -> float:
-        """Return the greatest of the last few values."""
-        return max(islice(reversed(self._values), LATELY))
-
-    def at(self, share: float) -> float:
-        """Return another quantile."""
-        return self._sorted[max(0, ceil(share * len(self._sorted)) - 1)]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.outcome import Next, effects
+from sidecar.core.outcome import Next, class_of, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
 from sidecar.engine.judging import FINE, flaw_of, is_broken_silence, read_answer
@@ -22,13 +22,7 @@ from sidecar.engine.output_check import defect_of
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream, named
 from sidecar.engine.tally import Tally, tally_of
-from sidecar.errors import (
-    AttemptError,
-    ConnectFailedError,
-    ProtocolBrokenError,
-    StaleConnectionError,
-    WireError,
-)
+from sidecar.errors import AttemptError, ProtocolBrokenError, WireError
 from sidecar.value import value
 from sidecar.wire.formats import any_codec, provider_codec
 
@@ -326,19 +320,6 @@ class Attempt:
             cls = OutcomeClass.CANCEL
         what = "another attempt was faster" if self.has_lost else "the caller left"
         self._settle(cls, f"{what} after {waited_s:.3g} s")
-
-
-def class_of(error: AttemptError) -> OutcomeClass:
-    """Return the outcome class of a failure below HTTP."""
-    match error:
-        case ConnectFailedError():
-            return OutcomeClass.CONNECT
-        case StaleConnectionError():
-            return OutcomeClass.STALE_CONN
-        case ProtocolBrokenError():
-            return OutcomeClass.TRUNC
-        case _:
-            return OutcomeClass.RESET_MID
 
 
 async def _read_all(response: UpstreamResponse, bytes_max: int) -> bytes:

@@ -26,9 +26,8 @@ from sidecar.engine.race import race
 from sidecar.engine.refusal import passed_through, refusal
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
-from sidecar.engine.timer import Timer
+from sidecar.engine.timer import wait
 from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
-from sidecar.events import EndpointEjected
 from sidecar.wire.continuation import may_continue
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from sidecar.engine.race import Finish
     from sidecar.wire.continuation import Delivered
 
-BAD_REQUEST = 400
 SHED_RETRY_AFTER_S = 30.0
 REPEATED = ("retry", "failover")  # kinds of attempts that multiply load
 
@@ -94,9 +92,8 @@ class CallRun:
         """Refuse a batch call while the best tiers are short: what is left serves people."""
         is_batch = self.call.constraints.priority is Priority.BATCH
         if is_batch and self._parts.ladder.is_shedding(loop_now()):
-            raise ShedError(
-                "batch calls are shed while capacity is short", retry_after_s=SHED_RETRY_AFTER_S
-            )
+            message = "batch calls are shed while capacity is short"
+            raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
 
     # --- deciding ------------------------------------------------------------------------------
 
@@ -163,28 +160,17 @@ class CallRun:
 
     async def _wait(self, step: WaitUntil) -> None:
         """Wait for a time, or for room under a concurrency limit if that comes first."""
-        timer = Timer()
-        self._parts.timers.add(timer)
-        try:
-            with timer.until(min(step.at, self.call.deadline_at)):
-                if step.reason == "room":
-                    await self._queue_for_room()
-                else:
-                    await asyncio.get_running_loop().create_future()
-        except TimeoutError:
-            if timer.interruption is not None:
-                raise timer.interruption from None
-        finally:
-            self._parts.timers.discard(timer)
+        at = min(step.at, self.call.deadline_at)
+        await wait(self._parts.timers, at, self._queue_for_room if step.reason == "room" else None)
         self._chooser.refused.clear()
         self._has_waited = True
 
     async def _queue_for_room(self) -> None:
-        endpoints = [self._parts.health.endpoints[one.endpoint.id] for one in self._chooser.views]
-        await self._parts.health.room.wait(
+        views, health = self._chooser.views, self._parts.health
+        await health.room.wait(
             self.call,
-            needs_s=min(one.total_s for one in self._chooser.views),
-            limit=sum(own.limit_value for own in endpoints),
+            needs_s=min(one.total_s for one in views),
+            limit=sum(health.endpoints[one.endpoint.id].limit_value for one in views),
         )
 
     async def _attempt(self, prospect: Prospect) -> PlainAnswer | Relay | None:
@@ -228,20 +214,10 @@ class CallRun:
             case Failed():
                 self._failed = finish.result
                 self._record(finish.entrant, finish.result.outcome)
-                self._verify_refusal(finish.result.outcome)
+                self._is_verifying = self._parts.health.note_failed(
+                    finish.result.outcome, self.call
+                )
                 return None
-
-    def _verify_refusal(self, outcome: Outcome) -> None:
-        """Note a 400, and ask elsewhere too where an endpoint refuses everybody: who is wrong?"""
-        if outcome.cls is not OutcomeClass.CALLER or outcome.status != BAD_REQUEST:
-            return
-        guard, now = self._parts.health.contract, loop_now()
-        route = self.call.route.name
-        self._is_verifying = guard.should_verify(outcome.endpoint, now)
-        if guard.refused(outcome.endpoint, route, hash(self.call.body), now):
-            self._parts.observer.on_event(
-                EndpointEjected(at=now, endpoint=outcome.endpoint, reason="contract_drift")
-            )
 
     def _record(self, entrant: Entrant, outcome: Outcome) -> None:
         is_transparent = outcome.cls is OutcomeClass.STALE_CONN

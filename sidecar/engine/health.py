@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
     from sidecar.core.breaker import Permit
     from sidecar.core.outcome import Effects
-    from sidecar.domain import Endpoint, EndpointId, HostName, Outcome
+    from sidecar.domain import Call, Endpoint, EndpointId, HostName, Outcome
     from sidecar.engine.endpoint_health import HealthSettings
     from sidecar.events import Observer
 
 PROBE_WEIGHT = 0.5
+BAD_REQUEST = 400
 SILENT = Gate.SILENT.value
 SOFT_GATES = frozenset({Gate.DRIFT, Gate.SILENT})
 """They keep callers away, but for those who have nobody else left; and no probe."""
@@ -274,6 +275,20 @@ class Health(ProviderHealth):
         if cls is OutcomeClass.HANG and health.silence.is_proof(ticket.sent_at or 0.0):
             breaker.trip(now)
         return is_current
+
+    def note_failed(self, outcome: Outcome, call: Call) -> bool:
+        """Learn from a 400; return whether to ask elsewhere too, as the endpoint refuses everybody:
+        who is wrong?
+        """
+        if outcome.cls is not OutcomeClass.CALLER or outcome.status != BAD_REQUEST:
+            return False
+        now, guard = outcome.ended_at, self.contract
+        is_doubtful = guard.should_verify(outcome.endpoint, now)
+        if guard.refused(outcome.endpoint, call.route.name, hash(call.body), now):
+            self.version += 1
+            event = EndpointEjected(at=now, endpoint=outcome.endpoint, reason="contract_drift")
+            self._observer.on_event(event)
+        return is_doubtful
 
     def may_retry(self, endpoint_id: EndpointId) -> bool:
         """Return whether the host of ``endpoint_id`` has retry tokens for a same-host retry."""

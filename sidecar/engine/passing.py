@@ -18,8 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
+from sidecar.core.outcome import class_of
 from sidecar.domain import EndpointId, Fault, Gate, Outcome, OutcomeClass
-from sidecar.engine.attempt import ERROR_BODY_S, ERROR_BYTES_MAX, class_of
+from sidecar.engine.attempt import ERROR_BODY_S, ERROR_BYTES_MAX
 from sidecar.engine.report import COMMITTED
 from sidecar.engine.timer import Timer
 from sidecar.errors import (

@@ -12,9 +12,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.outcome import PROBE_WEIGHT
+from sidecar.core.outcome import PROBE_WEIGHT, class_of
 from sidecar.domain import Fault, Gate, Outcome, OutcomeClass, Usage
-from sidecar.engine.attempt import class_of
 from sidecar.engine.judging import flaw_of_vectors
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER

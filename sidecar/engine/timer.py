@@ -17,6 +17,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from sidecar.errors import CallError
@@ -98,17 +99,6 @@ class Timer:
             self._handle.cancel()
             self._handle = None
 
-    async def __aenter__(self) -> None:
-        self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, traceback)
-
 
 class Timers:
     """The timers of all work in progress, in order of start."""
@@ -135,3 +125,21 @@ class Timers:
         """Interrupt every one."""
         for timer in tuple(self._timers):
             timer.interrupt(reason)
+
+
+async def wait(timers: Timers, at: float, what: Callable[[], Awaitable[None]] | None) -> None:
+    """Wait for ``what``, or for nothing at all, but no longer than until ``at``.
+
+    Raises:
+        CallError: a drain ended the wait.
+    """
+    timer = Timer()
+    timers.add(timer)
+    try:
+        with timer.until(at):
+            await (asyncio.get_running_loop().create_future() if what is None else what())
+    except TimeoutError:
+        if timer.interruption is not None:
+            raise timer.interruption from None
+    finally:
+        timers.discard(timer)

@@ -158,8 +158,9 @@ class HttpUpstream:
             return pool
         if self._connector is None:
             raise RuntimeError("a request before start()")
-        for other in [other for other, pool in self._pools.items() if pool.is_empty]:
-            if len(self._pools) >= _POOLS_MAX and self._pools[other] not in self._pool_of.values():
+        for other, one in tuple(self._pools.items()):
+            is_spare = one.is_empty and one not in self._pool_of.values()
+            if is_spare and len(self._pools) - len(self._pool_of) >= _POOLS_MAX:
                 del self._pools[other]
         pool = self._pools[way] = Pool(way, self._connector)
         return pool

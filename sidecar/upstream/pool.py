@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from sidecar import clock
+from sidecar.errors import ConnectFailedError
 from sidecar.upstream.connection import Connection
 from sidecar.upstream.failures import CONNECTING, connect_failed
 
@@ -32,6 +33,7 @@ class Pool:
         self._all: dict[Connection, None] = {}
         self._idle: list[Connection] = []  # the longest waiting one first
         self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._emptied: asyncio.Future[None] | None = None
 
     @property
@@ -67,6 +69,9 @@ class Pool:
         except BaseException:
             self._forget(connection)
             raise
+        if self._is_closed:
+            connection.cut()
+            raise ConnectFailedError("no connection: the sidecar is stopping")
         connection.check()
         return connection
 
@@ -88,6 +93,7 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._is_closed = True
         self._idle.clear()
         for connection in tuple(self._all):
             connection.end()

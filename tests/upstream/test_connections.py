@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,6 +135,27 @@ async def test_a_suspended_machine_wakes_with_old_connections(
         monkeypatch.setattr(pool_module, "KEPT_S", 0.0)
         await whole(await upstream.open(make_request(), connect_s=CONNECT_S))
         assert provider.connections == 2
+
+
+async def test_a_call_leaves_nothing_to_collect(
+    connected: Connected, make_request: MakeRequest
+) -> None:
+    """No cycles: memory comes back without the collector, which would stop everybody."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.answer()
+
+    async with connected(script) as (upstream, _):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                await whole(await upstream.open(make_request(), connect_s=CONNECT_S))
+            assert not [one for one in gc.get_objects() if isinstance(one, Exchange)]
+        finally:
+            gc.enable()
 
 
 async def test_a_fresh_connection_says_that_it_is_not_kept(
