@@ -17,7 +17,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.outcome import Next, class_of, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
-from sidecar.engine.judging import flaw_of, is_broken_silence, read_answer
+from sidecar.engine.judging import FINE, flaw_of, is_broken_silence, read_answer
 from sidecar.engine.output_check import defect_of
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream, named
@@ -268,7 +268,7 @@ class Attempt:
         flaw = flaw or defect_of(tally, self._plan)
         if flaw is not None:
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, flaw, usage))
-        outcome = self._settle(OutcomeClass.OK, "ok", usage)
+        outcome = self._settlement.settle(FINE, usage)
         return Answered(outcome=outcome, body=body, completion=completion)
 
     def _misshapen(self, body: bytes, error: WireError) -> Outcome:

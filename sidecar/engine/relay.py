@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.domain import Fault, OutcomeClass
+from sidecar.engine.judging import FINE
 from sidecar.engine.stream import joined
 from sidecar.errors import (
     AttemptError,
@@ -199,7 +200,7 @@ class Relay:
         if lasted_s > 0 and self._listened_s >= LISTENED_SHARE * lasted_s:
             gap_s = lasted_s / max(1, usage.output_tokens - 1)
             self._settlement.chunk_gap(gap_s, loop_now())
-        self._settle(Fault(cls=OutcomeClass.OK, message="ok"))
+        self._settle(FINE)
         return b"" if self._renderer is None else self._renderer.finish()
 
     # --- breaking off --------------------------------------------------------------------------

@@ -116,11 +116,11 @@ def _invalid(error: WireError) -> ProtocolBrokenError:
     return ProtocolBrokenError(f"not a valid stream: {error.message}")
 
 
-T = TypeVar("T")
+T = TypeVar("T", Started, Completion)
 
 
 def named(said: T, answer_id: str, model: str) -> T:
     """Return ``said`` with the id and model that answers of some formats do not give."""
-    if not isinstance(said, Started | Completion) or (said.id and said.model):
+    if said.id and said.model:
         return said
     return replace(said, id=said.id or answer_id, model=said.model or model)

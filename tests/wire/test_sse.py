@@ -37,6 +37,7 @@ def parse(*chunks: bytes) -> tuple[list[SseEvent], bytes]:
         (b"data:  x\n\n", None, b" x"),
         (b"data: x\r\n\r\n", None, b"x"),
         (b"data: x\r\r", None, b"x"),
+        (b"data: x\r\n\n", None, b"x"),
         (b"data: a\ndata: b\n\n", None, b"a\nb"),
         (b"data: a\rdata: b\r\r", None, b"a\nb"),
         (b"data\n\n", None, b""),
