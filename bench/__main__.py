@@ -17,9 +17,11 @@ from bench.page import write
 from bench.processes import Cores
 from bench.rounds import measured
 from bench.scale import scale
+from bench.soak import SECONDS as SOAK_S
+from bench.soak import soak
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.candidates import Candidate
 
@@ -34,16 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.sched_setaffinity(0, cores.others)
     if args.check or args.record:
         return check(cores, is_short=args.short, is_recorded=args.record)
-    if args.command == "install":
-        return peers.install()
-    if args.command == "scale":
-        return scale(cores)
-    if args.command == "report":
-        write()
-        return 0
-    if args.command != "run":
+    commands: dict[str | None, Callable[[], int]] = {
+        "install": peers.install,
+        "run": lambda: _run(args, cores),
+        "scale": lambda: scale(cores),
+        "soak": lambda: soak(cores, args.seconds),
+        "report": write,
+    }
+    if args.command not in commands:
         _parser().print_help()
         return 2
+    return commands[args.command]()
+
+
+def _run(args: argparse.Namespace, cores: Cores) -> int:
     lengths, rounds = (QUICK, 1) if args.quick else (FULL, ROUNDS)
     run = measured(_chosen(args.only), cores, lengths, args.rounds or rounds)
     output = Path(args.output)
@@ -79,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--quick", action="store_true", help="one short round")
     run.add_argument("--output", default=str(RESULTS), metavar="FILE")
     commands.add_parser("scale", help="cost of a call by the size of the configuration")
+    soaking = commands.add_parser("soak", help="ten minutes of trouble; does anything leak?")
+    soaking.add_argument("--seconds", type=float, default=SOAK_S)
     commands.add_parser("report", help="write docs/performance.md and its plot")
     return parser
 

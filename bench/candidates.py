@@ -25,8 +25,9 @@ class Candidate:
     """One proxy. ``needs``: files without which it is left out; ``configs``: names in ``configs/``;
     ``texts``: further files with their contents.
 
-    ``streams_of_memory``: how many streams its memory is measured with. ``rounds_max``: slow ones
-    take part in the first rounds alone.
+    ``streams``: how many are open side by side when a chunk's cost is measured;
+    ``streams_of_memory``: when memory is. ``rounds_max``: slow ones take part in the first rounds
+    alone.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Candidate:
     headers: dict[str, str] = field(default_factory=dict)
     translates: bool = False
     start_s_max: float = 20.0
+    streams: int = 50
     streams_of_memory: int = 1000
     rounds_max: int = 100
 
@@ -131,6 +133,7 @@ CANDIDATES = (
         headers={"authorization": "Bearer sk-bench"},
         translates=True,
         start_s_max=90.0,
+        streams=10,
         streams_of_memory=100,
         rounds_max=2,
     ),

@@ -39,20 +39,23 @@ OURS, REFERENCE = "sidecar", "bare-loop"
 NS_PER_US = 1000
 CONNECTIONS = 64
 STREAMS = 40
+GAP_MS = 10
+"""Short enough that the loop is seldom idle: waking up costs more than a chunk, and varies more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much is measured: rounds, and seconds of each part of a round."""
+    """How much is measured: starts, turns after each, and seconds of the parts of a turn."""
 
-    rounds: int
+    starts: int
+    turns: int
     warm_s: float
     calls_s: float
     chunks_s: float
 
 
-SHORT = Effort(rounds=5, warm_s=0.4, calls_s=1.0, chunks_s=1.0)
-LONG = Effort(rounds=11, warm_s=1.0, calls_s=3.0, chunks_s=3.0)
+SHORT = Effort(starts=5, turns=3, warm_s=0.15, calls_s=0.4, chunks_s=0.5)
+LONG = Effort(starts=9, turns=5, warm_s=0.3, calls_s=1.0, chunks_s=1.0)
 
 
 def check(cores: Cores, *, is_short: bool, is_recorded: bool) -> int:
@@ -99,24 +102,27 @@ def table(recorded: Mapping[str, float], ratios: Mapping[str, float]) -> list[st
 def _rounds(cores: Cores, effort: Effort) -> Iterator[Round]:
     both = [candidate for candidate in CANDIDATES if candidate.name in (OURS, REFERENCE)]
     with provider(cores) as upstream:
-        for number in range(effort.rounds):
-            yield _round(both if number % 2 else both[::-1], upstream, cores, effort)
-            print(".", end="" if number + 1 < effort.rounds else "\n", file=sys.stderr, flush=True)
+        for number in range(effort.starts):
+            yield from _turns(both if number % 2 else both[::-1], upstream, cores, effort)
+            print(".", end="" if number + 1 < effort.starts else "\n", file=sys.stderr, flush=True)
 
 
-def _round(candidates: list[Candidate], upstream: Provider, cores: Cores, effort: Effort) -> Round:
+def _turns(
+    candidates: list[Candidate], upstream: Provider, cores: Cores, effort: Effort
+) -> Iterator[Round]:
+    """Start both once and measure them in short turns: neighbours change within seconds."""
     with ExitStack() as stack:
         both = [stack.enter_context(started(one, upstream, cores)) for one in candidates]
-        figures: Round = {
+        begun = {
             one.candidate.name: {"start_s": one.start_s, "resident_mib": memory(one.pid).resident}
             for one in both
         }
-        for measure in (_calls, _chunks):
-            for one in both:
-                figures[one.candidate.name] |= measure(one, effort)
+        for _ in range(effort.turns):
+            calls = {one.candidate.name: _calls(one, effort) for one in both}
+            chunks = {one.candidate.name: _chunks(one, effort) for one in both}
+            yield {name: begun[name] | calls[name] | chunks[name] for name in begun}
         for one in both:
             stopped(one)
-    return figures
 
 
 def _calls(running: Running, effort: Effort) -> Figures:
@@ -132,7 +138,7 @@ def _calls(running: Running, effort: Effort) -> Figures:
 
 
 def _chunks(running: Running, effort: Effort) -> Figures:
-    with Streams(running.address, Wish(is_stream=True)) as streams:
+    with Streams(running.address, Wish(is_stream=True, gap_ms=GAP_MS)) as streams:
         streams.open(STREAMS)
         streams.watch(effort.warm_s)
         before = running.cpu_ns()

@@ -30,7 +30,7 @@ CONNECTIONS_MAX = 400
 LATE_S_MAX = 4.0
 """How long after the last call was due answers are awaited."""
 OPENED_AT_ONCE = 20
-OPENING_S_MAX = 20.0
+OPENING_S_MAX = 10.0
 SILENT_S_MAX = 10.0
 STAMP = re.compile(rb"@(\d{16})@")
 CHUNKED = b"transfer-encoding: chunked"

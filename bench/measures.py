@@ -42,35 +42,33 @@ STREAMS_STEP = 1.3
 STREAMS_MAX = 4000
 FIRSTS_RATE = 50
 SECONDS_MIN = 0.001
+WARMING_S_MAX = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Seconds, and numbers of streams."""
+    """Seconds, and how many rounds look for the greatest number of streams."""
 
     saturation_s: float
     rate_s: float
     streams_s: float
-    streams: int
     settle_s: float
     capacity_s: float
     capacity_rounds: int
 
 
 FULL = Lengths(
-    saturation_s=2.5,
-    rate_s=5.0,
-    streams_s=4.0,
-    streams=50,
+    saturation_s=2.0,
+    rate_s=4.0,
+    streams_s=3.0,
     settle_s=1.0,
-    capacity_s=2.5,
+    capacity_s=2.0,
     capacity_rounds=2,
 )
 QUICK = Lengths(
     saturation_s=1.0,
     rate_s=1.5,
     streams_s=1.0,
-    streams=50,
     settle_s=0.3,
     capacity_s=1.0,
     capacity_rounds=1,
@@ -145,6 +143,7 @@ def saturation(subject: Subject, lengths: Lengths, connections: int) -> Figures:
     return {
         f"calls_per_s_{connections}": calls / seconds,
         f"call_us_{connections}": us / calls,
+        f"own_share_{connections}": us / 1e6 / seconds,
         f"others_share_{connections}": busy,
     }
 
@@ -182,18 +181,20 @@ def first_chunks(subject: Subject, lengths: Lengths, samples: Samples) -> Figure
     return {"first_p50_ms": percentile(values, 0.5), "first_p99_ms": percentile(values, 0.99)}
 
 
-def chunks(subject: Subject, lengths: Lengths, *, is_translated: bool) -> Figures:
+def chunks(
+    subject: Subject, lengths: Lengths, streams_count: int, *, is_translated: bool
+) -> Figures:
     """CPU of a chunk in the middle of paced streams, 50 a second each."""
     wish = Wish(is_stream=True, is_translated=is_translated)
     with Streams(subject.address, wish) as streams:
-        if not streams.open(lengths.streams):
+        if not streams.open(streams_count):
             raise BadAnswerError("not all streams began")
         streams.watch(lengths.settle_s)
         before = subject.cpu_ns()
         watched = streams.watch(lengths.streams_s)
         spent_us = (subject.cpu_ns() - before) / NS_PER_US
     name = "translated_chunk" if is_translated else "chunk"
-    if len(watched.delays_s) < CHUNKS_SHARE_MIN * lengths.streams * 50 * watched.seconds:
+    if len(watched.delays_s) < CHUNKS_SHARE_MIN * streams_count * 50 * watched.seconds:
         return {}
     values = [value * 1000 for value in watched.delays_s]
     return {
@@ -225,10 +226,13 @@ def _held(subject: Subject, lengths: Lengths, count: int) -> int:
     """Return ``count`` if so many streams hold, else 0."""
     for _ in range(2):
         with Streams(subject.address, Wish(is_stream=True)) as streams:
-            holds = streams.open(count) and _in_time(streams, lengths.capacity_s)
+            opens = streams.open(count)
+            holds = opens and _in_time(streams, lengths.capacity_s)
         quiet(subject)
         if holds:
             return count
+        if not opens:
+            break
     return 0
 
 
@@ -251,8 +255,8 @@ def _saturated(
 ) -> tuple[int, float, float, float]:
     """Return calls, seconds, microseconds of CPU, and the share of the other core in use.
 
-    A short run first says how fast the candidate is; slow ones are given the time for several
-    answers on every connection.
+    A short run first says how fast the candidate is; slow ones are given the time for an answer on
+    every connection before it counts.
     """
     probe_s = min(1.0, duration_s / 2)
     guess = saturate(subject.address, wish, connections=min(connections, 16), duration_s=probe_s)
@@ -265,12 +269,12 @@ def _saturated(
         calls, seconds = _wrk(subject.address, wish, connections, duration_s)
         spent_ns = subject.cpu_ns() - before
     else:
-        enough_s = min(10.0, 6 * connections / max(rate, 1.0))
+        warming_s = min(WARMING_S_MAX, 1.3 * connections / max(rate, 1.0))
         window = saturate(
             subject.address,
             wish,
             connections=connections,
-            duration_s=max(duration_s, enough_s),
+            duration_s=warming_s + duration_s,
             cpu_ns=subject.cpu_ns,
         )
         calls, seconds, spent_ns = window.calls, window.seconds, window.cpu_ns

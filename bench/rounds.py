@@ -36,6 +36,7 @@ RESERVE = 1.2
 """A rate is tried where the candidate can do so much more."""
 NOTE_CHARS = 300
 CHUNKS_PER_S = 50
+STREAMS = 50
 BEGIN_SHARE = 0.7
 DIRECT_STREAMS = 2000
 
@@ -135,7 +136,7 @@ def _measure(run: Run, running: list[Running], upstream: Provider, number: int) 
 
 def _of_direct(run: Run, subject: Subject, number: int) -> Iterator[Measure]:
     """Yield what is measured without a proxy, at the same places of the plan."""
-    for what, measure in _plan(run, subject, 0, number):
+    for what, measure in _plan(run, subject, None, number):
         is_wanted = what == "chunks" or what.startswith(("rate", "first", "capacity"))
         yield what, measure if is_wanted else None
 
@@ -145,18 +146,22 @@ def _of_candidate(
 ) -> Iterator[Measure]:
     """Yield what a candidate is measured in; nothing at rates that it does not reach."""
     own = run.rounds[-1][subject.name]
-    for what, measure in _plan(run, subject, candidate.streams_of_memory, number):
+    for what, measure in _plan(run, subject, candidate, number):
         rate = own.get("calls_per_s_64", 0.0)
         is_too_slow = what.startswith("rate") and rate < RESERVE * float(what.split()[1])
         cannot = what.startswith("translated") and not candidate.translates
         yield what, None if is_too_slow or cannot else measure
 
 
-def _plan(run: Run, subject: Subject, streams: int, number: int) -> Iterator[Measure]:
+def _plan(
+    run: Run, subject: Subject, candidate: Candidate | None, number: int
+) -> Iterator[Measure]:
     lengths = run.lengths
+    few = STREAMS if candidate is None else candidate.streams
+    many = 0 if candidate is None else candidate.streams_of_memory
     samples = run.samples.setdefault(subject.name, {})
     yield "idle", partial(measures.idle, subject, lengths)
-    yield "stream memory", partial(measures.streams_memory, subject, lengths, streams)
+    yield "stream memory", partial(measures.streams_memory, subject, lengths, many)
     for connections in CONNECTIONS:
         what = f"saturation {connections}"
         yield what, partial(measures.saturation, subject, lengths, connections)
@@ -166,7 +171,7 @@ def _plan(run: Run, subject: Subject, streams: int, number: int) -> Iterator[Mea
     yield "first chunk", partial(measures.first_chunks, subject, lengths, samples)
     for is_translated in (False, True):
         what = "translated chunks" if is_translated else "chunks"
-        yield what, partial(measures.chunks, subject, lengths, is_translated=is_translated)
+        yield what, partial(measures.chunks, subject, lengths, few, is_translated=is_translated)
     if number < lengths.capacity_rounds:
         yield "capacity", partial(_capacity, run, subject)
     yield "loaded", partial(measures.loaded, subject, lengths)
