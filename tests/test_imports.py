@@ -197,7 +197,6 @@ def test_wrong_direction_is_seen(file: str, source: str) -> None:
     [
         ("engine/a.py", "import httptools"),
         ("upstream/http.py", "import httptools"),
-        ("upstream/http.py", "import httptools"),
         ("core/ring.py", "from pybreaker import CircuitBreaker"),
         ("server/a.py", "import asyncio_throttle"),
         ("engine/a.py", "import opentelemetry.trace"),
