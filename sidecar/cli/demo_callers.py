@@ -14,9 +14,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from sidecar import clock
+from sidecar.cli.demo_post import post
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -99,17 +98,13 @@ class Callers:
     async def run(self, duration_s: float) -> None:
         """Call for ``duration_s``, then wait for the calls under way."""
         until = clock.now() + duration_s
-        connector = aiohttp.TCPConnector(limit=0)
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            asyncio.TaskGroup() as group,
-        ):
+        async with asyncio.TaskGroup() as group:
             while clock.now() < until:
-                group.create_task(self._through_sidecar(session))
-                group.create_task(self._straight(session))
+                group.create_task(self._through_sidecar())
+                group.create_task(self._straight())
                 await asyncio.sleep(self._rng.expovariate(CALLS_PER_S))
 
-    async def _through_sidecar(self, session: aiohttp.ClientSession) -> None:
+    async def _through_sidecar(self) -> None:
         is_anthropic = self._rng.random() < 0.4  # noqa: PLR2004 - a mixed crowd
         path = "/v1/messages" if is_anthropic else "/v1/chat/completions"
         question = Question(
@@ -117,7 +112,7 @@ class Callers:
             body=_body(self._rng.choice(ROUTES), is_stream=self._rng.random() < 0.5),  # noqa: PLR2004
             is_anthropic=is_anthropic,
         )
-        verdict = await ask(session, question)
+        verdict = await ask(question)
         self.sidecar.note(verdict, clock.now())
         if verdict.endpoint is not None and verdict.is_answered:
             counts = self.answers_by_endpoint
@@ -125,39 +120,35 @@ class Callers:
         if not verdict.is_answered:
             self.failures[verdict.reason] = self.failures.get(verdict.reason, 0) + 1
 
-    async def _straight(self, session: aiohttp.ClientSession) -> None:
+    async def _straight(self) -> None:
         body = _body("alpha-large", is_stream=self._rng.random() < 0.5)  # noqa: PLR2004
         question = Question(
             url=self._control_url + "/chat/completions", body=body, is_anthropic=False
         )
-        verdict = await ask(session, question)
+        verdict = await ask(question)
         for wait_s in CONTROL_WAITS_S:
             if verdict.is_answered:
                 break
             await asyncio.sleep(wait_s)
-            verdict = await ask(session, question)
+            verdict = await ask(question)
         self.control.note(verdict, clock.now())
 
 
-async def ask(session: aiohttp.ClientSession, question: Question) -> Verdict:
+async def ask(question: Question) -> Verdict:
     """Ask one question and judge the answer; never raises for a failed call."""
     try:
-        async with (
-            asyncio.timeout(CALL_S_MAX + 1.0),
-            session.post(question.url, json=question.body) as response,
-        ):
-            body = await response.read()
-            headers = response.headers
-            error = headers.get("x-sidecar-error") or str(response.status)
-            is_whole = response.status == 200 and _is_whole(question, body)  # noqa: PLR2004 - HTTP
-            return Verdict(
-                is_answered=is_whole,
-                is_degraded=is_whole and "x-sidecar-degraded" in headers,
-                endpoint=headers.get("x-sidecar-model"),
-                reason="" if is_whole else error if response.status != 200 else "cut short",  # noqa: PLR2004
-            )
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        async with asyncio.timeout(CALL_S_MAX + 1.0):
+            reply = await post(question.url, json.dumps(question.body).encode())
+    except OSError as error:
         return Verdict(is_answered=False, reason=type(error).__name__)
+    code = reply.headers.get("x-sidecar-error") or str(reply.status)
+    is_whole = reply.status == 200 and _is_whole(question, reply.body)  # noqa: PLR2004 - HTTP
+    return Verdict(
+        is_answered=is_whole,
+        is_degraded=is_whole and "x-sidecar-degraded" in reply.headers,
+        endpoint=reply.headers.get("x-sidecar-model"),
+        reason="" if is_whole else code if reply.status != 200 else "cut short",  # noqa: PLR2004
+    )
 
 
 def _is_whole(question: Question, body: bytes) -> bool:

@@ -297,10 +297,10 @@ class Connection(asyncio.Protocol):
     def cut(self) -> asyncio.Task[None]:
         """End what is going on; return the task that does."""
         assert self.task is not None
-        if self._serving is not None:
+        if self.task.done():
+            self.transport.close()
+        elif self._serving is not None:
             self.task.cancel()
-        elif self.task.done():
-            self.transport.abort()
         return self.task
 
     def _part(self) -> None:

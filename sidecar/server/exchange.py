@@ -86,7 +86,10 @@ class Exchange(Protocol):
         """Send the proper end of a started stream."""
 
     def abort(self) -> None:
-        """Cut the connection, so that nobody takes what was sent for a whole answer."""
+        """Cut the connection, so that nobody takes what was sent for a whole answer.
+
+        A handler that waits for its caller is cancelled, or gets ``ConnectionError``.
+        """
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

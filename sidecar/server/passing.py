@@ -107,13 +107,15 @@ async def pass_through(
             ),
         )
     )
+    cut: asyncio.TimerHandle | None = None
     try:
         await run.open()
-        async with asyncio.timeout_at(arrival.at + limit_s + STUCK_S):
-            await _send_back(exchange, run, arrival)
-    except TimeoutError:
-        exchange.abort()
+        cut_at = arrival.at + limit_s + STUCK_S
+        cut = asyncio.get_running_loop().call_at(cut_at, exchange.abort)
+        await _send_back(exchange, run, arrival)
     finally:
+        if cut is not None:
+            cut.cancel()
         await run.aclose()
 
 

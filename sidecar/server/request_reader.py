@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES_MAX = 128 * 1024
 """Of a head, of trailers, of whatever has not become part of a request yet."""
-NAMES_MAX = 512
+NAMES_MAX, NAME_BYTES_MAX = 512, 64
 _ONCE = frozenset(
     {
         *("content-length", "content-location", "content-range", "content-type", "etag", "host"),
@@ -39,7 +39,7 @@ class HeaderNames(dict[bytes, str]):
     def __missing__(self, raw: bytes) -> str:
         """Remember another one."""
         name = raw.decode("latin-1").lower()
-        if len(self) < NAMES_MAX:
+        if len(self) < NAMES_MAX and len(raw) <= NAME_BYTES_MAX:
             self[raw] = name
         return name
 

@@ -17,13 +17,13 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Final
 
 from sidecar import clock
+from sidecar.upstream.protocols import TLS_BUFFER_BYTES
 from sidecar.upstream.tunnel import Tunnel, tunnel_head
 from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sidecar.upstream.connection import Connection
     from sidecar.upstream.proxies import Proxy
 
 DNS_KEPT_S: Final = 30.0
@@ -45,8 +45,11 @@ class Way:
     proxy: Proxy | None
     verifies: bool
 
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
+    @property
+    def is_tls(self) -> bool:
+        """Whether TLS is what the connection is used through."""
+        proxy = "" if self.proxy is None else self.proxy.address.scheme
+        return "https" in (self.scheme, proxy)
 
 
 class Resolver:
@@ -107,11 +110,12 @@ def in_turn(places: Sequence[Place]) -> list[Place]:
 
 
 class Connector:
-    """Makes connections; owns what is known of names and of certificates."""
+    """Makes connections; owns what is known of names and of certificates, and TLS's ``buffer``."""
 
     def __init__(self) -> None:
         self._resolver = Resolver()
         self._contexts: dict[bool, ssl.SSLContext] = {}
+        self.buffer = memoryview(bytearray(TLS_BUFFER_BYTES))
 
     def close(self) -> None:
         """Look nothing up any more."""
@@ -123,7 +127,7 @@ class Connector:
             self._contexts[verifies] = _context(verifies=verifies)
         return self._contexts[verifies]
 
-    async def connect(self, way: Way, protocol: Connection) -> None:
+    async def connect(self, way: Way, protocol: asyncio.BaseProtocol) -> None:
         """Bring ``protocol`` to where ``way`` leads.
 
         Raises:
@@ -154,7 +158,7 @@ class Connector:
         protocol.connection_made(transport)
 
     async def _open(
-        self, scheme: str, host: str, port: int, way: Way, protocol: asyncio.Protocol
+        self, scheme: str, host: str, port: int, way: Way, protocol: asyncio.BaseProtocol
     ) -> None:
         is_tls = scheme == "https"
         raw = await first_connected(await self._resolver.places(host, port))

@@ -53,8 +53,11 @@ class Keeper(Protocol):
         """It is gone."""
 
 
-class Connection(asyncio.Protocol):
-    """A protocol whose answers are ``Exchange``s. ``idle_since`` is its keeper's."""
+class Connection(asyncio.BaseProtocol):
+    """A protocol whose answers are ``Exchange``s, but for how it is given bytes (``protocols.py``).
+
+    ``idle_since`` is its keeper's.
+    """
 
     __slots__ = (
         "_exchange",
@@ -161,17 +164,17 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read on."""
-        if self._transport is not None:
-            self._transport.resume_reading()
+        if self.is_open:
+            self._connected().resume_reading()
 
-    # --- asyncio.Protocol ----------------------------------------------------------------------
+    # --- asyncio ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._parser = response_parser(self)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes | memoryview) -> None:
         """Read an answer on."""
         parser = self._parser
         exchange = self._exchange

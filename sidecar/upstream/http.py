@@ -101,7 +101,7 @@ class HttpUpstream:
         self._connector = connector = Connector()
         for name, entry in self._entries.items():
             way = _way(entry, entry.base)
-            if "https" in (way.scheme, "" if way.proxy is None else way.proxy.address.scheme):
+            if way.is_tls:
                 connector.context(verifies=way.verifies)  # not while a call waits
             self._pool_of[name] = self._pools.setdefault(way, Pool(way, connector))
 

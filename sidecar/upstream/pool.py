@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar import clock
 from sidecar.errors import ConnectFailedError
-from sidecar.upstream.connection import Connection
 from sidecar.upstream.failures import CONNECTING, connect_failed
+from sidecar.upstream.protocols import PlainConnection, TlsConnection
 
 if TYPE_CHECKING:
     from sidecar.upstream.connecting import Connector, Way
+    from sidecar.upstream.connection import Connection
 
 KEPT_S: Final = 55.0
 """Below the 60 s after which common load balancers drop idle connections."""
@@ -58,7 +59,7 @@ class Pool:
             ConnectFailedError: there is none within ``connect_s``.
             AttemptError: it ended before a request could be sent.
         """
-        connection = Connection(self._loop, self, is_kept=is_kept)
+        connection = self._new(is_kept=is_kept)
         self._all[connection] = None
         try:
             async with asyncio.timeout(connect_s):
@@ -100,6 +101,11 @@ class Pool:
         if self._all:
             self._emptied = self._loop.create_future()
             await asyncio.wait((self._emptied,), timeout=CLOSE_S)
+
+    def _new(self, *, is_kept: bool) -> Connection:
+        if not self._way.is_tls:
+            return PlainConnection(self._loop, self, is_kept=is_kept)
+        return TlsConnection(self._loop, self, self._connector.buffer, is_kept=is_kept)
 
     def _forget(self, connection: Connection) -> None:
         self._all.pop(connection, None)

@@ -88,6 +88,8 @@ class MemoryExchange:
         """Take a chunk, when the test lets the caller read."""
         if self.may_write is not None:
             await self.may_write.wait()
+        if self.is_aborted:
+            raise ConnectionResetError
         self.sent.append(chunk)
 
     async def end_stream(self) -> None:
@@ -95,8 +97,10 @@ class MemoryExchange:
         self.is_ended = True
 
     def abort(self) -> None:
-        """Take the cut."""
+        """Take the cut; who waits to write learns of it."""
         self.is_aborted = True
+        if self.may_write is not None:
+            self.may_write.set()
 
     def text(self) -> str:
         """Return what arrived, as text."""

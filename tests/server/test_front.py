@@ -338,3 +338,18 @@ async def test_a_handler_that_breaks_its_promise(caplog: Any) -> None:
     assert status == 500
     assert b"secret" not in body
     assert len(caplog.records) == 1
+
+
+async def test_a_caller_who_never_reads_is_cut(
+    port: int, world: Any, bodies: Any, make_stream: Any, monkeypatch: Any
+) -> None:
+    """After the deadline a stuck caller's stream is closed, its connection cut."""
+    monkeypatch.setattr("sidecar.server.data.STUCK_S", 0.0)
+    world.engine.stream = stream = make_stream(b"x" * 65_536, is_endless=True)
+    async with connected(port, receive_bytes=4096) as (_, writer):
+        link: Any = writer.transport  # event loops disagree on its type
+        link.pause_reading()
+        writer.write(request(CHAT, bodies[CHAT], "X-Sidecar-Within: 20ms"))
+        await stream.closed.wait()
+        await world.admission.idle()
+    assert stream.closes == 1

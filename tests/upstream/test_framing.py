@@ -16,15 +16,17 @@ from sidecar.errors import (
     ProtocolBrokenError,
     StaleConnectionError,
 )
-from sidecar.upstream.connection import Connection
+from sidecar.upstream.protocols import PlainConnection, TlsConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from sidecar.upstream.connection import Connection
     from sidecar.upstream.exchange import Exchange
 
 T = TypeVar("T")
 HEAD = b"HTTP/1.1 200 OK\r\n"
+BUFFER = memoryview(bytearray(4096))
 LOOP = asyncio.new_event_loop()
 FAMILY = {ProtocolBrokenError, ConnectionBrokenError, StaleConnectionError}
 LOOP.close()  # makes no futures: nothing here may wait
@@ -78,20 +80,32 @@ class Keeper:
 class Line:
     """A connection over a ``Wire``, asked once; ``is_reused`` after an earlier answer."""
 
-    def __init__(self, *, method: str = "POST", is_reused: bool = False) -> None:
+    def __init__(
+        self, *, method: str = "POST", is_reused: bool = False, is_tls: bool = False
+    ) -> None:
         self.wire = Wire()
         self.keeper = Keeper()
-        self.connection = Connection(LOOP, self.keeper)
+        self.connection = (
+            TlsConnection(LOOP, self.keeper, BUFFER)
+            if is_tls
+            else PlainConnection(LOOP, self.keeper)
+        )
         self.connection.connection_made(self.wire)
         if is_reused:
             self.connection.ask(b"")
-            self.connection.data_received(HEAD + b"content-length: 0\r\n\r\n")
+            self.feed(HEAD + b"content-length: 0\r\n\r\n")
         self.exchange = self.connection.ask(b"ask", has_no_body=method == "HEAD")
 
     def feed(self, *packets: bytes) -> None:
         """Deliver packets as a loop would, none any more once it was cut."""
         for packet in packets:
-            if packet and not self.wire.is_aborted:
+            if not packet or self.wire.is_aborted:
+                continue
+            if isinstance(self.connection, TlsConnection):
+                self.connection.get_buffer(len(packet))[: len(packet)] = packet
+                self.connection.buffer_updated(len(packet))
+                BUFFER[:] = bytes(len(BUFFER))  # it is somebody else's now
+            else:
                 self.connection.data_received(packet)
 
     def end(self, error: Exception | None = None) -> None:
@@ -175,6 +189,7 @@ FRAMINGS: dict[str, Callable[[list[bytes]], bytes]] = {
     body=BODIES,
     at=CUTS,
     is_reused=st.booleans(),
+    is_tls=st.booleans(),
 )
 def test_any_cut_means_the_same(
     framing: str,
@@ -184,9 +199,10 @@ def test_any_cut_means_the_same(
     at: list[int],
     *,
     is_reused: bool,
+    is_tls: bool,
 ) -> None:
     """Status, headers and body do not depend on packets; a framed answer frees its connection."""
-    line = Line(is_reused=is_reused)
+    line = Line(is_reused=is_reused, is_tls=is_tls)
     before = line.keeper.given_back
     answer = b"".join(b"HTTP/1.1 %d Wait\r\nx-early: 1\r\n\r\n" % status for status in interims)
     answer += b"HTTP/1.1 207 Odd\r\n" + lines(headers) + FRAMINGS[framing](body)
@@ -386,7 +402,7 @@ def test_nobody_reads() -> None:
 
 def test_a_connection_that_speaks_first() -> None:
     """Something that is not HTTP greets its callers."""
-    connection = Connection(LOOP, Keeper())
+    connection = PlainConnection(LOOP, Keeper())
     connection.connection_made(Wire())
     connection.data_received(b"SSH-2.0-OpenSSH_9.9\r\n")
     with pytest.raises(ProtocolBrokenError):
@@ -395,7 +411,7 @@ def test_a_connection_that_speaks_first() -> None:
 
 def test_a_connection_that_is_gone_at_once() -> None:
     """A new connection that ended before it was asked has broken."""
-    connection = Connection(LOOP, Keeper())
+    connection = PlainConnection(LOOP, Keeper())
     connection.connection_made(Wire())
     connection.eof_received()
     with pytest.raises(ConnectionBrokenError):

@@ -17,16 +17,18 @@ from sidecar.errors import ConnectFailedError, ConnectionBrokenError
 from sidecar.upstream.credentials import Credential
 from sidecar.upstream.http import HttpUpstream, ProviderTarget
 from sidecar.upstream.kinds import KINDS
+from sidecar.upstream.pool import Pool
 from tests.upstream.conftest import ENDPOINT, Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sidecar.upstream.connection import Connection
     from tests.upstream.conftest import MakeRequest
 
 CERTIFICATES = Path(__file__).parent.parent / "processes" / "certificates"
 CONNECT_S = 5.0
-BODY = b"x" * 3_000_000
+BODY = bytes(range(250)) * 12_000
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +61,11 @@ class Listener:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def serve(self, peer: Peer) -> None:
-        """Answer every request with the length of its body."""
+        """Answer every request with its own body."""
         while True:
             first, headers, body = await peer.request()
             self.asked.append((first, headers))
-            await peer.answer(str(len(body)).encode())
+            await peer.answer(body)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -192,8 +194,8 @@ async def test_over_tls(
     async with Listener().listening(certificate) as server:
         url = f"https://127.0.0.1:{server.port}"
         async with started(url, verify_tls=verify_tls) as upstream:
-            assert await ask(upstream, make_request) == b"2"
-            assert await ask(upstream, make_request, BODY) == b"3000000"
+            assert await ask(upstream, make_request) == b"{}"
+            assert await ask(upstream, make_request, BODY) == BODY
         assert server.connections == 1
         assert server.alpn == ["http/1.1"]
 
@@ -249,6 +251,36 @@ async def test_cut_over_tls(make_request: MakeRequest, monkeypatch: pytest.Monke
             await gone.wait()
 
 
+async def test_idle_connections_that_end_over_tls(
+    make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the provider closes while it waits leaves the pool without a word."""
+    trust(monkeypatch)
+    lost, forget = asyncio.Event(), Pool.lost
+
+    def seen(pool: Pool, connection: Connection) -> None:
+        forget(pool, connection)
+        lost.set()
+
+    monkeypatch.setattr(Pool, "lost", seen)
+
+    class Once(Listener):
+        async def serve(self, peer: Peer) -> None:
+            await peer.request()
+            await peer.answer()
+
+    async with (
+        Once().listening("valid") as server,
+        started(f"https://127.0.0.1:{server.port}") as upstream,
+    ):
+        for connections in (1, 2):
+            assert await ask(upstream, make_request) == b"{}"
+            async with asyncio.timeout(5):
+                await lost.wait()
+            lost.clear()
+            assert server.connections == connections
+
+
 async def test_a_plain_request_through_a_proxy(
     make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,8 +311,8 @@ async def test_through_a_tunnel(
         monkeypatch.setenv("https_proxy", f"{scheme}://us:pass@127.0.0.1:{proxy.port}")
         url, credential = f"https://127.0.0.1:{server.port}/v1", Credential(env="SOME_KEY")
         async with started(url, credential=credential) as upstream:
-            assert await ask(upstream, make_request) == b"2"
-            assert await ask(upstream, make_request, BODY) == b"3000000"
+            assert await ask(upstream, make_request) == b"{}"
+            assert await ask(upstream, make_request, BODY) == BODY
     ((first, seen),) = proxy.asked
     assert first == f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"
     assert seen == {
