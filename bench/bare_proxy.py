@@ -1,7 +1,7 @@
 """The peer: a bare proxy on aiohttp and uvloop, with none of the sidecar's functions.
 
 What is left of the sidecar's cost when every feature is taken away and the same libraries stay.
-Arguments: the provider's port. Prints its own port when it listens.
+Arguments: its port, the provider's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from aiohttp import web
 
 async def main() -> None:
     """Proxy until killed."""
-    upstream = f"http://127.0.0.1:{sys.argv[1]}"
+    port, provider = int(sys.argv[1]), int(sys.argv[2])
+    upstream = f"http://127.0.0.1:{provider}"
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
 
@@ -35,8 +36,8 @@ async def main() -> None:
                 return response
 
         server = web.Server(handle, access_log=None)
-        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-        print(listener.sockets[0].getsockname()[1], flush=True)
+        loop = asyncio.get_running_loop()
+        await loop.create_server(server, "127.0.0.1", port, backlog=4096)
         await asyncio.Event().wait()
 
 

@@ -45,6 +45,8 @@ CallId = NewType("CallId", str)
 class WireFormat(Enum):
     """A wire format; ``wire/formats.py`` says who speaks it. Of ``EMBEDDINGS`` come vectors."""
 
+    __hash__ = object.__hash__  # they are keys of what each call looks up
+
     OPENAI_CHAT = "openai-chat"
     OPENAI_RESPONSES = "openai-responses"
     OPENAI_EMBEDDINGS = "openai-embeddings"
@@ -175,8 +177,11 @@ class Endpoint:
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
-        spoken = (*((asked,) if asked in self.also else ()), self.format, *self.also)
-        return next((one for one in spoken if (one in EMBEDDINGS) is (asked in EMBEDDINGS)), None)
+        if asked is self.format or asked in self.also:
+            return asked
+        is_vectors = asked in EMBEDDINGS
+        spoken = (self.format, *self.also)
+        return next((one for one in spoken if (one in EMBEDDINGS) is is_vectors), None)
 
 
 @value
@@ -201,10 +206,21 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
+    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        object.__setattr__(self, "_all", everyone)
+        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
-        return tuple(endpoint for tier in self.tiers for endpoint in tier)
+        return self._all
+
+    def is_best(self, endpoint: EndpointId) -> bool:
+        """Return whether ``endpoint`` is of the first tier."""
+        return endpoint in self._best
 
 
 @value
@@ -229,7 +245,8 @@ class RequestFacts:
     ``prompt_tokens`` is an estimate. ``untranslatable`` names features that only the caller's own
     format can express: an endpoint of another is not eligible. ``needs`` adds to tools and images.
     ``references`` are (path, id) of what a provider keeps and the call refers to.
-    ``inputs_count``: so many vectors are due.
+    ``inputs_count``: so many vectors are due. ``may_bind_output``: JSON is asked for, maybe under a
+    schema. ``has_tool_results``: a tool's result is in the conversation.
     """
 
     model: str
@@ -241,6 +258,8 @@ class RequestFacts:
     wants_usage_in_stream: bool = False
     untranslatable: tuple[str, ...] = ()
     inputs_count: int = 0
+    may_bind_output: bool = False
+    has_tool_results: bool = False
     references: tuple[tuple[str, str], ...] = ()
     needs: frozenset[Ability] = frozenset()
 

@@ -2,7 +2,7 @@
 
 ``AttemptError``: the provider side failed in a phase of one attempt; never seen by callers, always
 turned into an ``Outcome``. ``CallError``: what the caller gets, with a fixed code, an HTTP status
-and, where waiting helps, a pushback. aiohttp, ssl and os errors become ``AttemptError`` in
+and, where waiting helps, a pushback. asyncio, ssl and os errors become ``AttemptError`` in
 ``upstream/failures.py`` alone; a ``CallError`` becomes HTTP in ``server/rescue.py`` alone.
 """
 

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sidecar")
 
+_USUAL = (AttemptFinished, CallFinished, PassageFinished, ProbeFinished)
+"""Events that tell no change of state; calls make two or more of them each."""
+
 
 class LogObserver:
     """Writes state changes at WARNING or INFO, calls and attempts at DEBUG."""
 
     def on_event(self, event: Event) -> None:
         """Write ``event`` if its level is on."""
+        if isinstance(event, _USUAL):
+            if log.isEnabledFor(logging.DEBUG):
+                _write_usual(event)
+            return
         match event:
             case BreakerChanged():
                 level = logging.WARNING if event.new == "open" else logging.INFO
@@ -63,17 +70,21 @@ class LogObserver:
                     event.endpoint,
                     event.reason,
                 )
-            case AttemptFinished(outcome=outcome):
-                log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
-            case CallFinished():
-                log.debug(
-                    "call call=%s route=%s result=%s invalid_output=%s",
-                    event.call_id,
-                    event.route,
-                    event.result,
-                    event.invalid_output,
-                )
-            case PassageFinished():
-                log.debug("passage call=%s status=%s", event.call_id, event.status)
-            case ProbeFinished():
-                log.debug("probe endpoint=%s %s", event.endpoint, event.outcome.label())
+
+
+def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished) -> None:
+    match event:
+        case AttemptFinished(outcome=outcome):
+            log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
+        case CallFinished():
+            log.debug(
+                "call call=%s route=%s result=%s invalid_output=%s",
+                event.call_id,
+                event.route,
+                event.result,
+                event.invalid_output,
+            )
+        case PassageFinished():
+            log.debug("passage call=%s status=%s", event.call_id, event.status)
+        case ProbeFinished():
+            log.debug("probe endpoint=%s %s", event.endpoint, event.outcome.label())

@@ -8,6 +8,8 @@ from enum import Enum
 class Gate(Enum):
     """Why an endpoint is not eligible for a call."""
 
+    __hash__ = object.__hash__  # they are keys of what each call looks up
+
     BREAKER_OPEN = "breaker_open"
     BREAKER_TRIAL_TAKEN = "breaker_trial_taken"
     HOST_OPEN = "host_open"
@@ -36,6 +38,8 @@ class Gate(Enum):
 
 class OutcomeClass(Enum):
     """Verdict on one attempt; what each one moves is the table in ``core/outcome.py``."""
+
+    __hash__ = object.__hash__  # they are keys of what each call looks up
 
     OK = "OK"
     CONNECT = "CONNECT"

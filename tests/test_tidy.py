@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.wire.formats import CODECS, EMBEDDING_CODECS, PROVIDER_CODECS
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "sidecar"
 NAMES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
@@ -136,6 +138,8 @@ def test_file_has_a_reader(file: str) -> None:
     for other in NAMES:
         if other != file:
             read |= modules_imported(source_of(other))
+    for known in (CODECS, PROVIDER_CODECS, EMBEDDING_CODECS):
+        read |= {type(known[wire_format]).__module__ for wire_format in known}
     assert module_of(file) in read | entry_points()
 
 

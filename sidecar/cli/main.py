@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sidecar", description="Keep LLM calls working when the providers do not."
     )
-    parser.add_argument("--version", action="version", version=f"sidecar {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="serve calls"))
     _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
@@ -104,12 +103,18 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help=message)
 
 
-def _version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return version("llm-resilience-sidecar")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
+class _Version(argparse.Action):
+    """Says the version of the installed package; what reads it is imported for nothing else."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata  # noqa: PLC0415 - 40 ms of every start
+
+        try:
+            version = metadata.version("llm-resilience-sidecar")
+        except metadata.PackageNotFoundError:
+            version = "unknown (not installed)"
+        print(f"sidecar {version}")
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ class Account:
 
     def gate(self, now: float) -> Gate | None:
         """Return what blocks the account now; of several, what needs a human first."""
+        if not self._until:
+            return None
         for gate in (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA, Gate.ACCOUNT_RATE):
             if self._until.get(gate, now) > now:
                 return gate
@@ -90,7 +92,9 @@ class Account:
 
     def blocked_until(self, now: float) -> float | None:
         """Return when the last block ends, None if there is none now."""
-        latest = max(self._until.values(), default=now)
+        if not self._until:
+            return None
+        latest = max(self._until.values())
         return latest if latest > now else None
 
     def _extend(self, gate: Gate, until: float) -> None:

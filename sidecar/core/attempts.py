@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sidecar.core.routing import Choice, EndpointView
     from sidecar.domain import Endpoint, EndpointId, Outcome, Route
 
-    Choose = Callable[[Mapping[EndpointId, Gate]], Choice]
+    Choose = Callable[[Mapping[EndpointId, Gate], int | None], Choice]
 
 
 @value
@@ -134,9 +134,9 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
     """Return what to do now.
 
     ``records`` are the attempts so far, in order, each ended without a commit. ``choose`` asks the
-    router with some endpoints excluded, at most three times. ``may_retry``: the endpoint's host has
-    retry tokens left. ``has_waited``: a ``WaitUntil`` came before, so what is too late now was not
-    at arrival.
+    router, with some endpoints excluded, for so many of the best (None: all), at most three times.
+    ``may_retry``: the endpoint's host has retry tokens left. ``has_waited``: a ``WaitUntil`` came
+    before, so what is too late now was not at arrival.
     """
     question = _Question(records, choose, route, deadline_at, now, settings)
     if now >= deadline_at:
@@ -147,6 +147,10 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
     if refusal is not None:
         return refusal
     return question.transparent() or question.failover() or question.retry(rng, may_retry)
+
+
+_FIRST_AND_NEXT = 2
+"""A first attempt needs to know whom to ask, and whom to leave room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ class _Question:
 
     def arrival(self, *, has_waited: bool) -> Step:
         """The first attempt; it waits for an account that named its time, or for room."""
-        choice = self.choose({})
+        choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
             return self._start(choice.ranked, "first", is_fresh=not has_waited)
         if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
@@ -194,7 +198,7 @@ class _Question:
             return None
         earlier = {record.endpoint.id: Gate.TRIED for record in self.records}
         del earlier[last.endpoint.id]
-        ranked = self.choose(earlier).ranked
+        ranked = self.choose(earlier, None).ranked
         same = [view for view in ranked if view.endpoint.id == last.endpoint.id]
         if not same:
             return None
@@ -216,10 +220,10 @@ class _Question:
         excluded: Mapping[EndpointId, Gate] = {
             record.endpoint.id: Gate.TRIED for record in self.records
         }
-        choice = self.choose(excluded)
+        choice = self.choose(excluded, None)
         related = exclusions(self.records, (view.endpoint for view in choice.ranked))
         if related:
-            choice = self.choose({**excluded, **related})
+            choice = self.choose({**excluded, **related}, None)
         if choice.ranked:
             return self._start(independent_first(choice.ranked, self.records), "failover")
         if _has(choice, Gate.TOO_SLOW) or self.records[-1].outcome.cls is OutcomeClass.CALLER_SHORT:
@@ -248,7 +252,7 @@ class _Question:
         if self.now < last.outcome.ended_at + self._least_wait_s():
             wait = self._wait(rng)
             return self._bounded(wait) if isinstance(wait, WaitUntil) else wait
-        choice = self.choose({})
+        choice = self.choose({}, None)
         if choice.ranked:
             return self._start(choice.ranked, "retry")
         if _has(choice, Gate.TOO_SLOW):

@@ -82,6 +82,7 @@ class Breaker:
             throw_new_error_on_trip=False,
         )
         self._is_isolated = False
+        self._state = BreakerState.CLOSED  # as the machine has it, unless isolated
         self._serial = 0
         self._unsettled: dict[int, bool] = {}  # serial: counted as a success already
         self._trial_serial = 0
@@ -91,13 +92,13 @@ class Breaker:
 
     def state(self, _now: float) -> BreakerState:
         """Return the state; one that is due for a trial reads OPEN until ``admit`` moves it."""
-        if self._is_isolated:
-            return BreakerState.ISOLATED
-        return _STATES[self._machine.current_state]
+        return self._state
 
     def refusal(self, now: float) -> Gate | None:
         """Return why ``admit`` would refuse, None if it would not; changes nothing."""
-        state = self.state(now)
+        state = self._state
+        if state is BreakerState.CLOSED:
+            return None
         if state is BreakerState.ISOLATED:
             return Gate.ISOLATED
         if state is BreakerState.OPEN and not self._storage.is_due(now):
@@ -114,7 +115,7 @@ class Breaker:
 
     def is_suspect(self, now: float) -> bool:
         """Return whether, closed, no success followed a hard failure."""
-        return self.state(now) is BreakerState.CLOSED and self._is_last_hard
+        return self._is_last_hard and self.state(now) is BreakerState.CLOSED
 
     def run_weight(self, now: float) -> float:
         """Return what the failures since the last success weigh, 0.0 unless closed."""
@@ -130,10 +131,10 @@ class Breaker:
         """Return a permit, or None as ``refusal`` says; a trial holds its place for ``lease_s``."""
         if self.refusal(now) is not None:
             return None
-        if self.state(now) is BreakerState.OPEN:
+        if self._state is BreakerState.OPEN:
             self._machine.half_open()
             self._announce(BreakerState.OPEN, Cause.TRIAL_DUE, now)
-        is_trial = self.state(now) is BreakerState.HALF_OPEN
+        is_trial = self._state is BreakerState.HALF_OPEN
         self._serial += 1
         permit = Permit(
             generation=self.generation,
@@ -230,12 +231,14 @@ class Breaker:
         self._announce(BreakerState.ISOLATED, Cause.RESTORED, now)
 
     def _succeed(self, serial: int, now: float) -> None:
-        old = self.state(now)
-        self._storage.now = now
+        old = self._state
         ends_run = not self._is_of_before(serial, now)
         self._storage.ring.record(0.0, now, ends_run=ends_run)
         self._is_last_hard = self._is_last_hard and not ends_run
         self._recovery.succeeded()
+        if old is BreakerState.CLOSED:
+            return  # a success moves the machine only on trial
+        self._storage.now = now
         self._machine.call(_succeeded)
         self._announce(old, Cause.RECOVERED, now)
 
@@ -278,6 +281,8 @@ class Breaker:
 
     def _move(self) -> None:
         """Begin a generation, which voids every permit; called within every change of state."""
+        is_isolated = self._is_isolated
+        self._state = BreakerState.ISOLATED if is_isolated else _STATES[self._storage.state]
         self.generation += 1
         self._unsettled.clear()
         self._trial_until = -inf

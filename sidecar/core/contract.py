@@ -122,6 +122,8 @@ class ContractGuard:
 
     def is_ejected(self, endpoint: EndpointId, now: float) -> bool:
         """Return whether the router should prefer others."""
+        if not self._ejected_until:
+            return False
         until_at = self._ejected_until.get(endpoint)
         return until_at is not None and now < until_at
 

@@ -11,15 +11,15 @@ Beyond the references, ``g`` fades when nothing is measured: traffic leaves a sl
 level remembered for ever could not be lived down.
 
 Quantiles come from the last hundred samples: enough for a bound that is clamped anyway, cheap to
-sort.
+keep sorted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from math import ceil, exp, log
 
+from sidecar.core.window import Window
 from sidecar.value import value
 
 
@@ -96,6 +96,8 @@ class LatencySettings:
 
 
 _DEFAULTS = LatencySettings()
+LATE_OUTPUT = 3.0
+"""Before enough plain answers are known, one is late after three times its expected writing."""
 _TTFT_LEAST_S = 0.001
 """The model never predicts nothing: ratios divide by it."""
 
@@ -115,11 +117,13 @@ class LatencyModel:
         self._level_at: float | None = None
         self._gap_s = settings.gap_prior_s
         self._gap_at: float | None = None
-        self._ratios = _Window(settings.window_max, settings.quantile)
-        self._plain_ratios = _Window(settings.window_max, settings.late_quantile)
-        self._gaps = _Window(settings.window_max, settings.quantile)
+        self._ratios = Window(settings.window_max, settings.quantile)
+        self._plain_ratios = Window(settings.window_max, settings.late_quantile)
+        self._gaps = Window(settings.window_max, settings.quantile)
         self._recent: deque[tuple[float, bool]] = deque(maxlen=settings.sluggish_window)
         self._cuts = 0  # waits cut short since the last answer
+        self._suspect_level = log(settings.suspect_ratio)
+        self._sluggish_min = ceil(settings.sluggish_share * settings.sluggish_window)
         self.samples = 0
 
     def observe_first_content(
@@ -170,11 +174,14 @@ class LatencyModel:
         """Return ``g``: the natural log of how many times slower than usual the endpoint is now."""
         if self._level_at is None:
             return 0.0
-        return self._level * exp(-max(0.0, now - self._level_at) / self._settings.level_idle_s)
+        idle_s = now - self._level_at
+        if idle_s <= 0.0:
+            return self._level
+        return self._level * exp(-idle_s / self._settings.level_idle_s)
 
     def is_suspect(self, now: float) -> bool:
         """Return whether the endpoint is now so slow that something may be wrong with it."""
-        return self.level(now) > log(self._settings.suspect_ratio)
+        return self.level(now) > self._suspect_level
 
     def hang_s(self, prompt_tokens: int, now: float) -> float:  # noqa: ARG002 - as the others
         """Return how long a call may show no content before the endpoint is to blame, seconds.
@@ -182,13 +189,14 @@ class LatencyModel:
         With a typical 1 s and a worst hundredth at twice that: 3 * 2 * 1 = 6, raised to 8.
         """
         settings = self._settings
-        typical_s = self.typical_ttft_s(prompt_tokens)
         # A prompt so long that even the fallback slope needs more is not a hang.
         worst = self._ratios.quantile() if self.samples else 1.0
-        wanted_s = settings.hang_factor * worst * typical_s
-        # Each sample takes away some of the patience that ignorance asks for.
-        known = min(1.0, self.samples / settings.hang_samples_min)
-        least_s = settings.hang_unknown_s + known * (settings.hang_min_s - settings.hang_unknown_s)
+        wanted_s = settings.hang_factor * worst * self.typical_ttft_s(prompt_tokens)
+        least_s = settings.hang_min_s
+        if self.samples < settings.hang_samples_min:
+            # Each sample takes away some of the patience that ignorance asks for.
+            unknown = 1.0 - self.samples / settings.hang_samples_min
+            least_s += unknown * (settings.hang_unknown_s - settings.hang_min_s)
         hang_s = min(settings.hang_max_s, max(least_s, wanted_s))
         return hang_s * settings.hang_reasoning_factor if self._is_reasoning else hang_s
 
@@ -234,13 +242,17 @@ class LatencyModel:
 
     def is_sluggish(self, now: float) -> bool:
         """Return whether most recent answers began far later than usual (soft ejection)."""
-        settings = self._settings
-        oldest_at = now - settings.sluggish_age_s
-        slow = sum(1 for at, is_slow in self._recent if is_slow and at >= oldest_at)
-        return slow >= ceil(settings.sluggish_share * settings.sluggish_window)
+        oldest_at = now - self._settings.sluggish_age_s
+        slow = 0
+        for at, is_slow in self._recent:
+            if is_slow and at >= oldest_at:
+                slow += 1
+        return slow >= self._sluggish_min
 
     def _clamped_log(self, ratio: float) -> float:
-        return log(min(self._settings.ratio_max, max(self._settings.ratio_min, ratio)))
+        settings = self._settings
+        ratio = max(ratio, settings.ratio_min)
+        return log(min(settings.ratio_max, ratio))
 
     def _move_level(self, target: float, weight: float, now: float) -> None:
         settings = self._settings
@@ -266,6 +278,7 @@ class _Trend:
         self._at: float | None = None
         self._weight = 0.0
         self._x = self._y = self._xx = self._xy = 0.0
+        self._line: tuple[float, float] | None = None  # intercept and slope, until the next sample
 
     def add(self, tokens: int, seconds: float, weight: float, now: float) -> None:
         if self._at is not None:
@@ -281,8 +294,14 @@ class _Trend:
         self._y += weight * seconds
         self._xx += weight * tokens * tokens
         self._xy += weight * tokens * seconds
+        self._line = None
 
     def predict_s(self, tokens: int) -> float:
+        intercept_s, slope_s = self._line or self._fit()
+        seconds = intercept_s + slope_s * tokens
+        return max(_TTFT_LEAST_S, seconds)
+
+    def _fit(self) -> tuple[float, float]:
         """Ridge on the slope, half a sample of prior on the intercept; neither goes below zero."""
         settings = self._settings
         slope_s = settings.token_s
@@ -293,41 +312,5 @@ class _Trend:
             slope_s = max(0.0, (together + ridge * slope_s) / (spread + ridge))
         rest_s = self._y - slope_s * self._x + settings.prior_weight * self._prior_s
         intercept_s = max(0.0, rest_s / (self._weight + settings.prior_weight))
-        return max(_TTFT_LEAST_S, intercept_s + slope_s * tokens)
-
-
-LATELY = 3
-"""So many samples say how slow an endpoint is at present, whatever it was before."""
-LATE_OUTPUT = 3.0
-"""Before enough plain answers are known, one is late after three times its expected writing."""
-
-
-class _Window:
-    """The last values, and a quantile of them that is sorted out only when asked after a change."""
-
-    def __init__(self, size_max: int, share: float) -> None:
-        self._values: deque[float] = deque(maxlen=size_max)
-        self._share = share
-        self._known: float | None = None
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def add(self, value: float) -> None:
-        self._values.append(value)
-        self._known = None
-
-    def quantile(self) -> float:
-        """Return the smallest value that at least ``share`` of the window does not exceed."""
-        if self._known is None:
-            self._known = self.at(self._share)
-        return self._known
-
-    def last_most(self) -> float:
-        """Return the greatest of the last few values."""
-        return max(islice(reversed(self._values), LATELY))
-
-    def at(self, share: float) -> float:
-        """Return another quantile; sorted out anew each time."""
-        ordered = sorted(self._values)
-        return ordered[max(0, ceil(share * len(ordered)) - 1)]
+        self._line = (intercept_s, slope_s)
+        return self._line

@@ -132,6 +132,8 @@ class EgressMonitor:
 
     def is_suspect(self, now: float) -> bool:
         """Return whether connect failures are not to be charged to providers."""
+        if not self._failed_at:
+            return False
         since = now - self._settings.window_s
         recent = sum(1 for at in self._failed_at.values() if at > since)
         return recent >= self._settings.hosts_min

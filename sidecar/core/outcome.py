@@ -14,9 +14,14 @@ a call's.
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from sidecar.domain import OutcomeClass
+from sidecar.errors import ConnectFailedError, ProtocolBrokenError, StaleConnectionError
 from sidecar.value import value
+
+if TYPE_CHECKING:
+    from sidecar.errors import AttemptError
 
 PROBE_WEIGHT = 0.5
 """What a probe's answer weighs beside a call's: a few artificial tokens say less of real ones. But
@@ -93,6 +98,19 @@ def effects(cls: OutcomeClass, *, status: int | None = None) -> Effects:
     if cls is OutcomeClass.S5 and status in _GATEWAY_STATUSES:
         return _S5_OF_GATEWAY
     return _TABLE[cls]
+
+
+def class_of(error: AttemptError) -> OutcomeClass:
+    """Return the outcome class of a failure below HTTP."""
+    match error:
+        case ConnectFailedError():
+            return OutcomeClass.CONNECT
+        case StaleConnectionError():
+            return OutcomeClass.STALE_CONN
+        case ProtocolBrokenError():
+            return OutcomeClass.TRUNC
+        case _:
+            return OutcomeClass.RESET_MID
 
 
 _GATEWAY_STATUSES = (502, 503, 504)

@@ -46,6 +46,8 @@ class PenaltySettings:
     decay_s: float = 10.0
 
 
+SAME_TIME_S = 0.05
+"""Successes this near the last sample are added as if at its time: their decay is nothing."""
 _RELIABILITY = ReliabilitySettings()
 _PENALTY = PenaltySettings()
 
@@ -61,6 +63,9 @@ class Reliability:
 
     def record(self, ok: bool, weight: float, now: float) -> None:
         """Add one outcome; ``weight`` 1 for live traffic, less for weaker evidence."""
+        if ok and self._at is not None and now - self._at < SAME_TIME_S:
+            self._ok += weight
+            return
         decay = self._decay(now)
         self._ok = self._ok * decay + (weight if ok else 0.0)
         self._fail = self._fail * decay + (0.0 if ok else weight)
@@ -99,4 +104,6 @@ class Penalty:
 
     def value_s(self, now: float) -> float:
         """Return the seconds added to the endpoint's latency now."""
+        if self._injected_s == 0.0:
+            return 0.0
         return self._injected_s * exp(-max(0.0, now - self._at) / self._settings.decay_s)

@@ -10,6 +10,11 @@ Then the best tier with anything eligible; within a tier the score decides. One
 exception: in a brown-out, where nothing of that tier would finish in time and a later tier would,
 or where none would and a later one is twice as fast, the later tier goes first.
 
+Endpoints are looked at one after the other, and no more of them than the answer needs: a call that
+asks for the ``enough`` best looks at no tier behind those that have them, and of a tier of very
+many at a sample (the power of a few choices, after Mitzenmacher), so that its price does not grow
+with the configuration.
+
 Random by softmax instead of the best one, because hundreds of sidecars with the same data would all
 run to the same endpoint and trip its limits. The previous choice is kept while it is nearly best,
 for the sake of the provider's prompt cache; never when it is suspect, sluggish or freshly
@@ -21,15 +26,15 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sidecar.core.eligibility import Survey
 from sidecar.core.weighing import costs_of, second_best_s, weights_of
-from sidecar.domain import Gate
 from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sidecar.domain import Endpoint, EndpointId, Priority, Route, RouteName, WireFormat
+    from sidecar.domain import Endpoint, EndpointId, Gate, Priority, Route, RouteName, WireFormat
 
 
 LATE_FACTOR = 2.0
@@ -65,6 +70,8 @@ class RoutingSettings:
     * ``context_margin`` 1.1: prompt tokens are an estimate; a tenth too few must not cost an
       attempt.
     * ``memory_max`` 1024: routes whose previous choice is remembered.
+    * ``sample_max`` 12: so many endpoints of one tier are compared where the first is asked for;
+      the rest is looked at only if none of them can.
     """
 
     interactive: RoutingWeights = field(
@@ -84,14 +91,16 @@ class RoutingSettings:
     optimism: float = 0.5
     context_margin: float = 1.1
     memory_max: int = 1024
+    sample_max: int = 12
 
 
 @value
 class EndpointView:
     """One endpoint as one call sees it now.
 
-    ``gate`` is the shut gate, ``opens_at`` when it may open. ``ttft_s``, ``itl_s``, ``total_s`` and
-    ``cost_usd`` are predicted for this call, ``typical_ttft_s`` without the current slowness.
+    ``gate`` is the shut gate, ``opens_at`` when it may open; ``unfit`` why it could not serve the
+    call even at its best. ``ttft_s``, ``itl_s``, ``total_s`` and ``cost_usd`` are predicted for
+    this call and ``output_tokens``, ``typical_ttft_s`` without the current slowness.
     ``reliability``, ``availability``, ``slow_start`` and ``utilisation`` are 0..1.
     """
 
@@ -110,7 +119,8 @@ class EndpointView:
     is_sluggish: bool
     is_suspect: bool
     cost_usd: float | None
-    hang_s: float
+    output_tokens: float
+    unfit: Gate | None = None
 
 
 @value
@@ -136,9 +146,10 @@ class Choice:
     """The order to try endpoints in, and why the others are out.
 
     ``ranked``: the winner, the rest of its tier by weight, the following tiers, and last any tier
-    passed over in a brown-out. ``tier`` is the winner's, 0 the best. ``soonest_opens_at``: when the
-    first shut gate may open; ``rate_opens_at``: the same among accounts blocked for their rate
-    alone.
+    passed over in a brown-out; of endpoints that were not looked at neither says anything.
+    ``tier`` is the winner's, 0 the best; ``is_drawn``: lots decided among several.
+    ``soonest_opens_at``: when the first shut gate may open; ``rate_opens_at``: the same among
+    accounts blocked for their rate alone.
     """
 
     ranked: tuple[EndpointView, ...]
@@ -146,6 +157,7 @@ class Choice:
     rejected: tuple[tuple[EndpointId, Gate], ...]
     soonest_opens_at: float | None
     rate_opens_at: float | None = None
+    is_drawn: bool = False
 
 
 _DEFAULTS = RoutingSettings()
@@ -159,76 +171,111 @@ class Router:
         self._previous: dict[RouteName, EndpointId] = {}
 
     def choose(
-        self, views: Sequence[EndpointView], needs: CallNeeds, now: float, rng: random.Random
+        self,
+        look: Callable[[EndpointId], EndpointView],
+        needs: CallNeeds,
+        now: float,
+        rng: random.Random,
+        *,
+        enough: int | None = None,
     ) -> Choice:
-        """Rank the endpoints of ``needs.route``; ``views`` has one for each. Draws once at most."""
-        by_id = {view.endpoint.id: view for view in views}
-        rejected: list[tuple[EndpointId, Gate]] = []
-        shut: list[tuple[float, Gate]] = []
-        tiers: list[tuple[EndpointView, ...]] = []
-        for tier in needs.route.tiers:
-            eligible = []
-            for endpoint_id in tier:
-                view = by_id[endpoint_id]
-                reason = rejection(view, needs, self._settings)
-                if reason is None:
-                    eligible.append(view)
-                    continue
-                rejected.append((endpoint_id, reason))
-                if reason is view.gate and view.opens_at is not None and view.opens_at > now:
-                    shut.append((view.opens_at, reason))
-            tiers.append(tuple(eligible))
-        ranked, tier_number = self._rank(tiers, needs, rng)
+        """Rank the endpoints of ``needs.route``, all or the best ``enough``; ``look`` makes the
+        view of one. Draws once at most, and for a sample.
+        """
+        survey = Survey(look, needs, now, self._settings)
+        tiers: list[list[EndpointView]] = []
+        first, found = None, 0
+        for names in needs.route.tiers:
+            tier = survey.eligible(self._sampled(names, needs, rng, enough))
+            if not tier and enough is not None and len(names) > self._settings.sample_max:
+                tier = survey.eligible(names)
+            tiers.append(tier)
+            if first is None and tier and _fastest_s(tier) <= needs.remaining_s:
+                first = len(tiers) - 1
+            if first is not None:
+                found += len(tier)
+                if enough is not None and found >= enough:
+                    break
+        if first is None:
+            first = _least_late(tiers)
+        soonest_at, rate_at = survey.opens_at()
+        ranked = self._ranked(tiers, first, survey, rng)
         return Choice(
             ranked=ranked,
-            tier=tier_number,
-            rejected=tuple(rejected),
-            soonest_opens_at=min((at for at, _ in shut), default=None),
-            rate_opens_at=min((at for at, gate in shut if gate is Gate.ACCOUNT_RATE), default=None),
+            tier=first,
+            rejected=tuple(survey.rejected),
+            soonest_opens_at=soonest_at,
+            rate_opens_at=rate_at,
+            is_drawn=survey.is_drawn,
         )
 
-    def _rank(
-        self, tiers: list[tuple[EndpointView, ...]], needs: CallNeeds, rng: random.Random
-    ) -> tuple[tuple[EndpointView, ...], int | None]:
-        first = _first_tier(tiers, needs.remaining_s)
-        if first is None:
-            return (), None
-        fallback_s = second_best_s([view for tier in tiers for view in tier])
-        ranked: list[EndpointView] = []
-        for number in (*range(first, len(tiers)), *range(first)):
-            if not tiers[number]:
-                continue
-            costs = costs_of(tiers[number], needs, fallback_s, self._settings)
-            weights = weights_of(tiers[number], costs, needs.priority, self._settings)
-            heaviest_first = sorted(range(len(weights)), key=lambda index: -weights[index])
-            in_order = [tiers[number][index] for index in heaviest_first]
-            if number == first:
-                winner = self._pick(tiers[number], costs, weights, needs, rng)
-                in_order.remove(winner)
-                in_order.insert(0, winner)
-            ranked.extend(in_order)
-        return tuple(ranked), first
-
-    def _pick(
+    def _sampled(
         self,
-        tier: tuple[EndpointView, ...],
-        costs: tuple[float, ...],
-        weights: tuple[float, ...],
+        names: tuple[EndpointId, ...],
         needs: CallNeeds,
         rng: random.Random,
-    ) -> EndpointView:
-        kept = self._kept(tier, costs, needs)
-        winner = kept if kept is not None else _draw(tier, weights, rng)
-        if not needs.excluded:
-            # A failover says nothing of the route's preference.
-            self._previous.pop(needs.route.name, None)
-            self._previous[needs.route.name] = winner.endpoint.id
-            if len(self._previous) > self._settings.memory_max:
-                del self._previous[next(iter(self._previous))]
-        return winner
+        enough: int | None,
+    ) -> Iterable[EndpointId]:
+        """Return some of a large tier, the previous winner among them; of others all."""
+        most = self._settings.sample_max
+        if enough is None or len(names) <= most:
+            return names
+        drawn = {names[int(rng.random() * len(names))]: None for _ in range(most)}
+        previous = self._previous.get(needs.route.name)
+        if previous is not None and previous in names:
+            drawn[previous] = None
+        return drawn
+
+    def _ranked(
+        self,
+        tiers: list[list[EndpointView]],
+        first: int | None,
+        survey: Survey,
+        rng: random.Random,
+    ) -> tuple[EndpointView, ...]:
+        if first is None:
+            return ()
+        ranked: list[EndpointView] = []
+        for number in (*range(first, len(tiers)), *range(first)):
+            tier = tiers[number]
+            if len(tier) == 1:
+                ranked.append(tier[0])
+                if number == first:
+                    self._remember(tier[0], survey)
+            elif tier:
+                ranked.extend(self._weighed(tier, survey, rng, is_first=number == first))
+        return tuple(ranked)
+
+    def _weighed(
+        self, tier: list[EndpointView], survey: Survey, rng: random.Random, *, is_first: bool
+    ) -> list[EndpointView]:
+        """Return a tier by weight, its winner in front if it is the one that is asked."""
+        needs = survey.needs
+        costs = costs_of(tier, needs, second_best_s(tier), self._settings)
+        weights = weights_of(tier, costs, needs.priority, self._settings)
+        heaviest_first = sorted(range(len(weights)), key=lambda index: -weights[index])
+        in_order = [tier[index] for index in heaviest_first]
+        if is_first:
+            kept = self._kept(tier, costs, needs)
+            survey.is_drawn = kept is None
+            winner = kept or _draw(tier, weights, rng)
+            self._remember(winner, survey)
+            in_order.remove(winner)
+            in_order.insert(0, winner)
+        return in_order
+
+    def _remember(self, winner: EndpointView, survey: Survey) -> None:
+        """Keep the winner in mind; where some were out of the question it says nothing."""
+        needs, previous = survey.needs, self._previous
+        if needs.excluded or survey.has_unfit:
+            return
+        previous.pop(needs.route.name, None)
+        previous[needs.route.name] = winner.endpoint.id
+        if len(previous) > self._settings.memory_max:
+            del previous[next(iter(previous))]
 
     def _kept(
-        self, tier: tuple[EndpointView, ...], costs: tuple[float, ...], needs: CallNeeds
+        self, tier: Sequence[EndpointView], costs: tuple[float, ...], needs: CallNeeds
     ) -> EndpointView | None:
         previous = self._previous.get(needs.route.name)
         bound = min(costs) * self._settings.hysteresis
@@ -239,58 +286,23 @@ class Router:
         return None
 
 
-def rejection(view: EndpointView, needs: CallNeeds, settings: RoutingSettings) -> Gate | None:
-    """Return why ``view`` cannot take the call, None if it can; the most lasting reason first."""
-    return (
-        needs.excluded.get(view.endpoint.id)
-        or _unable(view.endpoint, needs, settings)
-        or _unaffordable(view, needs.budget_usd)
-        or _too_slow(view, needs.remaining_s, settings)
-        or view.gate
-    )
+def _fastest_s(tier: Iterable[EndpointView]) -> float:
+    return min([view.total_s for view in tier])
 
 
-def _unable(endpoint: Endpoint, needs: CallNeeds, settings: RoutingSettings) -> Gate | None:
-    spoken = endpoint.format_for(needs.format)
-    if spoken is None or (needs.untranslatable and spoken is not needs.format):
-        return Gate.UNSUPPORTED
-    if needs.space is not None and endpoint.space != needs.space:
-        return Gate.OTHER_SPACE
-    wanted_tokens = needs.prompt_tokens * settings.context_margin
-    if endpoint.context_tokens is not None and wanted_tokens > endpoint.context_tokens:
-        return Gate.CONTEXT_TOO_SMALL
-    return None
-
-
-def _unaffordable(view: EndpointView, budget_usd: float | None) -> Gate | None:
-    if budget_usd is None:
-        return None
-    if view.cost_usd is None:
-        return Gate.PRICE_UNKNOWN
-    return Gate.TOO_DEAR if view.cost_usd > budget_usd else None
-
-
-def _too_slow(view: EndpointView, remaining_s: float, settings: RoutingSettings) -> Gate | None:
-    is_late = remaining_s <= 0.0 or view.typical_ttft_s * settings.optimism > remaining_s
-    return Gate.TOO_SLOW if is_late else None
-
-
-def _first_tier(tiers: list[tuple[EndpointView, ...]], remaining_s: float) -> int | None:
-    """The best tier that has an endpoint finishing in time; if none has, the best that is not twice
-    as slow as the fastest: a prediction is no promise, and there the chance is.
+def _least_late(tiers: list[list[EndpointView]]) -> int | None:
+    """Where nobody would finish in time, the best tier that is not twice as slow as the fastest: a
+    prediction is no promise, and there the chance is.
     """
-    fastest_s = {
-        number: min(view.total_s for view in tier) for number, tier in enumerate(tiers) if tier
-    }
+    fastest_s = {number: _fastest_s(tier) for number, tier in enumerate(tiers) if tier}
     if not fastest_s:
         return None
-    least_s = min(fastest_s.values())
-    bound_s = remaining_s if least_s <= remaining_s else LATE_FACTOR * least_s
+    bound_s = LATE_FACTOR * min(fastest_s.values())
     return next(number for number, total_s in fastest_s.items() if total_s <= bound_s)
 
 
 def _draw(
-    tier: tuple[EndpointView, ...], weights: tuple[float, ...], rng: random.Random
+    tier: Sequence[EndpointView], weights: tuple[float, ...], rng: random.Random
 ) -> EndpointView:
     if len(tier) == 1:
         return tier[0]

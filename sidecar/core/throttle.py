@@ -40,30 +40,37 @@ class ThrottleSettings:
 
 
 class OverloadThrottle:
-    """Owns the counts of one endpoint's window. Bound: ``window_s / slot_s`` slots and one."""
+    """Owns the counts of one endpoint's window, and their sums: each call asks. Bound:
+    ``window_s / slot_s`` slots and one.
+    """
 
     def __init__(self, settings: ThrottleSettings, rng: random.Random) -> None:
         self._settings = settings
         self._rng = rng
         self._slots: deque[_Slot] = deque()
+        self._sum = _Slot(started_at=0.0)
 
     def admits(self, now: float) -> bool:
         """Count a request and say whether it may go."""
         chance = self.refusal_chance(now)
         slot = self._slot(now)
         slot.requests += 1
+        self._sum.requests += 1
         if chance > 0.0 and self._rng.uniform(0.0, 1.0) < chance:
             return False
         slot.admitted += 1
+        self._sum.admitted += 1
         return True
 
     def overloaded(self, now: float) -> None:
         """Note that the provider refused an admitted request for overload."""
         self._slot(now).overloads += 1
+        self._sum.overloads += 1
 
     def accepted(self, now: float) -> None:
         """Note that the provider took a request; it tells of those admitted before the window."""
         self._slot(now).accepts += 1
+        self._sum.accepts += 1
 
     def refusal_chance(self, now: float) -> float:
         """Return the chance, 0..``refusal_max``, that ``admits`` refuses.
@@ -72,26 +79,30 @@ class OverloadThrottle:
         101 = 0.40.
         """
         self._forget(now)
-        settings = self._settings
-        requests = sum(slot.requests for slot in self._slots)
-        overloads = sum(slot.overloads for slot in self._slots)
-        if requests < settings.requests_min or overloads == 0:
+        settings, total = self._settings, self._sum
+        if total.overloads == 0 or total.requests < settings.requests_min:
             return 0.0
-        admitted = sum(slot.admitted for slot in self._slots)
-        accepts = max(sum(slot.accepts for slot in self._slots), admitted - overloads)
-        excess = requests - settings.accept_factor * accepts
-        return min(settings.refusal_max, max(0.0, excess / (requests + 1)))
+        accepts = max(total.accepts, total.admitted - total.overloads)
+        excess = total.requests - settings.accept_factor * accepts
+        return min(settings.refusal_max, max(0.0, excess / (total.requests + 1)))
 
     def _slot(self, now: float) -> _Slot:
         self._forget(now)
-        if not self._slots or now - self._slots[-1].started_at >= self._settings.slot_s:
-            self._slots.append(_Slot(started_at=now))
-        return self._slots[-1]
+        slots = self._slots
+        if slots and now - slots[-1].started_at < self._settings.slot_s:
+            return slots[-1]
+        slots.append(_Slot(started_at=now))
+        return slots[-1]
 
     def _forget(self, now: float) -> None:
+        slots, total = self._slots, self._sum
         since = now - self._settings.window_s
-        while self._slots and self._slots[0].started_at <= since:
-            self._slots.popleft()
+        while slots and slots[0].started_at <= since:
+            old = slots.popleft()
+            total.requests -= old.requests
+            total.admitted -= old.admitted
+            total.overloads -= old.overloads
+            total.accepts -= old.accepts
 
 
 @dataclass(slots=True, kw_only=True)

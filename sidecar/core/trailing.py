@@ -23,10 +23,12 @@ class TrailingSum:
 
     def add(self, value: float, now: float) -> None:
         """Add ``value`` at ``now``; a correction may be negative."""
+        slots = self._slots
+        if slots and now - slots[-1].started_at < self._slot_s:
+            slots[-1].value += value
+            return
         self._forget(now)
-        if not self._slots or now - self._slots[-1].started_at >= self._slot_s:
-            self._slots.append(_Slot(started_at=now))
-        self._slots[-1].value += value
+        slots.append(_Slot(started_at=now, value=value))
 
     def total(self, now: float) -> float:
         """Return the sum, never below 0: a correction may outlive what it corrects."""

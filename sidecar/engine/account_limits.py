@@ -46,18 +46,19 @@ class AccountLimits:
 
     def wait_s(self, now: float) -> float:
         """Return how long until every bucket holds something again, 0.0 if all do."""
-        return max(
-            (bucket.refill_s(1.0 - bucket.level(now)) for bucket in self._buckets.values()),
-            default=0.0,
-        )
+        if not self._buckets:
+            return 0.0
+        return max([bucket.refill_s(1.0 - bucket.level(now)) for bucket in self._buckets.values()])
 
     def headroom(self, now: float) -> float:
         """Return the least free share of any limit, 0..1; 1 where none is known."""
+        if not self._buckets:
+            return 1.0
         shares = (
             bucket.level(now) / self._limits[dimension]
             for dimension, bucket in self._buckets.items()
         )
-        return max(0.0, min(shares, default=1.0))
+        return max(0.0, min(shares))
 
 
 def _amount(dimension: str, input_tokens: float, output_tokens: float) -> float:

@@ -14,21 +14,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.outcome import Next, effects
+from sidecar.core.outcome import Next, class_of, effects
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.billing import billed
-from sidecar.engine.judging import flaw_of, is_broken_silence, read_answer
+from sidecar.engine.judging import FINE, flaw_of, is_broken_silence, read_answer
 from sidecar.engine.output_check import defect_of
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream, named
 from sidecar.engine.tally import Tally, tally_of
-from sidecar.errors import (
-    AttemptError,
-    ConnectFailedError,
-    ProtocolBrokenError,
-    StaleConnectionError,
-    WireError,
-)
+from sidecar.errors import AttemptError, ProtocolBrokenError, WireError
 from sidecar.value import value
 from sidecar.wire.formats import any_codec, provider_codec
 
@@ -62,7 +56,7 @@ class Answered:
 
 @value
 class Committed:
-    """A stream with its first content; ``items`` are the events read so far, prelude included."""
+    """A stream with its first content; ``items`` are the reads so far, prelude included."""
 
     stream: UpstreamStream
     items: tuple[Item, ...]
@@ -97,6 +91,7 @@ class Attempt:
         self.tally = Tally()
         self.has_lost = False  # another attempt of the call has answered
         self.is_outrun = False  # and it started later
+        self.is_begun = False
 
     async def run(self) -> AttemptResult:
         """Try.
@@ -104,6 +99,7 @@ class Attempt:
         Raises:
             CallError: the sidecar itself ended the attempt (drain).
         """
+        self.is_begun = True
         result: AttemptResult | None = None
         try:
             result = await self._run()
@@ -118,6 +114,10 @@ class Attempt:
                 self._response.close()
         return result
 
+    def abandon(self) -> None:
+        """Give the ticket of an attempt back that was never run."""
+        self._settle(OutcomeClass.CANCEL, "not needed any more")
+
     def _failed(self, error: AttemptError | TimeoutError) -> Failed:
         if isinstance(error, AttemptError):
             return Failed(outcome=self._settle(class_of(error), str(error)))
@@ -129,22 +129,22 @@ class Attempt:
     async def _run(self) -> AttemptResult:
         plan = self._plan
         if plan.pacer is not None:
-            async with self._timer.until(plan.call.deadline_at):
+            with self._timer.until(plan.call.deadline_at):
                 await plan.pacer.acquire(plan.tokens_reserved)
         sent_at = loop_now()
         if sent_at >= plan.call.deadline_at:
             # A suspended machine wakes past both: nobody would wait for this answer.
             raise TimeoutError
         self._settlement.sent(sent_at)
-        limits = self._limits = plan.limits_from(now=sent_at)
-        async with self._timer.until(min(limits.first_content_at, limits.end_at)):
+        limits = self._limits = plan.limits(sent_at)
+        with self._timer.until(min(limits.first_content_at, limits.end_at)):
             response = await self._upstream.open(
                 OutboundRequest(
                     endpoint=plan.ticket.endpoint.id,
                     path=plan.request.path,
                     body=plan.request.body,
                     headers=plan.request.headers,
-                    needs_fresh_connection=plan.needs_fresh_connection,
+                    needs_fresh_connection=plan.prospect.start.needs_fresh_connection,
                 ),
                 connect_s=limits.connect_s,
             )
@@ -192,15 +192,15 @@ class Attempt:
         prelude: list[Item] = []
         prelude_bytes = 0
         while True:
-            items = await stream.read()
-            prelude.extend(items)
+            item = await stream.read()
+            prelude.append(item)
             error = stream.tally.error
-            has_content = any(item.has_content() for item in items)
+            has_content = item.has_content
             if error is not None and not has_content:
                 return self._error_inside(error, response)
             if has_content or (stream.is_eof or stream.tally.is_ended):
                 break
-            prelude_bytes += sum(len(item.raw) for item in items)
+            prelude_bytes += len(item.raw)
             if prelude_bytes > PRELUDE_BYTES_MAX:
                 message = f"more than {PRELUDE_BYTES_MAX} bytes before the first content"
                 raise ProtocolBrokenError(message)
@@ -223,14 +223,14 @@ class Attempt:
         answer_bytes = sum(len(item.raw) for item in items)
         last_at = committed.first_content_at
         while not (stream.is_eof or stream.tally.is_ended):
-            async with self._timer.until(min(last_at + limits.stall_s, limits.end_at)):
-                more = await stream.read()
-            if any(item.has_content() for item in more):
+            with self._timer.until(min(last_at + limits.stall_s, limits.end_at)):
+                item = await stream.read()
+            if item.has_content:
                 last_at = loop_now()
-            items.extend(more)
+            items.append(item)
             if stream.tally.error is not None:
                 return self._error_inside(stream.tally.error, stream.response)
-            answer_bytes += sum(len(item.raw) for item in more)
+            answer_bytes += len(item.raw)
             if answer_bytes > ANSWER_BYTES_MAX:
                 raise ProtocolBrokenError(f"the answer exceeds {ANSWER_BYTES_MAX} bytes")
         defect = defect_of(stream.tally, self._plan)
@@ -268,7 +268,7 @@ class Attempt:
         flaw = flaw or defect_of(tally, self._plan)
         if flaw is not None:
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, flaw, usage))
-        outcome = self._settle(OutcomeClass.OK, "ok", usage)
+        outcome = self._settlement.settle(FINE, usage)
         return Answered(outcome=outcome, body=body, completion=completion)
 
     def _misshapen(self, body: bytes, error: WireError) -> Outcome:
@@ -320,19 +320,6 @@ class Attempt:
             cls = OutcomeClass.CANCEL
         what = "another attempt was faster" if self.has_lost else "the caller left"
         self._settle(cls, f"{what} after {waited_s:.3g} s")
-
-
-def class_of(error: AttemptError) -> OutcomeClass:
-    """Return the outcome class of a failure below HTTP."""
-    match error:
-        case ConnectFailedError():
-            return OutcomeClass.CONNECT
-        case StaleConnectionError():
-            return OutcomeClass.STALE_CONN
-        case ProtocolBrokenError():
-            return OutcomeClass.TRUNC
-        case _:
-            return OutcomeClass.RESET_MID
 
 
 async def _read_all(response: UpstreamResponse, bytes_max: int) -> bytes:

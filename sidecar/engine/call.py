@@ -18,16 +18,16 @@ from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
 from sidecar.engine.choosing import Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
-from sidecar.engine.hedge import hedge_plan, launch_hedge
+from sidecar.engine.hedge import Hedging
 from sidecar.engine.judging import is_as_asked, said_to_caller
 from sidecar.engine.launch import Launcher
+from sidecar.engine.prospect import Prospect, prospect_of
 from sidecar.engine.race import race
 from sidecar.engine.refusal import passed_through, refusal
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
-from sidecar.engine.timer import Timer
+from sidecar.engine.timer import wait
 from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
-from sidecar.events import EndpointEjected
 from sidecar.wire.continuation import may_continue
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from sidecar.engine.race import Finish
     from sidecar.wire.continuation import Delivered
 
-BAD_REQUEST = 400
 SHED_RETRY_AFTER_S = 30.0
 REPEATED = ("retry", "failover")  # kinds of attempts that multiply load
 
@@ -62,7 +61,7 @@ class CallRun:
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
-        self._has_waited = self._is_verifying = False
+        self._has_waited = self._is_verifying = self._has_chosen = False
 
     async def run(self) -> PlainAnswer | Relay:
         """Return the answer.
@@ -73,16 +72,15 @@ class CallRun:
         try:
             self._shed_batch()
             while True:
-                step = self._next_step()
-                match step:
-                    case Start():
-                        answer = await self._attempt(step)
-                        if answer is not None:
-                            return answer
-                    case WaitUntil():
-                        await self._wait(step)
-                    case Fail():
-                        return self._last_rungs(step)
+                step = self._known() or self._next_step()
+                if isinstance(step, Prospect):
+                    answer = await self._attempt(step)
+                    if answer is not None:
+                        return answer
+                elif isinstance(step, WaitUntil):
+                    await self._wait(step)
+                else:
+                    return self._last_rungs(step)
         except CallError as error:
             self.report.ended(error.code, None)
             raise
@@ -94,13 +92,34 @@ class CallRun:
         """Refuse a batch call while the best tiers are short: what is left serves people."""
         is_batch = self.call.constraints.priority is Priority.BATCH
         if is_batch and self._parts.ladder.is_shedding(loop_now()):
-            raise ShedError(
-                "batch calls are shed while capacity is short", retry_after_s=SHED_RETRY_AFTER_S
-            )
+            message = "batch calls are shed while capacity is short"
+            raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
 
     # --- deciding ------------------------------------------------------------------------------
 
-    def _next_step(self) -> Start | WaitUntil | Fail:
+    def _known(self) -> Prospect | None:
+        """Return what such a call was to begin with a moment ago, if this one is about to begin."""
+        if self._has_chosen:
+            return None
+        self._has_chosen = True
+        known = self._parts.prospects.find(self.call, loop_now())
+        if known is None:
+            return None
+        prospect, self.report.rejected = known
+        return prospect
+
+    def _next_step(self) -> Prospect | WaitUntil | Fail:
+        step = self._step()
+        if not isinstance(step, Start):
+            return step
+        now, choice = loop_now(), self._chooser.choice
+        prospect = prospect_of(self._parts, self.call, step, now)
+        is_plain = step.kind == "first" and not self._chooser.is_desperate and not self._has_waited
+        if is_plain and choice is not None and not choice.is_drawn:
+            self._parts.prospects.keep(self.call, prospect, choice.rejected, now)
+        return prospect
+
+    def _step(self) -> Start | WaitUntil | Fail:
         parts = self._parts
         records = self.records
         if self._is_verifying:
@@ -131,8 +150,8 @@ class CallRun:
         guard = self._parts.budgets.amplification
         return guard.may_extra(loop_now(), is_interactive=is_interactive)
 
-    def _choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
-        choice = self._chooser.choose(excluded)
+    def _choose(self, excluded: Mapping[EndpointId, Gate], enough: int | None = None) -> Choice:
+        choice = self._chooser.choose(excluded, enough=enough)
         if not self.records:
             self.report.rejected = choice.rejected
         return choice
@@ -141,55 +160,43 @@ class CallRun:
 
     async def _wait(self, step: WaitUntil) -> None:
         """Wait for a time, or for room under a concurrency limit if that comes first."""
-        timer = Timer()
-        self._parts.timers.add(timer)
-        try:
-            async with timer.until(min(step.at, self.call.deadline_at)):
-                if step.reason == "room":
-                    await self._queue_for_room()
-                else:
-                    await asyncio.get_running_loop().create_future()
-        except TimeoutError:
-            if timer.interruption is not None:
-                raise timer.interruption from None
-        finally:
-            self._parts.timers.discard(timer)
+        at = min(step.at, self.call.deadline_at)
+        await wait(self._parts.timers, at, self._queue_for_room if step.reason == "room" else None)
         self._chooser.refused.clear()
         self._has_waited = True
 
     async def _queue_for_room(self) -> None:
-        endpoints = [self._parts.health.endpoints[one.endpoint.id] for one in self._chooser.views]
-        await self._parts.health.room.wait(
+        views, health = self._chooser.views, self._parts.health
+        await health.room.wait(
             self.call,
-            needs_s=min(one.total_s for one in self._chooser.views),
-            limit=sum(own.limit_value for own in endpoints),
+            needs_s=min(one.total_s for one in views),
+            limit=sum(health.endpoints[one.endpoint.id].limit_value for one in views),
         )
 
-    async def _attempt(self, start: Start) -> PlainAnswer | Relay | None:
+    async def _attempt(self, prospect: Prospect) -> PlainAnswer | Relay | None:
         """Make one attempt, perhaps with a hedge; None means that the call has to go on."""
         parts = self._parts
-        entrant = self._launcher.launch(start, is_only_hope=not self.records)
+        entrant = self._launcher.launch(prospect, is_only_hope=not self.records)
         if isinstance(entrant, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
-            self._chooser.refused[start.endpoint_id] = entrant
+            self._chooser.refused[prospect.start.endpoint_id] = entrant
             return None
-        entrants = [entrant]
-        plan = hedge_plan(parts, self.call, start, self._chooser.choice, self._chooser.views)
+        hedging = Hedging(parts, self._chooser, self._launcher, entrant.plan)
+        hedge: Entrant | None = None
 
-        def hedge() -> Entrant | None:
-            assert plan is not None, "asked only where a hedge is planned"
-            second = launch_hedge(parts, self._launcher, entrant, plan)
-            if second is not None:
-                entrants.append(second)
-            return second
+        def consider() -> Entrant | float | None:
+            nonlocal hedge
+            found = hedging.consider(entrant)
+            hedge = None if isinstance(found, float) else found
+            return found
 
         answer: PlainAnswer | Relay | None = None
         try:
-            finish = await race(entrant, None if plan is None else plan.at, hedge)
+            finish = await race(entrant, hedging.first_at, consider)
             answer = self._take(finish)
         finally:
-            for each in entrants:
-                if not (isinstance(answer, Relay) and answer.timer is each.timer):
+            for each in (entrant, hedge):
+                if each is not None and getattr(answer, "timer", None) is not each.timer:
                     parts.timers.discard(each.timer)
         return answer
 
@@ -207,20 +214,10 @@ class CallRun:
             case Failed():
                 self._failed = finish.result
                 self._record(finish.entrant, finish.result.outcome)
-                self._verify_refusal(finish.result.outcome)
+                self._is_verifying = self._parts.health.note_failed(
+                    finish.result.outcome, self.call
+                )
                 return None
-
-    def _verify_refusal(self, outcome: Outcome) -> None:
-        """Note a 400, and ask elsewhere too where an endpoint refuses everybody: who is wrong?"""
-        if outcome.cls is not OutcomeClass.CALLER or outcome.status != BAD_REQUEST:
-            return
-        guard, now = self._parts.health.contract, loop_now()
-        route = self.call.route.name
-        self._is_verifying = guard.should_verify(outcome.endpoint, now)
-        if guard.refused(outcome.endpoint, route, hash(self.call.body), now):
-            self._parts.observer.on_event(
-                EndpointEjected(at=now, endpoint=outcome.endpoint, reason="contract_drift")
-            )
 
     def _record(self, entrant: Entrant, outcome: Outcome) -> None:
         is_transparent = outcome.cls is OutcomeClass.STALE_CONN
@@ -234,18 +231,17 @@ class CallRun:
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:
         plan = entrant.plan
         self._record(entrant, result.outcome)
-        self._note_accepted(plan.ticket.endpoint.id)
+        self._note_accepted(plan.ticket.endpoint.id, result.outcome.ended_at)
         is_fit = not plan.request.is_translated and is_as_asked(self.call, result.completion)
         body = result.body if is_fit else self._rendered(result)
         self.report.takes(plan, entrant.attempt.tally)
-        self._parts.cache.store(self.call, result.completion, loop_now())
+        self._parts.cache.store(self.call, result.completion, result.outcome.ended_at)
         disclosure = self.report.answered(plan.ticket.endpoint, result.outcome)
         return PlainAnswer(status=200, body=body, disclosure=disclosure)
 
-    def _note_accepted(self, endpoint: EndpointId) -> None:
-        self._parts.health.contract.answered(
-            endpoint, self.call.route.name, hash(self.call.body), loop_now()
-        )
+    def _note_accepted(self, endpoint: EndpointId, now: float) -> None:
+        body_key = hash(self.call.body)
+        self._parts.health.contract.answered(endpoint, self.call.route.name, body_key, now)
 
     def _rendered(self, result: Answered) -> bytes:
         try:
@@ -260,7 +256,7 @@ class CallRun:
         endpoint = entrant.plan.ticket.endpoint
         # What is shown only when it is whole has its end already.
         self.report.takes(entrant.plan, result.stream.tally)
-        self._note_accepted(endpoint.id)
+        self._note_accepted(endpoint.id, result.first_content_at)
         disclosure = self.report.committed(endpoint)
         if self._on_break is OnBreak.CONTINUE and not self.call.facts.untranslatable:
             return ContinuingRelay(
@@ -301,9 +297,10 @@ class CallRun:
         if may_continue(preparation.conversation(), delivered) is not None:
             return None
         step = self._next_step()
-        if not isinstance(step, Start):
+        if not isinstance(step, Prospect):
             return None
-        if not self._parts.budgets.waste.may_waste(step.view.cost_usd or 0.0, loop_now()):
+        cost_usd = step.start.view.cost_usd or 0.0
+        if not self._parts.budgets.waste.may_waste(cost_usd, loop_now()):
             return None
         preparation.delivered = delivered.text()
         entrant = self._launcher.launch(step, is_only_hope=False)

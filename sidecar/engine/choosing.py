@@ -13,15 +13,15 @@ from sidecar.clock import now as loop_now
 from sidecar.core.attempts import Start
 from sidecar.core.exploring import explored
 from sidecar.core.routing import CallNeeds
-from sidecar.domain import Priority
-from sidecar.engine.fitness import unfit
-from sidecar.engine.views import view
+from sidecar.domain import Gate, Priority
+from sidecar.engine.fitness import least_quality
+from sidecar.engine.views import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sidecar.core.routing import Choice, EndpointView
-    from sidecar.domain import Call, EndpointId, Gate
+    from sidecar.domain import Call, EndpointId
     from sidecar.engine.parts import Parts
 
 PANIC = "panic"
@@ -32,31 +32,56 @@ have room is asked, and judges.
 
 
 class Chooser:
-    """Chooses for one call. ``views`` and ``choice`` are those of the last question."""
+    """Chooses for one call. ``choice`` is that of the last question."""
 
     def __init__(self, parts: Parts, call: Call, budget_left: Callable[[], float | None]) -> None:
         self.refused: dict[EndpointId, Gate] = {}
-        self.views: tuple[EndpointView, ...] = ()
         self.choice: Choice | None = None
         self._parts = parts
         self._call = call
         self._budget_left = budget_left
-        self._unfit = unfit(parts.catalogue, call)
+        self._least = least_quality(call, parts.catalogue.endpoints)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._space = _space_of(parts, call)
+        self.is_desperate = False  # at the last question nobody was left but by way of exceptions
         self._has_panicked = False
+        self._sight: Sight | None = None
 
-    def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
-        """Rank the endpoints; only where none is left may the call be a breaker's trial."""
-        may_explore = not (self.refused or excluded)
-        excluded = {**self._unfit, **self.refused, **excluded}
-        choice = self._rank(excluded, may_try=False)
-        if not choice.ranked:
-            choice = self._rank(excluded, may_try=True)
-        elif may_explore and self._call.constraints.priority is Priority.BATCH:
+    @property
+    def views(self) -> tuple[EndpointView, ...]:
+        """The views of all endpoints of the route, as of the last question."""
+        if self._sight is None:
+            self._sight = self._looking(loop_now(), may_try=False, may_overflow=False)
+        return self._sight.all()
+
+    def choose(self, excluded: Mapping[EndpointId, Gate], *, enough: int | None = None) -> Choice:
+        """Rank the endpoints, or the ``enough`` best; only where none is left may the call be a
+        breaker's trial.
+        """
+        is_batch = self._call.constraints.priority is Priority.BATCH
+        may_explore = is_batch and not (self.refused or excluded)
+        excluded = {**self.refused, **excluded}
+        choice = self._rank(excluded, may_try=False, enough=None if may_explore else enough)
+        self.is_desperate = not choice.ranked
+        if self.is_desperate:
+            choice = self._rank(excluded, may_try=True, enough=enough)
+        elif may_explore:
             choice = self._explored(choice)
         self.choice = choice
         return choice
+
+    def equals(self, primary: EndpointView) -> tuple[EndpointView, ...]:
+        """Return, best first, who could answer beside ``primary`` without a degradation.
+
+        One call in twenty is hedged where all is well, and none of them asked for a lesser model.
+        """
+        route = self._call.route
+        tried: dict[EndpointId, Gate] = {**self.refused, primary.endpoint.id: Gate.TRIED}
+        ranked = self._rank(tried, may_try=False, enough=None).ranked
+        endpoints = self._parts.catalogue.endpoints
+        best = [endpoints[name].quality.of(route.name) for name in route.tiers[0]]
+        least = min(primary.endpoint.quality.of(route.name), *best)
+        return tuple([one for one in ranked if one.endpoint.quality.of(route.name) >= least])
 
     def _explored(self, choice: Choice) -> Choice:
         """Let a batch call be the look at an idle endpoint; one at a time is enough."""
@@ -85,24 +110,14 @@ class Chooser:
             next_view=None,
         )
 
-    def _rank(self, excluded: Mapping[EndpointId, Gate], *, may_try: bool) -> Choice:
+    def _rank(
+        self, excluded: Mapping[EndpointId, Gate], *, may_try: bool, enough: int | None
+    ) -> Choice:
         parts, call = self._parts, self._call
         now = loop_now()
-        output = parts.output_model(call.route.name)
         may_overflow = may_try and not self.has_overflowed
-        self.views = tuple(
-            view(
-                parts.catalogue.endpoints[name],
-                call,
-                parts.health,
-                output,
-                now,
-                may_try=may_try,
-                may_overflow=may_overflow,
-            )
-            for name in call.route.endpoints()
-        )
-        tokens = call.facts.prompt_tokens * (ESTIMATE_LEAST if may_overflow else 1.0)
+        sight = self._sight = self._looking(now, may_try=may_try, may_overflow=may_overflow)
+        tokens = call.facts.prompt_tokens
         needs = CallNeeds(
             route=call.route,
             remaining_s=call.deadline_at - now,
@@ -110,11 +125,21 @@ class Chooser:
             format=call.format,
             untranslatable=call.facts.untranslatable,
             priority=call.constraints.priority,
-            prompt_tokens=math.floor(tokens),
+            prompt_tokens=math.floor(tokens * ESTIMATE_LEAST) if may_overflow else tokens,
             excluded=excluded,
             space=self._space,
         )
-        return parts.router.choose(self.views, needs, now, parts.rng)
+        return parts.router.choose(sight.look, needs, now, parts.rng, enough=enough)
+
+    def _looking(self, now: float, *, may_try: bool, may_overflow: bool) -> Sight:
+        return Sight(
+            self._parts,
+            self._call,
+            now,
+            least=self._least,
+            may_try=may_try,
+            may_overflow=may_overflow,
+        )
 
 
 def _space_of(parts: Parts, call: Call) -> str | None:

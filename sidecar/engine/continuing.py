@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import OutcomeClass
 from sidecar.engine.relay import Relay
+from sidecar.engine.stream import joined
 from sidecar.value import value
 from sidecar.wire.continuation import Delivered, Join
 from sidecar.wire.formats import codec
@@ -75,8 +76,8 @@ class ContinuingRelay(Relay):
             self.disclosure = self._on_end(self._last_outcome)
         await super().aclose()
 
-    def _pass_on(self, items: tuple[Item, ...]) -> bytes:
-        return b"".join(self._say(delta) for item in items for delta in item.deltas)
+    def _pass_on(self, item: Item) -> bytes:
+        return b"".join([self._say(delta) for delta in item.deltas])
 
     def _say(self, delta: Delta) -> bytes:
         assert self._renderer is not None, "a continuing relay always renders"
@@ -121,7 +122,7 @@ class ContinuingRelay(Relay):
     def _switch(self, leg: Leg) -> None:
         self._join = Join(self._delivered.text(), is_prefilled=leg.is_prefilled)
         self._stream = leg.committed.stream
-        self._pending = leg.committed.items
+        self._pending = joined(leg.committed.items)
         self._settlement = leg.entrant.settlement
         self.timer = leg.entrant.timer
         self._limits = leg.committed.limits

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from sidecar.core.account import AccountSettings
@@ -25,7 +26,7 @@ from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, Reli
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.silence import Silence, SilenceSettings, Wait
 from sidecar.core.throttle import OverloadThrottle, ThrottleSettings
-from sidecar.domain import Capacity, OutcomeClass
+from sidecar.domain import Capacity, Gate, OutcomeClass
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from sidecar.core.local_faults import LagMonitor
     from sidecar.core.outcome import Effects
     from sidecar.domain import Endpoint, EndpointId, Outcome, ProviderName
-    from sidecar.engine.pacer import PacerSettings
+    from sidecar.engine.account_limits import AccountLimits
+    from sidecar.engine.pacer import Pacer, PacerSettings
+    from sidecar.engine.standing import Standing
     from sidecar.events import BreakerChanged
 
 RATE_WINDOW_S = 60.0
@@ -52,6 +55,8 @@ CENSORED = (
 """Waiting that was cut short says that the first content takes at least as long."""
 SILENT_FACTOR = 3.0
 """A plain answer may take three times its predicted writing time before it is a hang."""
+LEARN_EVERY_S = 0.01
+"""Of answers that come faster than this one each is measured: a hundred a second tell enough."""
 HOST_SUCCESSES_TO_CLOSE = 1
 """One answered connection proves a host; its endpoints still have breakers of their own."""
 
@@ -124,7 +129,9 @@ class Ticket:
 
 
 class EndpointHealth:
-    """One endpoint's gates, estimators and calls in flight."""
+    """One endpoint's gates, estimators and calls in flight; its account's limits and pacer are
+    shared.
+    """
 
     def __init__(
         self,
@@ -132,8 +139,14 @@ class EndpointHealth:
         settings: EndpointSettings,
         rng: random.Random,
         on_change: Callable[[BreakerChanged], None],
+        *,
+        account_limits: AccountLimits,
+        pacer: Pacer | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.account_limits = account_limits
+        self.pacer = pacer
+        self.standing: Standing | None = None  # the last one worked out
         self.settings = settings
         self.breaker = Breaker(endpoint.id, settings.breaker, rng, on_change)
         self.limit = ConcurrencyLimit(settings.limit)
@@ -155,6 +168,7 @@ class EndpointHealth:
         self.last_cause = ""  # class of the last failure
         self.attempts_count = 0
         self.answered_count = 0
+        self._learned_at = -inf
         self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)
 
     @property
@@ -163,6 +177,18 @@ class EndpointHealth:
         if self.gradient is None:
             return self.limit.value
         return min(self.limit.value, self.gradient.value)
+
+    def fullness(self, now: float) -> Gate | None:
+        """Return whose limit has no room for one more attempt, None if there is room."""
+        if self.limit.inflight >= self.limit_value:
+            return Gate.CONCURRENCY
+        return Gate.ACCOUNT_RATE if self.account_limits.wait_s(now) > 0.0 else None
+
+    def utilisation(self, now: float) -> float:
+        """Return how much of its limits it uses, 0..1: its own, and its account's."""
+        in_use = self.limit.inflight / self.limit_value
+        account = 1.0 - self.account_limits.headroom(now)
+        return min(1.0, max(account, in_use))
 
     def may_spill(self, now: float) -> bool:
         """Return whether a call whose route prefers another endpoint may start here."""
@@ -218,6 +244,9 @@ class EndpointHealth:
         waited_s = now - ticket.sent_at
         if self.gradient is not None:
             self.gradient.observe(self.limit.inflight, waited_s, now)
+        if now - self._learned_at < LEARN_EVERY_S:
+            return
+        self._learned_at = now
         if ticket.silent_s > 0.0:
             self.latency.observe_plain(
                 ticket.prompt_tokens, ticket.silent_s / SILENT_FACTOR, waited_s

@@ -15,7 +15,6 @@ from sidecar.domain import Gate, Rung
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sidecar.catalogue import Catalogue
     from sidecar.domain import Call, Endpoint, EndpointId
 
 CLASS_MARGIN = 0.05
@@ -28,18 +27,15 @@ def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
     return own < min(best_tier) - CLASS_MARGIN
 
 
-def unfit(catalogue: Catalogue, call: Call) -> dict[EndpointId, Gate]:
-    """Return the endpoints of the call's route that cannot serve it, or not well enough."""
-    route, endpoints = call.route, catalogue.endpoints
-    least = least_quality(call, endpoints)
-    found: dict[EndpointId, Gate] = {}
-    for name in route.endpoints():
-        gate = _inability(endpoints[name], call)
-        if gate is not None:
-            found[name] = gate
-        elif endpoints[name].quality.of(route.name) < least:
-            found[name] = Gate.QUALITY
-    return found
+def unfitness(endpoint: Endpoint, call: Call, least: float) -> Gate | None:
+    """Return why ``endpoint`` cannot serve the call, or not as well as ``least``; None if it can.
+
+    ``least`` is ``least_quality`` of the call, worked out once.
+    """
+    gate = _inability(endpoint, call)
+    if gate is None and least > 0.0 and endpoint.quality.of(call.route.name) < least:
+        return Gate.QUALITY
+    return gate
 
 
 def lack(endpoint: Endpoint, call: Call, gate: Gate | None) -> str:
@@ -58,9 +54,10 @@ def lack(endpoint: Endpoint, call: Call, gate: Gate | None) -> str:
 
 def _inability(endpoint: Endpoint, call: Call) -> Gate | None:
     """Return why ``endpoint`` could not serve the call even at its best."""
-    if endpoint.abilities.missing(call.facts.all_needs()):
+    abilities = endpoint.abilities
+    if abilities.cannot and abilities.missing(call.facts.all_needs()):
         return Gate.UNSUPPORTED
-    longest, asked = endpoint.abilities.output_tokens_max, call.facts.max_tokens
+    longest, asked = abilities.output_tokens_max, call.facts.max_tokens
     is_longer = longest is not None and asked is not None and asked > longest
     return Gate.OUTPUT_TOO_SMALL if is_longer and Rung.CLAMP not in call.route.rungs else None
 

@@ -21,6 +21,7 @@ from sidecar.engine.endpoint_health import EndpointHealth, Ticket
 from sidecar.engine.pacer import Pacer
 from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
+from sidecar.engine.standing import Standing, standing
 from sidecar.events import EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:
@@ -29,14 +30,19 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
     from sidecar.core.breaker import Permit
     from sidecar.core.outcome import Effects
-    from sidecar.domain import Endpoint, EndpointId, HostName, Outcome
+    from sidecar.domain import Call, Endpoint, EndpointId, HostName, Outcome
     from sidecar.engine.endpoint_health import HealthSettings
     from sidecar.events import Observer
 
 PROBE_WEIGHT = 0.5
+BAD_REQUEST = 400
 SILENT = Gate.SILENT.value
 SOFT_GATES = frozenset({Gate.DRIFT, Gate.SILENT})
 """They keep callers away, but for those who have nobody else left; and no probe."""
+TELLING = frozenset(
+    {OutcomeClass.RATE, OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE, OutcomeClass.HANG}
+)
+"""Of these a breaker learns more than whether they failed."""
 TRIAL_LEASE_SLACK_S = 2.0
 
 
@@ -59,8 +65,15 @@ class Health(ProviderHealth):
         self.room = Room(settings.queue)
         for endpoint in catalogue.endpoints.values():
             own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
-            self.endpoints[endpoint.id] = EndpointHealth(endpoint, own, rng, observer.on_event)
             self.know(endpoint.provider, endpoint.host)
+            self.endpoints[endpoint.id] = EndpointHealth(
+                endpoint,
+                own,
+                rng,
+                observer.on_event,
+                account_limits=self.account_limits[endpoint.provider],
+                pacer=self.pacers.get(endpoint.provider),
+            )
             if endpoint.host not in self._retry_tokens:
                 self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
         for provider, reach in catalogue.providers.items():
@@ -70,24 +83,34 @@ class Health(ProviderHealth):
 
     def gate(self, endpoint: Endpoint, now: float) -> Gate | None:
         """Return why ``endpoint`` would refuse an attempt now, if it would; no side effect."""
-        if self.is_gone(endpoint.id, now):
+        gate = self.lasting_gate(endpoint, now)
+        if gate is None or gate in SOFT_GATES:
+            return self.endpoints[endpoint.id].fullness(now) or gate
+        return gate
+
+    def lasting_gate(self, endpoint: Endpoint, now: float) -> Gate | None:
+        """As ``gate``, but for fullness, which comes and goes with every call."""
+        own = self.endpoints[endpoint.id]
+        if own.gone_until is not None and now < own.gone_until:
             return Gate.GONE
-        return (
+        gate = (
             self.accounts[endpoint.provider].gate(now)
             or self.host_gate(endpoint.host, now)
-            or self.endpoints[endpoint.id].breaker.refusal(now)
-            or self._fullness(endpoint, now)
-            # Last, as they hold only where somebody else is left.
-            or (Gate.DRIFT if self.contract.is_ejected(endpoint.id, now) else None)
-            or (Gate.SILENT if self.endpoints[endpoint.id].silence.is_silent else None)
+            or own.breaker.refusal(now)
         )
+        if gate is not None:
+            return gate
+        # Last, as they hold only where somebody else is left.
+        if self.contract.is_ejected(endpoint.id, now):
+            return Gate.DRIFT
+        return Gate.SILENT if own.silence.is_silent else None
 
-    def _fullness(self, endpoint: Endpoint, now: float) -> Gate | None:
-        health = self.endpoints[endpoint.id]
-        if health.limit.inflight >= health.limit_value:
-            return Gate.CONCURRENCY
-        account = self.account_limits[endpoint.provider]
-        return Gate.ACCOUNT_RATE if account.wait_s(now) > 0 else None
+    def standing(self, own: EndpointHealth, now: float) -> Standing:
+        """Return how an endpoint stands, worked out anew only where that may have changed."""
+        known = own.standing
+        if known is None or not known.is_fresh(self.version, now):
+            known = own.standing = standing(own.endpoint, self, now)
+        return known
 
     def is_gone(self, endpoint_id: EndpointId, now: float) -> bool:
         """Return whether the provider said that it does not have the model."""
@@ -112,6 +135,7 @@ class Health(ProviderHealth):
         now: float,
         *,
         prompt_tokens: int,
+        hang_s: float | None = None,
         silent_s: float = 0.0,
         is_probe: bool = False,
         is_panic: bool = False,
@@ -119,12 +143,14 @@ class Health(ProviderHealth):
     ) -> Ticket | Gate:
         """Take a ticket for one attempt, or say which gate refuses.
 
-        ``silent_s``: how long a plain answer may be in the making before its first byte, beyond its
-        first token. ``is_panic``: go past shut breakers, whose ration the caller keeps.
-        ``is_spilled``: the route prefers another endpoint.
+        ``hang_s`` as the method of that name has it. ``silent_s``: how long a plain answer may be
+        in the making before its first byte, beyond its first token. ``is_panic``: go past shut
+        breakers, whose ration the caller keeps. ``is_spilled``: the route prefers another endpoint.
         """
         health = self.endpoints[endpoint.id]
-        hang_s = self.hang_s(endpoint, prompt_tokens, now) + silent_s
+        if hang_s is None:
+            hang_s = self.hang_s(endpoint, prompt_tokens, now)
+        hang_s += silent_s
         permits: tuple[Permit, Permit] | Gate | None = None
         if not is_panic:
             permits = self._permits(endpoint, now, hang_s, is_probe=is_probe)
@@ -196,23 +222,31 @@ class Health(ProviderHealth):
         """Carry ``outcome`` to every owner; a second settlement of the same ticket is a bug."""
         assert not ticket.is_settled, f"{ticket.endpoint.id}: settled twice"
         ticket.is_settled = True
-        now = outcome.ended_at
-        health = self.endpoints[ticket.endpoint.id]
+        now, endpoint = outcome.ended_at, ticket.endpoint
+        if outcome.cls is not OutcomeClass.OK:
+            self.version += 1
+        health = self.endpoints[endpoint.id]
         health.note_end(ticket, now)
-        effect = self.charged(ticket.endpoint.host, outcome)
-        is_current = self._settle_breakers(ticket, outcome, effect)
-        self.settle_account(ticket.endpoint.provider, outcome, effect)
+        effect = self.charged(endpoint.host, outcome)
+        is_current = self._settle_breakers(health, ticket, outcome, effect)
+        self.settle_account(endpoint.provider, outcome, effect)
         if outcome.cls is OutcomeClass.GONE:
             health.gone_until = now + health.settings.gone_s
-        self._settle_limits(health, ticket, effect, now)
+        _settle_limits(health, ticket, effect, now)
         health.learn(ticket, outcome, effect, is_current=is_current)
-        self._settle_retry_tokens(ticket, effect)
+        if effect.endpoint_fail is not None:
+            tokens = self._retry_tokens[endpoint.host]
+            if effect.endpoint_fail == 0.0:
+                tokens.deposit()
+            else:
+                tokens.withdraw()
         self.room.made()
 
-    def _settle_breakers(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> bool:
-        now = outcome.ended_at
-        host = self.hosts[ticket.endpoint.host]
-        breaker = self.endpoints[ticket.endpoint.id].breaker
+    def _settle_breakers(
+        self, health: EndpointHealth, ticket: Ticket, outcome: Outcome, effect: Effects
+    ) -> bool:
+        now, cls = outcome.ended_at, outcome.cls
+        host, breaker = self.hosts[ticket.endpoint.host], health.breaker
         if ticket.permit is None or ticket.host_permit is None:
             if effect.endpoint_fail == 0.0:
                 # The way is open again: let the breakers find out for themselves, now.
@@ -221,7 +255,9 @@ class Health(ProviderHealth):
             return False
         host.settle(ticket.host_permit, fail=_weighted(effect.host_fail, ticket.weight), now=now)
         fail = _weighted(effect.endpoint_fail, ticket.weight)
-        states_when = outcome.status in (503, 529) or outcome.cls is OutcomeClass.RATE
+        if not fail and cls not in TELLING:
+            return breaker.settle(ticket.permit, fail=fail, now=now)
+        states_when = outcome.status in (503, 529) or cls is OutcomeClass.RATE
         retry_after_s = outcome.retry_after_s if states_when else None
         if fail and ticket.is_probe and not ticket.permit.is_trial:
             is_current = breaker.settle(ticket.permit, fail=None, now=now)
@@ -232,33 +268,27 @@ class Health(ProviderHealth):
                 fail=fail,
                 now=now,
                 retry_after_s=retry_after_s,
-                pushback=outcome.cls is OutcomeClass.RATE,
+                pushback=cls is OutcomeClass.RATE,
             )
-        if outcome.cls in (OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE):
+        if cls in (OutcomeClass.OUTRUN, OutcomeClass.DEGENERATE):
             breaker.suspect()
-        silence = self.endpoints[ticket.endpoint.id].silence
-        if outcome.cls is OutcomeClass.HANG and silence.is_proof(ticket.sent_at or 0.0):
+        if cls is OutcomeClass.HANG and health.silence.is_proof(ticket.sent_at or 0.0):
             breaker.trip(now)
         return is_current
 
-    def _settle_limits(
-        self, health: EndpointHealth, ticket: Ticket, effect: Effects, now: float
-    ) -> None:
-        if effect.limiter is LimiterEffect.GROW:
-            health.limit.grow()
-        elif effect.limiter is LimiterEffect.CUT:
-            health.limit.cut(ticket.admitted_at, now)
-        if effect.is_overload:
-            health.throttle.overloaded(now)
-        elif effect.endpoint_fail == 0.0:
-            health.throttle.accepted(now)
-
-    def _settle_retry_tokens(self, ticket: Ticket, effect: Effects) -> None:
-        tokens = self._retry_tokens[ticket.endpoint.host]
-        if effect.endpoint_fail == 0.0:
-            tokens.deposit()
-        elif effect.endpoint_fail is not None:
-            tokens.withdraw()
+    def note_failed(self, outcome: Outcome, call: Call) -> bool:
+        """Learn from a 400; return whether to ask elsewhere too, as the endpoint refuses everybody:
+        who is wrong?
+        """
+        if outcome.cls is not OutcomeClass.CALLER or outcome.status != BAD_REQUEST:
+            return False
+        now, guard = outcome.ended_at, self.contract
+        is_doubtful = guard.should_verify(outcome.endpoint, now)
+        if guard.refused(outcome.endpoint, call.route.name, hash(call.body), now):
+            self.version += 1
+            event = EndpointEjected(at=now, endpoint=outcome.endpoint, reason="contract_drift")
+            self._observer.on_event(event)
+        return is_doubtful
 
     def may_retry(self, endpoint_id: EndpointId) -> bool:
         """Return whether the host of ``endpoint_id`` has retry tokens for a same-host retry."""
@@ -270,17 +300,31 @@ class Health(ProviderHealth):
         """Learn from calls that wait, before they end (every 250 ms)."""
         for endpoint_id, health in self.endpoints.items():
             if health.watch(self.lag, now):
+                self.version += 1
                 event = EndpointEjected if health.silence.is_silent else EndpointReturned
                 self._observer.on_event(event(at=now, endpoint=endpoint_id, reason=SILENT))
 
     def isolate(self, endpoint_id: EndpointId, now: float) -> None:
         """Take an endpoint out by hand."""
+        self.version += 1
         self.endpoints[endpoint_id].breaker.isolate(now)
 
     def restore(self, endpoint_id: EndpointId, now: float) -> None:
         """Undo ``isolate``, and forget that the model was gone."""
+        self.version += 1
         self.endpoints[endpoint_id].breaker.restore(now)
         self.endpoints[endpoint_id].gone_until = None
+
+
+def _settle_limits(health: EndpointHealth, ticket: Ticket, effect: Effects, now: float) -> None:
+    if effect.limiter is LimiterEffect.GROW:
+        health.limit.grow()
+    elif effect.limiter is LimiterEffect.CUT:
+        health.limit.cut(ticket.admitted_at, now)
+    if effect.is_overload:
+        health.throttle.overloaded(now)
+    elif effect.endpoint_fail == 0.0:
+        health.throttle.accepted(now)
 
 
 def _weighted(fail: float | None, weight: float) -> float | None:

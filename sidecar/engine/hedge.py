@@ -2,7 +2,7 @@
 looks at, and asks the budgets when the time has come.
 
 Cheap where the answer is no: most calls have no second host, or their first content comes long
-before the time of a hedge.
+before the time of a hedge; so nothing but that time is worked out when an attempt starts.
 """
 
 from __future__ import annotations
@@ -12,95 +12,105 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import Start
 from sidecar.core.breaker import BreakerState
-from sidecar.core.hedging import HedgeFacts, HedgePlan, hedge_at
+from sidecar.core.hedging import HedgeBar, HedgeFacts, HedgePlan, hedge_at
 from sidecar.domain import Gate
 from sidecar.engine.budgets import HEDGE
+from sidecar.engine.prospect import prospect_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sidecar.core.routing import Choice, EndpointView
-    from sidecar.domain import Call, Route
+    from sidecar.engine.choosing import Chooser
     from sidecar.engine.launch import Entrant, Launcher
     from sidecar.engine.parts import Parts
+    from sidecar.engine.settlement import AttemptPlan
 
-QUANTILE = 0.95
 KINDS = ("first", "failover")
 
 
-def hedge_plan(
-    parts: Parts, call: Call, start: Start, choice: Choice | None, views: Sequence[EndpointView]
-) -> HedgePlan | None:
-    """Return when to ask whom beside ``start``, None if nobody."""
-    wishes = call.constraints
-    # A hard budget covers both attempts, and what the first will cost is not known yet.
-    is_wanted = call.route.may_hedge and wishes.may_hedge and wishes.budget_usd is None
-    is_wanted = is_wanted and start.kind in KINDS
-    # A typical time of 0 is unknown: a hedge on a guess would double every early call.
-    if choice is None or not is_wanted or start.view.typical_ttft_s == 0.0:
-        return None
-    now = loop_now()
-    if parts.ladder.is_shedding(now):
-        return None
-    own = parts.health.endpoints[start.endpoint_id]
-    output_tokens = parts.output_model(call.route.name).predict(call.facts.max_tokens, now)
-    wish_s = wishes.first_token_s
-    facts = HedgeFacts(
-        primary=start.view,
-        ttft_ratio_q95=own.latency.ratio_quantile(QUANTILE),
-        started_at=now,
-        deadline_at=call.deadline_at,
-        alternatives=_equals(call.route, start.view, choice.ranked, views),
-        not_closed=sum(
-            parts.health.endpoints[one.endpoint.id].breaker.state(now) is not BreakerState.CLOSED
-            for one in views
-        ),
-        is_idempotent=not call.facts.untranslatable,
-        priority=wishes.priority,
-        prompt_tokens=call.facts.prompt_tokens,
-        first_token_at=None if wish_s is None else call.arrived_at + wish_s,
-        silent_s=0.0 if call.facts.is_stream else output_tokens * start.view.itl_s,
+class Hedging:
+    """Hedges one attempt: ``first_at`` is when to ask ``consider``, None if never."""
+
+    __slots__ = (
+        *("_began_at", "_call", "_chooser", "_launcher", "_parts", "_prospect"),
+        "first_at",
     )
-    plan = hedge_at(facts, now, parts.settings.budgets.hedge)
-    return plan if isinstance(plan, HedgePlan) else None
 
+    def __init__(
+        self, parts: Parts, chooser: Chooser, launcher: Launcher, first: AttemptPlan
+    ) -> None:
+        self._parts = parts
+        self._call = first.call
+        self._chooser = chooser
+        self._launcher = launcher
+        self._prospect = prospect = first.prospect
+        self._began_at = first.ticket.admitted_at
+        is_wanted = self._is_wanted()
+        self.first_at = self._began_at + prospect.hedge_after_s if is_wanted else None
 
-def _equals(
-    route: Route,
-    primary: EndpointView,
-    ranked: Sequence[EndpointView],
-    views: Sequence[EndpointView],
-) -> tuple[EndpointView, ...]:
-    """Return those of ``ranked`` whose answer would be no degradation: one call in twenty is hedged
-    where all is well, and none of them asked for a lesser model.
-    """
-    best = [one for one in views if one.endpoint.id in route.tiers[0]]
-    least = min(one.endpoint.quality.of(route.name) for one in (primary, *best))
-    return tuple(one for one in ranked if one.endpoint.quality.of(route.name) >= least)
+    def _is_wanted(self) -> bool:
+        call, start = self._call, self._prospect.start
+        wishes = call.constraints
+        # A hard budget covers both attempts, and what the first will cost is not known yet.
+        return (
+            start.kind in KINDS
+            and call.route.may_hedge
+            and wishes.may_hedge
+            and wishes.budget_usd is None
+            and len(call.route.endpoints()) > 1
+            # A typical time of 0 is unknown: a hedge on a guess would double every early call.
+            and start.view.typical_ttft_s > 0.0
+            and not self._parts.ladder.is_shedding(self._began_at)
+        )
 
+    def consider(self, first: Entrant) -> Entrant | float | None:
+        """Return an attempt beside ``first``, when to ask again, or None: there will be none."""
+        if first.plan.ticket.first_content_at is not None:
+            # Its answer flows; it is merely kept back until it is whole.
+            return None
+        now = loop_now()
+        if now >= self._call.deadline_at or self._parts.ladder.is_shedding(now):
+            # A suspended machine wakes past the time of the hedge and past the deadline.
+            return None
+        plan = self._plan(now)
+        if isinstance(plan, HedgeBar):
+            return None
+        return plan.at if plan.at > now else self._launch(plan, now)
 
-def launch_hedge(
-    parts: Parts, launcher: Launcher, first: Entrant, plan: HedgePlan
-) -> Entrant | None:
-    """Return the planned attempt beside ``first``, if that is still silent and time, money and
-    gates still allow it.
-    """
-    if first.plan.ticket.first_content_at is not None:
-        # Its answer flows; it is merely kept back until it is whole.
-        return None
-    chosen, now = plan.view, loop_now()
-    if now >= first.plan.call.deadline_at:
-        # A suspended machine wakes past the time of the hedge and past the deadline.
-        return None
-    is_affordable = parts.budgets.hedge.may_hedge(chosen.cost_usd, now)
-    if not is_affordable or not parts.budgets.waste.may_waste(chosen.cost_usd or 0.0, now):
-        return None
-    start = Start(
-        endpoint_id=chosen.endpoint.id,
-        kind=HEDGE,
-        needs_fresh_connection=False,
-        view=chosen,
-        next_view=None,
-    )
-    entrant = launcher.launch(start, is_only_hope=False)
-    return None if isinstance(entrant, Gate) else entrant
+    def _plan(self, now: float) -> HedgePlan | HedgeBar:
+        call, health, prospect = self._call, self._parts.health, self._prospect
+        wishes, facts = call.constraints, call.facts
+        wish_s = wishes.first_token_s
+        own = (health.endpoints[name] for name in call.route.endpoints())
+        return hedge_at(
+            HedgeFacts(
+                primary=prospect.start.view,
+                ttft_ratio_q95=prospect.ratio_q95,
+                started_at=self._began_at,
+                deadline_at=call.deadline_at,
+                alternatives=self._chooser.equals(prospect.start.view),
+                not_closed=sum(one.breaker.state(now) is not BreakerState.CLOSED for one in own),
+                is_idempotent=not facts.untranslatable,
+                priority=wishes.priority,
+                prompt_tokens=facts.prompt_tokens,
+                first_token_at=None if wish_s is None else call.arrived_at + wish_s,
+                silent_s=0.0 if facts.is_stream else prospect.output_s,
+            ),
+            now,
+            self._parts.settings.budgets.hedge,
+        )
+
+    def _launch(self, plan: HedgePlan, now: float) -> Entrant | None:
+        """Start the planned attempt if money and gates still allow it."""
+        chosen, budgets = plan.view, self._parts.budgets
+        is_affordable = budgets.hedge.may_hedge(chosen.cost_usd, now)
+        if not is_affordable or not budgets.waste.may_waste(chosen.cost_usd or 0.0, now):
+            return None
+        start = Start(
+            endpoint_id=chosen.endpoint.id,
+            kind=HEDGE,
+            needs_fresh_connection=False,
+            view=chosen,
+            next_view=None,
+        )
+        prospect = prospect_of(self._parts, self._call, start, now)
+        entrant = self._launcher.launch(prospect, is_only_hope=False)
+        return None if isinstance(entrant, Gate) else entrant

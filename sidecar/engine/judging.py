@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.domain import WireFormat
-from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
+from sidecar.domain import Fault, OutcomeClass, WireFormat
+from sidecar.wire.formats import EMBEDDING_CODECS, PROVIDER_CODECS, codec
 from sidecar.wire.neutral import Finish
 from sidecar.wire.vectors import is_finite
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sidecar.engine.tally import Tally
     from sidecar.wire.neutral import Completion
 
+FINE = Fault(cls=OutcomeClass.OK, message="ok")
+"""The verdict on nearly all answers."""
+
 
 def read_answer(request: PreparedBody, body: bytes) -> Completion:
     """Return the answer in ``body`` to ``request``.
@@ -26,10 +29,10 @@ def read_answer(request: PreparedBody, body: bytes) -> Completion:
     Raises:
         WireError: it is none.
     """
-    own = EMBEDDING_CODECS.get(request.format)
+    own = PROVIDER_CODECS.get(request.format)
     if own is not None:
-        return own.parse_response(body, request=request.body)
-    return provider_codec(request.format).parse_response(body)
+        return own.parse_response(body)
+    return EMBEDDING_CODECS[request.format].parse_response(body, request=request.body)
 
 
 def flaw_of(
@@ -83,8 +86,10 @@ def is_as_asked(call: Call, completion: Completion) -> bool:
 
     An SDK that asked for base64 reads numbers as rubbish, and some servers know numbers only.
     """
+    if call.format is not WireFormat.OPENAI_EMBEDDINGS:
+        return True
     is_foreign = "encoding_format" in call.facts.untranslatable
-    if call.format is not WireFormat.OPENAI_EMBEDDINGS or is_foreign:
+    if is_foreign:
         return True
     asked = EMBEDDING_CODECS[call.format].parse_request(call.body)
     return all(

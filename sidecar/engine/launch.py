@@ -7,12 +7,10 @@ for each time, since a hard budget covers all attempts together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.cost import predicted_cost_usd
-from sidecar.core.timers import attempt_limits
 from sidecar.domain import Gate, Rung
 from sidecar.engine.attempt import Attempt
 from sidecar.engine.endpoint_health import SILENT_FACTOR
@@ -24,11 +22,11 @@ from sidecar.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.core.attempts import Start
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
+    from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
-    from sidecar.engine.prepare import PreparedBody
+    from sidecar.engine.prospect import Prospect
 
 INPUT_MARGIN = 1.1
 INPUT_SPARE_TOKENS = 16
@@ -41,7 +39,7 @@ CLAMP_TOKENS_MIN = 16
 """An answer clamped to fewer tokens than this is not worth having."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Entrant:
     """One attempt ready to run, or running."""
 
@@ -67,31 +65,40 @@ class Launcher:
             self._flaw_of is not None or parts.cache.wants(call)
         )
 
-    def launch(self, start: Start, *, is_only_hope: bool) -> Entrant | Gate:
-        """Return the attempt that ``start`` asks for, its ticket taken; or the gate that refuses.
+    def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
+        """Return the attempt that ``prospect`` says, its ticket taken; or the gate that refuses.
 
         Raises:
             BadRequestError: the caller's body cannot be said in the endpoint's format, and no other
                 endpoint has understood it (``is_only_hope``).
         """
-        parts, endpoint = self._parts, start.view.endpoint
-        clamp = self._clamp(start.view)
+        parts, view = self._parts, prospect.start.view
+        clamp = self._clamp(view)
         try:
-            body = self.preparation.body_for(endpoint, max_tokens=clamp)
+            body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
         except BadRequestError:
             if is_only_hope:
                 raise
             # Another endpoint understood the body as it is; this one cannot be asked.
             return Gate.UNSUPPORTED
-        plan = self._plan(start, body, clamp)
-        if isinstance(plan, Gate):
-            return plan
-        parts.health.account_limits[endpoint.provider].reserve(
-            self._call.facts.prompt_tokens,
-            plan.tokens_reserved - self._call.facts.prompt_tokens,
-            loop_now(),
+        ticket = self._ticket(prospect)
+        if isinstance(ticket, Gate):
+            return ticket
+        own = parts.health.endpoints[view.endpoint.id]
+        plan = AttemptPlan(
+            call=self._call,
+            ticket=ticket,
+            request=body,
+            prospect=prospect,
+            pacer=own.pacer,
+            is_whole=self._is_whole,
+            is_clamped=clamp is not None,
+            is_kept=self._is_kept,
+            flaw_of=self._flaw_of,
         )
-        parts.budgets.started(start.kind, start.view.cost_usd, loop_now())
+        now = ticket.admitted_at
+        own.account_limits.reserve(ticket.prompt_tokens, view.output_tokens, now)
+        parts.budgets.started(prospect.start.kind, view.cost_usd, now)
         settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
         timer = Timer()
         parts.timers.add(timer)
@@ -102,72 +109,42 @@ class Launcher:
             attempt=Attempt(plan, settlement, parts.upstream, timer),
         )
 
+    def _ticket(self, prospect: Prospect) -> Ticket | Gate:
+        call, start = self._call, prospect.start
+        return self._parts.health.admit(
+            start.view.endpoint,
+            loop_now(),
+            prompt_tokens=call.facts.prompt_tokens,
+            hang_s=prospect.hang_s,
+            silent_s=0.0 if call.facts.is_stream else SILENT_FACTOR * prospect.output_s,
+            is_panic=start.kind == "panic",
+            is_spilled=not call.route.is_best(start.endpoint_id),
+        )
+
     def budget_left(self) -> float | None:
         """Return what the call may still spend, US dollars, None without a budget."""
         budget = self._call.constraints.budget_usd
         return None if budget is None else budget - self._spent_usd()
 
-    def _plan(self, start: Start, body: PreparedBody, clamp: int | None) -> AttemptPlan | Gate:
-        parts, call, endpoint = self._parts, self._call, start.view.endpoint
-        facts = call.facts
-        now = loop_now()
-        output_tokens = parts.output_model(call.route.name).predict(facts.max_tokens, now)
-        output_s = output_tokens * start.view.itl_s
-        ticket = parts.health.admit(
-            endpoint,
-            now,
-            prompt_tokens=facts.prompt_tokens,
-            silent_s=0.0 if facts.is_stream else SILENT_FACTOR * output_s,
-            is_panic=start.kind == "panic",
-            is_spilled=endpoint.id not in call.route.tiers[0],
-        )
-        if isinstance(ticket, Gate):
-            return ticket
-        following = start.next_view
-        limits_from = partial(
-            attempt_limits,
-            deadline_at=call.deadline_at,
-            timers=endpoint.timers,
-            hang_s=parts.health.hang_s(endpoint, facts.prompt_tokens, now),
-            ttft_s=start.view.ttft_s,
-            output_s=output_s,
-            is_stream=facts.is_stream,
-            next_total_s=None if following is None else following.total_s,
-            stall_s=parts.health.endpoints[endpoint.id].latency.stall_s(now),
-        )
-        return AttemptPlan(
-            call=call,
-            ticket=ticket,
-            kind=start.kind,
-            request=body,
-            limits_from=limits_from,
-            pacer=parts.health.pacers.get(endpoint.provider),
-            tokens_reserved=facts.prompt_tokens + output_tokens,
-            predicted_usd=start.view.cost_usd,
-            itl_s=start.view.itl_s,
-            is_empty_answer_fine=_follows_tool_result(call.body),
-            is_whole=self._is_whole,
-            is_clamped=clamp is not None,
-            is_kept=self._is_kept,
-            flaw_of=self._flaw_of,
-            needs_fresh_connection=start.needs_fresh_connection,
-        )
-
     # --- clamps --------------------------------------------------------------------------------
 
     def _clamp(self, view: EndpointView) -> int | None:
         """Return the bound on the answer that keeps the call's promises, None if none is needed."""
-        clamps = [
+        clamps = (
             self._affordable_tokens(view.endpoint),
             self._timely_tokens(view),
             self._writable_tokens(view.endpoint),
-        ]
-        known = [clamp for clamp in clamps if clamp is not None]
-        return min(known) if known else None
+        )
+        if clamps == (None, None, None):
+            return None
+        return min(clamp for clamp in clamps if clamp is not None)
 
     def _affordable_tokens(self, endpoint: Endpoint) -> int | None:
         """Return the clamp that keeps a hard budget hard."""
-        left, price = self.budget_left(), endpoint.price
+        price = endpoint.price
+        if self._call.constraints.budget_usd is None:
+            return None
+        left = self.budget_left()
         if left is None or price is None or price.output_usd <= 0:
             return None
         input_tokens = self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
@@ -193,9 +170,3 @@ class Launcher:
     def _unless_asked_less(self, tokens: int) -> int | None:
         asked = self._call.facts.max_tokens
         return None if asked is not None and asked <= tokens else tokens
-
-
-def _follows_tool_result(body: bytes) -> bool:
-    """Return whether a tool's result is in the conversation: then silence is an answer."""
-    marks = (b'"tool_result"', b'"tool_call_id"', b'"function_call_output"')
-    return any(mark in body for mark in marks)

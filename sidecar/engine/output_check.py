@@ -55,23 +55,14 @@ BACKTRACKS_MAX = 1_000
 REGEX_BYTES_MAX = 64 * 1024
 
 _NO_SCHEMA = (None, b"", b"null", b"{}")
-_HINTS = (
-    b'"json_schema"',
-    b'"json_object"',
-    b"esponseSchema",
-    b"esponseJsonSchema",
-    b"esponse_schema",
-    b"esponse_json_schema",
-    b"esponseMimeType",
-    b"esponse_mime_type",
-)
-"""Without one of these no format asks for structure: most calls need not be parsed to know."""
 
 
 def flaw_in(tally: Tally, plan: AttemptPlan) -> str | None:
     """Return how an answer that ended is not what its caller asked for, None if it is."""
-    text = None if plan.flaw_of is None else tally.structured()
-    return None if plan.flaw_of is None or text is None else plan.flaw_of(text)
+    if plan.flaw_of is None:
+        return None
+    text = tally.structured()
+    return None if text is None else plan.flaw_of(text)
 
 
 def defect_of(tally: Tally, plan: AttemptPlan) -> str | None:
@@ -94,7 +85,7 @@ class OutputChecks:
         """Return what says how the text of a whole answer to ``call`` is wrong (``$.a[0]: type``),
         and None if it is right; None if nothing is to be checked.
         """
-        if not call.route.checks_output or not any(hint in call.body for hint in _HINTS):
+        if not (call.facts.may_bind_output and call.route.checks_output):
             return None
         try:
             wanted = conversation().output

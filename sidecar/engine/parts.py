@@ -16,6 +16,7 @@ from sidecar.engine.cache import StaleCache
 from sidecar.engine.health import Health
 from sidecar.engine.keepers import Keepers
 from sidecar.engine.output_check import OutputChecks
+from sidecar.engine.prospect import Prospects
 from sidecar.engine.timer import Timers
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Parts:
         self.keepers = Keepers()
         self.output_checks = OutputChecks()
         self.timers = Timers()
+        self.prospects = Prospects(self)
         self._outputs: dict[RouteName, OutputModel] = {}
 
     def output_model(self, route: RouteName) -> OutputModel:

@@ -18,8 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
+from sidecar.core.outcome import class_of
 from sidecar.domain import EndpointId, Fault, Gate, Outcome, OutcomeClass
-from sidecar.engine.attempt import ERROR_BODY_S, ERROR_BYTES_MAX, class_of
+from sidecar.engine.attempt import ERROR_BODY_S, ERROR_BYTES_MAX
 from sidecar.engine.report import COMMITTED
 from sidecar.engine.timer import Timer
 from sidecar.errors import (
@@ -124,7 +125,7 @@ class PassageRun:
         if self._head:
             return self._head.pop(0)
         try:
-            async with self._timer.until(self._passage.deadline_at):
+            with self._timer.until(self._passage.deadline_at):
                 chunk = await self._response.read()
         except AttemptError as error:
             raise self._failed(error) from error
@@ -162,7 +163,7 @@ class PassageRun:
 
     async def _send(self, request: PassedRequest) -> None:
         self._admit()
-        async with self._timer.until(self._passage.deadline_at):
+        with self._timer.until(self._passage.deadline_at):
             remaining_s = self._passage.deadline_at - loop_now()
             connect_s = max(0.0, min(self._reach.connect_s, remaining_s))
             response = await self._parts.upstream.pass_on(request, connect_s=connect_s)

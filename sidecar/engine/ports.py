@@ -1,6 +1,6 @@
 """The engine's one seam to the outside: how an attempt reaches a provider.
 
-aiohttp stands behind it in production (``upstream/http.py``), a scripted provider in memory in
+Sockets stand behind it in production (``upstream/http.py``), a scripted provider in memory in
 simulation (``upstream/simulated_memory.py``). Bytes and headers cross it, no library types.
 """
 

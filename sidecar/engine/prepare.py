@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sidecar.abilities import Dialect
 from sidecar.errors import BadRequestError, WireError
 from sidecar.value import value
 from sidecar.wire.continuation import continued
-from sidecar.wire.dialect import in_dialect
+from sidecar.wire.dialect import PLAIN, in_dialect
 from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
 
 if TYPE_CHECKING:
+    from sidecar.abilities import Dialect
     from sidecar.domain import Call, Endpoint, WireFormat
     from sidecar.wire.neutral import Conversation
 
@@ -129,7 +129,7 @@ class Preparation:
 
 def dialect_of(endpoint: Endpoint, spoken: WireFormat) -> Dialect:
     """Return how the endpoint wants ``spoken``: its dialect is of its own format alone."""
-    return endpoint.dialect if spoken is endpoint.format else Dialect()
+    return endpoint.dialect if spoken is endpoint.format else PLAIN
 
 
 def _embedding_body(call: Call, endpoint: Endpoint) -> PreparedBody:

@@ -12,9 +12,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.outcome import PROBE_WEIGHT
+from sidecar.core.outcome import PROBE_WEIGHT, class_of
 from sidecar.domain import Fault, Gate, Outcome, OutcomeClass, Usage
-from sidecar.engine.attempt import class_of
 from sidecar.engine.judging import flaw_of_vectors
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER
@@ -182,11 +181,11 @@ async def _listen(
     name = ("probe", endpoint.upstream_model)
     stream = UpstreamStream(response, provider_codec(endpoint.format), name=name)
     while not (stream.is_eof or stream.tally.is_ended):
-        items = await stream.read()
+        item = await stream.read()
         if stream.tally.error is not None:
             data = stream.tally.error.data
             return parts.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
-        if ticket.first_content_at is None and any(item.has_content() for item in items):
+        if ticket.first_content_at is None and item.has_content:
             parts.health.first_content(ticket, loop_now())
     usage = stream.tally.usage(PROMPT_TOKENS)
     # A model that thinks first may have spent all its tokens on that.

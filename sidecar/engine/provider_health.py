@@ -37,6 +37,7 @@ class ProviderHealth:
         self.accounts: dict[ProviderName, Account] = {}
         self.account_limits: dict[ProviderName, AccountLimits] = {}
         self.egress = EgressMonitor(settings.egress)
+        self.version = 0  # grows with whatever may shut a gate; see ``standing``
 
     def know(self, provider: ProviderName, host: HostName) -> None:
         """Begin to watch a provider and its host; may repeat."""
@@ -72,6 +73,7 @@ class ProviderHealth:
         self, provider: ProviderName, host: HostName, permit: Permit, outcome: Outcome
     ) -> None:
         """Carry what became of a request that was passed on to host and account."""
+        self.version += 1
         effect = self.charged(host, outcome)
         self.hosts[host].settle(permit, fail=effect.host_fail, now=outcome.ended_at)
         self.settle_account(provider, outcome, effect)
@@ -90,14 +92,15 @@ class ProviderHealth:
         return effects(outcome.cls, status=outcome.status)
 
     def settle_account(self, provider: ProviderName, outcome: Outcome, effect: Effects) -> None:
-        """Block or free the account, and tell of the change."""
-        now = outcome.ended_at
-        account = self.accounts[provider]
-        before = account.gate(now)
+        """Block the account or hear that it works, and tell of a change."""
+        if effect.account is AccountEffect.NONE:
+            return
+        now, account = outcome.ended_at, self.accounts[provider]
         if effect.account is AccountEffect.OK:
             account.ok(now)
-        elif effect.account is not AccountEffect.NONE:
-            account.block(effect.account, outcome.retry_after_s, now)
+            return
+        before = account.gate(now)
+        account.block(effect.account, outcome.retry_after_s, now)
         after = account.gate(now)
         if after is not before:
             self._observer.on_event(
@@ -112,6 +115,7 @@ class ProviderHealth:
     def credential_changed(self, provider: ProviderName, now: float) -> None:
         """Forget an AUTH or QUOTA block: the credential is a new one."""
         account = self.accounts[provider]
+        self.version += 1
         if account.gate(now) in (Gate.ACCOUNT_AUTH, Gate.ACCOUNT_QUOTA):
             account.unblock(now)
             event = AccountChanged(at=now, provider=provider, reason="new credential", until=None)

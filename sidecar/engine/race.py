@@ -1,11 +1,13 @@
 """One attempt, and perhaps a hedge beside it: the first content wins.
 
-An attempt never raises for a provider's fault, so nothing but its result crosses the race. The
-loser is cancelled, which cuts its connection, and settled by itself: its waiting is evidence about
-latency, and what it may have cost is counted. If the first to finish failed, the other goes on,
-unless the first attempt found the request itself at fault: then the hedge is given up too.
-Whatever ends the race from outside, a result that nobody took is given back. Attempts are kept by
-number and cancelled in that order; sets would make runs differ.
+The first attempt runs in the caller's own task; only a hedge, which one call in twenty needs, gets
+a task of its own. If the hedge wins, it ends the first attempt as a timeout would: by cancelling
+the task, which ``race`` takes back. An attempt never raises for a provider's fault, so nothing but
+its result crosses the race. The loser is cancelled, which cuts its connection, and settled by
+itself: its waiting is evidence about latency, and what it may have cost is counted. If the first to
+finish failed, the other goes on, unless the first attempt found the request itself at fault: then
+the hedge is given up too. Whatever ends the race from outside, a result that nobody took is given
+back.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sidecar.clock import now as loop_now
 from sidecar.domain import Fault, OutcomeClass
 from sidecar.engine.attempt import Committed, Failed
 from sidecar.value import value
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sidecar.domain import Outcome
     from sidecar.engine.attempt import AttemptResult
     from sidecar.engine.launch import Entrant
+
+    Consider = Callable[[], Entrant | float | None]
 
 LOST = "another attempt of the call was faster"
 
@@ -37,103 +40,149 @@ class Finish:
     others: tuple[tuple[Entrant, Failed], ...] = ()
 
 
-async def race(
-    first: Entrant, hedge_at: float | None, hedge: Callable[[], Entrant | None]
-) -> Finish:
-    """Run ``first``, and from ``hedge_at`` on what ``hedge`` returns too, if it returns anything.
+async def race(first: Entrant, consider_at: float | None, consider: Consider) -> Finish:
+    """Run ``first``; from ``consider_at`` on, also what ``consider`` returns: a second attempt, an
+    instant at which to ask again, or None.
 
     Raises:
         CallError: the sidecar itself ended the attempts (drain).
     """
-    if hedge_at is None:
+    if consider_at is None:
         return Finish(entrant=first, result=await first.attempt.run())
-    runs = _Runs()
-    finish = None
+    hedge = _Hedge(first, consider)
+    result = finish = None
     try:
-        runs.start(first)
-        if not await runs.any_done(hedge_at):
-            second = hedge()
-            if second is not None:
-                runs.start(second)
-        finish = await runs.finish()
+        hedge.ask_at(consider_at)
+        result = await hedge.first_result()
+        finish = await hedge.finish(result)
     finally:
-        await runs.aclose(None if finish is None else finish.entrant)
+        hedge.stop_asking()
+        if finish is None and result is not None:
+            _discard(first, result)
+        await hedge.aclose(None if finish is None else finish.entrant)
     return finish
 
 
-class _Runs:
-    """Owns the tasks of one race; ``aclose`` leaves none behind."""
+class _Hedge:
+    """The second half of a race: its timer, and from then on perhaps its task."""
 
-    def __init__(self) -> None:
-        self._entrants: list[Entrant] = []
-        self._tasks: list[asyncio.Task[AttemptResult]] = []
+    __slots__ = (
+        "_cancels",
+        "_consider",
+        "_entrant",
+        "_first",
+        "_has_won",
+        "_owner",
+        "_timer",
+        "task",
+    )
 
-    def start(self, entrant: Entrant) -> None:
-        self._entrants.append(entrant)
-        task = asyncio.get_running_loop().create_task(entrant.attempt.run())
-        self._tasks.append(task)
+    def __init__(self, first: Entrant, consider: Consider) -> None:
+        self._first = first
+        self._consider = consider
+        self._owner = asyncio.current_task()
+        self._cancels = 0 if self._owner is None else self._owner.cancelling()
+        self._timer: asyncio.TimerHandle | None = None
+        self._entrant: Entrant | None = None
+        self._has_won = False
+        self.task: asyncio.Task[AttemptResult] | None = None
 
-    async def any_done(self, by: float) -> bool:
-        """Wait until an attempt ends, at most until ``by``; return whether one did."""
-        done, _ = await asyncio.wait(self._tasks, timeout=max(0.0, by - loop_now()))
-        return bool(done)
+    # --- while the first attempt is alone ------------------------------------------------------
 
-    async def finish(self) -> Finish:
-        """Wait for the first success, the caller's own fault, or the last failure."""
-        while True:
-            for number, task in enumerate(self._tasks):
-                if task.done() and _is_end(number, task.result()):
-                    return await self._won(number)
-            pending = [task for task in self._tasks if not task.done()]
-            if not pending:
-                return await self._won(len(self._tasks) - 1)
-            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    def ask_at(self, at: float) -> None:
+        """Ask at ``at`` whether to start a second attempt."""
+        self._timer = asyncio.get_running_loop().call_at(at, self._ask)
 
-    async def _won(self, number: int) -> Finish:
-        others: list[tuple[Entrant, Failed]] = []
-        for index, entrant in enumerate(self._entrants):
-            if index != number:
-                entrant.attempt.has_lost = True
-                entrant.attempt.is_outrun = index < number
-                outcome = await self._lost(index)
-                if outcome is not None:
-                    others.append((entrant, Failed(outcome=outcome)))
-        return Finish(
-            entrant=self._entrants[number],
-            result=self._tasks[number].result(),
-            others=tuple(others),
+    def stop_asking(self) -> None:
+        """Forget the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ask(self) -> None:
+        self._timer = None
+        second = self._consider()
+        if isinstance(second, float):
+            self.ask_at(second)
+        elif second is not None:
+            self._entrant = second
+            self.task = asyncio.get_running_loop().create_task(second.attempt.run())
+            self.task.add_done_callback(self._on_done)
+
+    # --- while both run ------------------------------------------------------------------------
+
+    async def first_result(self) -> AttemptResult | None:
+        """Return what the first attempt came to, None if the hedge won before."""
+        owner = self._owner
+        assert owner is not None, "a race without a task"
+        try:
+            return await self._first.attempt.run()
+        except asyncio.CancelledError:
+            if self._has_won and owner.uncancel() <= self._cancels:
+                return None
+            raise
+        finally:
+            self._owner = None  # from here on the hedge's end interrupts nobody
+
+    def _on_done(self, task: asyncio.Task[AttemptResult]) -> None:
+        """End the first attempt if it is still silent and the hedge is not."""
+        is_answer = not task.cancelled() and (
+            task.exception() is not None or not isinstance(task.result(), Failed)
         )
+        if self._owner is not None and is_answer and not self._first.settlement.is_done:
+            self._first.attempt.has_lost = self._first.attempt.is_outrun = True
+            self._has_won = True
+            self._owner.cancel()
 
-    async def _lost(self, index: int) -> Outcome | None:
-        """Return what became of an attempt that did not win; one still running is cancelled."""
-        task, entrant = self._tasks[index], self._entrants[index]
-        if not task.done():
-            task.cancel()
+    async def finish(self, result: AttemptResult | None) -> Finish:
+        """Return the end of the race, the first attempt having come to ``result``."""
+        first, second, task = self._first, self._entrant, self.task
+        if task is None or second is None:
+            assert result is not None, "nobody else can have won"
+            return Finish(entrant=first, result=result)
+        if result is None:
+            outcome = first.settlement.outcome
+            lost = () if outcome is None else ((first, Failed(outcome=outcome)),)
+            return Finish(entrant=second, result=task.result(), others=lost)
+        if isinstance(result, Failed) and result.error_body is None:
             await asyncio.wait([task])
+            return Finish(entrant=second, result=task.result(), others=((first, result),))
+        second.attempt.has_lost = True
+        ended = await self._end(task, second)
+        others = () if ended is None else ((second, Failed(outcome=ended)),)
+        return Finish(entrant=first, result=result, others=others)
+
+    async def _end(self, task: asyncio.Task[AttemptResult], second: Entrant) -> Outcome | None:
+        """Return what became of the hedge, which nobody needs any more."""
+        await _cancelled(task, second)
         if task.cancelled():
-            return entrant.settlement.outcome
-        return _discard(entrant, task.result())
+            return second.settlement.outcome
+        return _discard(second, task.result())
 
     async def aclose(self, taken: Entrant | None) -> None:
-        """Cancel what still runs, in order, and give back every result but the one ``taken``."""
-        for task in self._tasks:
-            if not task.done():
-                task.cancel()
-        running = [task for task in self._tasks if not task.done()]
+        """Leave no task behind, and give back a result that nobody took."""
+        task, second = self.task, self._entrant
+        if task is None or second is None:
+            return
         try:
-            if running:
-                await asyncio.wait(running)
+            await _cancelled(task, second)
         finally:
-            for entrant, task in zip(self._entrants, self._tasks, strict=True):
-                is_left = task.done() and not task.cancelled() and entrant is not taken
-                # Asking for an exception is what marks it as seen.
-                if is_left and task.exception() is None:
-                    _discard(entrant, task.result())
+            is_left = task.done() and not task.cancelled() and second is not taken
+            # Asking for an exception is what marks it as seen.
+            if is_left and task.exception() is None:
+                _discard(second, task.result())
 
 
-def _is_end(number: int, result: AttemptResult) -> bool:
-    """Return whether there is nothing left to wait for; error bodies are of callers' faults."""
-    return not isinstance(result, Failed) or (number == 0 and result.error_body is not None)
+async def _cancelled(task: asyncio.Task[AttemptResult], entrant: Entrant) -> None:
+    """End the task of ``entrant`` if it still runs; one that never ran has its ticket to return."""
+    if task.done():
+        return
+    task.cancel()
+    try:
+        await asyncio.wait([task])
+    finally:
+        if not entrant.attempt.is_begun:
+            entrant.attempt.abandon()
 
 
 def _discard(entrant: Entrant, result: AttemptResult) -> Outcome:

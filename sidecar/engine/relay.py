@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.domain import Fault, OutcomeClass
+from sidecar.engine.judging import FINE
+from sidecar.engine.stream import joined
 from sidecar.errors import (
     AttemptError,
     CallError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from sidecar.engine.stream import Item
     from sidecar.engine.timer import Timer
     from sidecar.wire.codec import StreamRenderer
+    from sidecar.wire.neutral import Delta
 
 GOODBYE_S = 0.1
 """How long to wait for the provider's end of stream after its terminal marker, so that the
@@ -60,7 +63,7 @@ class Relay:
     ) -> None:
         self.disclosure = disclosure
         self._stream = committed.stream
-        self._pending: tuple[Item, ...] = committed.items
+        self._pending: Item | None = joined(committed.items)
         self._settlement = settlement
         self._upstream = upstream
         self.timer = timer
@@ -83,30 +86,36 @@ class Relay:
     async def read(self) -> bytes:
         """Return the next bytes for the caller, ``b""`` at the end."""
         while not self._is_over:
-            if self._pending:
-                items, self._pending = self._pending, ()
-            else:
+            item, self._pending = self._pending, None
+            if item is None:
                 try:
-                    items = await self._wait()
+                    item = await self._wait()
                 except (AttemptError, TimeoutError) as failure:
                     return await self._broken(self._fault_of(failure))
-            is_last = self._stream.tally.is_ended or self._stream.is_eof
-            if is_last and self._stream.tally.is_degenerate():
-                message = "one character over and over"
-                return self._break_off(Fault(cls=OutcomeClass.DEGENERATE, message=message))
-            out = self._pass_on(items)
-            error = self._stream.tally.error
-            if error is not None:
-                fault = self._upstream.classify(
-                    self._settlement.plan.ticket.endpoint.id, 200, {}, error.data
-                )
-                return out + await self._broken(fault)
-            if is_last:
-                return out + self._complete()
+            tally = self._stream.tally
+            if tally.is_ended or self._stream.is_eof or tally.error is not None:
+                return await self._end(item)
+            out = self._pass_on(item)
             if out:
                 return out
         await self._say_goodbye()
         return b""
+
+    async def _end(self, item: Item) -> bytes:
+        """Return what the caller gets last: the rest of the answer, or what became of it."""
+        stream = self._stream
+        error = stream.tally.error
+        is_whole = stream.tally.is_ended or stream.is_eof
+        if is_whole and stream.tally.is_degenerate():
+            message = "one character over and over"
+            return self._break_off(Fault(cls=OutcomeClass.DEGENERATE, message=message))
+        out = self._pass_on(item)
+        if error is None:
+            return out + self._complete()
+        fault = self._upstream.classify(
+            self._settlement.plan.ticket.endpoint.id, 200, {}, error.data
+        )
+        return out + await self._broken(fault)
 
     async def aclose(self) -> None:
         """Cut or give back the connection; a stream not yet over was left by its caller."""
@@ -122,27 +131,28 @@ class Relay:
 
     # --- waiting -------------------------------------------------------------------------------
 
-    async def _wait(self) -> tuple[Item, ...]:
+    async def _wait(self) -> Item:
         """Read on; only this waiting counts towards the stall limit."""
         began_at = loop_now()
-        limit_at = min(began_at + self._limits.stall_s - self._waited_s, self._limits.end_at)
+        limits = self._limits
+        limit_at = began_at + limits.stall_s - self._waited_s
         try:
-            async with self.timer.until(limit_at):
-                items = await self._stream.read()
+            with self.timer.until(min(limits.end_at, limit_at)):
+                item = await self._stream.read()
         except TimeoutError:
             if not self._is_own_lag(began_at):
                 raise
             # What came while the loop stood still is there to be read.
-            return ()
+            return joined(())
         now = loop_now()
         self._listened_s += now - began_at
-        if any(item.has_content() for item in items):
+        if item.has_content:
             self._waited_s = 0.0
             self._last_content_at = now
         else:
             # Pings and comments are signs of life of the connection, not of the model.
             self._waited_s += now - began_at
-        return items
+        return item
 
     def _is_own_lag(self, began_at: float) -> bool:
         """Return whether a wait overran because our own loop stood still, with time left."""
@@ -155,12 +165,14 @@ class Relay:
         if self._stream.is_eof or not self._settlement.is_done or self._was_broken():
             return
         try:
-            async with self.timer.until(loop_now() + GOODBYE_S):
+            with self.timer.until(loop_now() + GOODBYE_S):
                 while not self._stream.is_eof:
                     await self._stream.read()
         except (AttemptError, TimeoutError):
             # The answer is complete; the connection is just not worth keeping.
             self._stream.response.close()
+        finally:
+            self.timer.close()
         self._stream.is_eof = True
 
     def _was_broken(self) -> bool:
@@ -168,19 +180,16 @@ class Relay:
 
     # --- passing on ----------------------------------------------------------------------------
 
-    def _pass_on(self, items: tuple[Item, ...]) -> bytes:
-        if self._renderer is None:
-            if self._stream.tally.error is None:
-                return b"".join(item.raw for item in items)
-            # The provider's error event is replaced by ours, which says what it said.
-            return b"".join(item.raw for item in items if not _is_error(item))
+    def _pass_on(self, item: Item) -> bytes:
+        """Return the item for the caller; of an error there is nothing in it, for ours will say
+        what the provider's said.
+        """
         renderer = self._renderer
-        return b"".join(
-            renderer.render(delta)
-            for item in items
-            for delta in item.deltas
-            if not isinstance(delta, (Ended, ErrorSeen))
-        )
+        if renderer is None:
+            return item.raw
+        if len(item.deltas) == 1:
+            return _rendered(renderer, item.deltas[0])
+        return b"".join([_rendered(renderer, delta) for delta in item.deltas])
 
     def _complete(self) -> bytes:
         """The provider said that the answer is whole: settle, and say so in the caller's format."""
@@ -191,7 +200,7 @@ class Relay:
         if lasted_s > 0 and self._listened_s >= LISTENED_SHARE * lasted_s:
             gap_s = lasted_s / max(1, usage.output_tokens - 1)
             self._settlement.chunk_gap(gap_s, loop_now())
-        self._settle(Fault(cls=OutcomeClass.OK, message="ok"))
+        self._settle(FINE)
         return b"" if self._renderer is None else self._renderer.finish()
 
     # --- breaking off --------------------------------------------------------------------------
@@ -250,5 +259,5 @@ class Relay:
         return outcome
 
 
-def _is_error(item: Item) -> bool:
-    return any(isinstance(delta, ErrorSeen) for delta in item.deltas)
+def _rendered(renderer: StreamRenderer, delta: Delta) -> bytes:
+    return b"" if isinstance(delta, (Ended, ErrorSeen)) else renderer.render(delta)

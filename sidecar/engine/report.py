@@ -64,14 +64,17 @@ class Report:
 
     def spent_usd(self) -> float:
         """Return what the attempts so far cost, US dollars."""
-        return sum(outcome.cost_usd for outcome in self.outcomes)
+        outcomes = self.outcomes
+        if len(outcomes) == 1:
+            return outcomes[0].cost_usd
+        return sum(outcome.cost_usd for outcome in outcomes)
 
     # --- disclosures ---------------------------------------------------------------------------
 
     def committed(self, endpoint: Endpoint) -> Disclosure:
         """Return what can be said when a stream begins."""
         labels = (*self._labels(), f"{endpoint.id}:{COMMITTED}")
-        return self._disclosure(endpoint, labels, cost_usd=None)
+        return self._disclosure(endpoint, labels, self._degraded(endpoint), cost_usd=None)
 
     def answered(self, endpoint: Endpoint, outcome: Outcome) -> Disclosure:
         """Return the final figures, and tell the observer that the call is over."""
@@ -79,10 +82,14 @@ class Report:
         if is_ok and outcome.usage is not None:
             model = self._parts.output_model(self._call.route.name)
             model.observe(outcome.usage.output_tokens, outcome.ended_at)
-        result = ("degraded" if self._degraded(endpoint) else "ok") if is_ok else _broken(outcome)
-        self.ended(result, endpoint.id)
-        cost_usd = None if endpoint.price is None else self.spent_usd()
-        return self._disclosure(endpoint, self._labels(), cost_usd=cost_usd)
+        degraded, spent_usd = self._degraded(endpoint), self.spent_usd()
+        self._end(
+            ("degraded" if degraded else "ok") if is_ok else _broken(outcome),
+            endpoint.id,
+            spent_usd,
+        )
+        cost_usd = None if endpoint.price is None else spent_usd
+        return self._disclosure(endpoint, self._labels(), degraded, cost_usd=cost_usd)
 
     def static_answer(self, error: CallError) -> PlainAnswer:
         """Return the route's answer of last resort, instead of ``error``."""
@@ -113,17 +120,23 @@ class Report:
 
     def passed(self, endpoint: Endpoint) -> Disclosure:
         """Return what is said beside a provider's own 4xx."""
-        return self._disclosure(endpoint, self._labels(), cost_usd=self.spent_usd())
+        degraded = self._degraded(endpoint)
+        return self._disclosure(endpoint, self._labels(), degraded, cost_usd=self.spent_usd())
 
     def _disclosure(
-        self, endpoint: Endpoint, labels: tuple[str, ...], *, cost_usd: float | None
+        self,
+        endpoint: Endpoint,
+        labels: tuple[str, ...],
+        degraded: str | None,
+        *,
+        cost_usd: float | None,
     ) -> Disclosure:
         return Disclosure(
             call_id=self._call.id,
             route=self._call.route.name,
             endpoint=endpoint.id,
             attempts=labels,
-            degraded=self._degraded(endpoint),
+            degraded=degraded,
             cost_usd=cost_usd,
             dropped=(*self._call.unserved, *self.dropped),
             is_pinned=bool(self._call.facts.references),
@@ -131,7 +144,7 @@ class Report:
         )
 
     def _labels(self) -> tuple[str, ...]:
-        return tuple(outcome.label() for outcome in self.outcomes)
+        return tuple([outcome.label() for outcome in self.outcomes])
 
     # --- degradation ---------------------------------------------------------------------------
 
@@ -163,6 +176,9 @@ class Report:
 
     def ended(self, result: str, endpoint: EndpointId | None) -> None:
         """Tell the observer, once, that the call is over."""
+        self._end(result, endpoint, self.spent_usd())
+
+    def _end(self, result: str, endpoint: EndpointId | None, cost_usd: float) -> None:
         if self._is_ended:
             return
         self._is_ended = True
@@ -175,7 +191,7 @@ class Report:
                 result=result,
                 endpoint=endpoint,
                 duration_s=now - self._call.arrived_at,
-                cost_usd=self.spent_usd(),
+                cost_usd=cost_usd,
                 attempts=tuple(self.outcomes),
                 rejected=self.rejected,
                 invalid_output=self.invalid_output,

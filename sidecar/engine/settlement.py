@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.cost import cost_usd
+from sidecar.core.timers import attempt_limits
 from sidecar.domain import Outcome
 from sidecar.engine.billing import in_full
 from sidecar.events import AttemptFinished
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sidecar.engine.pacer import Pacer
     from sidecar.engine.ports import RateLimit
     from sidecar.engine.prepare import PreparedBody
+    from sidecar.engine.prospect import Prospect
     from sidecar.events import Observer
 
 
@@ -37,27 +39,57 @@ BLAME_SHARE_MIN = 0.8
 class AttemptPlan:
     """Everything decided before an attempt is made.
 
-    ``limits_from(now=…)`` gives its limits; they run from when the request leaves, after pacing.
-    ``is_whole``: a stream is committed only when it is complete. ``is_clamped``: the answer's
-    length was bounded below what the caller asked for. ``is_kept``: a stream's text is remembered.
-    ``flaw_of`` says how the text of a structured answer is wrong, if it is; None: none was asked.
+    ``prospect`` is what it was expected to take. ``is_whole``: a stream is committed only when it
+    is complete. ``is_clamped``: the answer's length was bounded below what the caller asked for.
+    ``is_kept``: a stream's text is remembered. ``flaw_of`` says how the text of a structured answer
+    is wrong, if it is; None: none was asked.
     """
 
     call: Call
     ticket: Ticket
-    kind: str
     request: PreparedBody
-    limits_from: Callable[..., AttemptLimits]
+    prospect: Prospect
     pacer: Pacer | None
-    tokens_reserved: float
-    predicted_usd: float | None
-    itl_s: float
-    is_empty_answer_fine: bool
-    is_whole: bool = False
-    is_clamped: bool = False
-    is_kept: bool = False
-    flaw_of: Callable[[str], str | None] | None = None
-    needs_fresh_connection: bool = False
+    is_whole: bool
+    is_clamped: bool
+    is_kept: bool
+    flaw_of: Callable[[str], str | None] | None
+
+    def limits(self, now: float) -> AttemptLimits:
+        """Return the limits of the attempt if the request leaves now, pacing being over."""
+        prospect = self.prospect
+        following = prospect.start.next_view
+        return attempt_limits(
+            now=now,
+            deadline_at=self.call.deadline_at,
+            timers=self.ticket.endpoint.timers,
+            hang_s=prospect.hang_s,
+            ttft_s=prospect.start.view.ttft_s,
+            output_s=prospect.output_s,
+            is_stream=self.call.facts.is_stream,
+            next_total_s=None if following is None else following.total_s,
+            stall_s=prospect.stall_s,
+        )
+
+    @property
+    def kind(self) -> str:
+        """Which attempt of its call it is: first, retry, failover, transparent, hedge or panic."""
+        return self.prospect.start.kind
+
+    @property
+    def tokens_reserved(self) -> float:
+        """What it was expected to use, prompt and answer."""
+        return self.call.facts.prompt_tokens + self.prospect.start.view.output_tokens
+
+    @property
+    def itl_s(self) -> float:
+        """The expected seconds between tokens."""
+        return self.prospect.start.view.itl_s
+
+    @property
+    def is_empty_answer_fine(self) -> bool:
+        """Whether a tool's result is in the conversation: then silence is an answer."""
+        return self.call.facts.has_tool_results
 
     def answer_name(self) -> tuple[str, str]:
         """Return id and model for an answer whose format gives it none."""
@@ -106,10 +138,10 @@ class Settlement:
 
     def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
         """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
-        ticket = self.plan.ticket
+        plan, ticket = self.plan, self.plan.ticket
         now = loop_now()
         if usage is not None:
-            usage = in_full(self.plan, usage, fault.cls)
+            usage = in_full(plan, usage, fault.cls)
         outcome = Outcome(
             cls=fault.cls,
             endpoint=ticket.endpoint.id,
@@ -124,11 +156,11 @@ class Settlement:
         )
         self.outcome = outcome
         self._health.settle(ticket, outcome)
-        self._budgets.ended(self.plan.kind, self.plan.predicted_usd, outcome)
-        if self.plan.pacer is not None and ticket.sent_at is not None:
+        self._budgets.ended(plan.kind, plan.prospect.start.view.cost_usd, outcome)
+        if plan.pacer is not None and ticket.sent_at is not None:
             used = 0 if usage is None else usage.input_tokens + usage.output_tokens
-            self.plan.pacer.used(self.plan.tokens_reserved, used)
+            plan.pacer.used(plan.tokens_reserved, used)
         self._observer.on_event(
-            AttemptFinished(at=now, call_id=self.plan.call.id, kind=self.plan.kind, outcome=outcome)
+            AttemptFinished(at=now, call_id=plan.call.id, kind=plan.kind, outcome=outcome)
         )
         return outcome

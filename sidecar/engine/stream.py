@@ -1,6 +1,7 @@
 """Reading one provider's stream: bytes → events → what they say, tallied on the way.
 
-A stream that ends without its format's terminal marker is cut short, whatever the status line said.
+What arrives together stays together: one read is one ``Item``, however many events it completes. A
+stream that ends without its format's terminal marker is cut short, whatever the status line said.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from sidecar.engine.tally import Tally
 from sidecar.errors import ConnectionBrokenError, ProtocolBrokenError, WireError
 from sidecar.value import value
-from sidecar.wire.neutral import CONTENT_DELTAS, Completion, Started
+from sidecar.wire.neutral import Completion, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sidecar.engine.ports import UpstreamResponse
     from sidecar.wire.codec import ProviderCodec
     from sidecar.wire.neutral import Delta
@@ -24,14 +23,22 @@ if TYPE_CHECKING:
 
 @value
 class Item:
-    """One event: its exact bytes and what it says."""
+    """The events of one read, maybe none: their exact bytes but for those of an error, what they
+    say, and whether content of any kind is in it.
+    """
 
     raw: bytes
-    deltas: tuple[Delta, ...]
+    deltas: list[Delta]
+    has_content: bool
 
-    def has_content(self) -> bool:
-        """Return whether the event carries content of any kind."""
-        return any(isinstance(delta, CONTENT_DELTAS) for delta in self.deltas)
+
+def joined(items: tuple[Item, ...]) -> Item:
+    """Return several reads as one."""
+    return Item(
+        raw=b"".join(item.raw for item in items),
+        deltas=[delta for item in items for delta in item.deltas],
+        has_content=any(item.has_content for item in items),
+    )
 
 
 class UpstreamStream:
@@ -48,9 +55,8 @@ class UpstreamStream:
         self._framer = codec.framer()
         self._failure: ProtocolBrokenError | None = None
 
-    async def read(self) -> tuple[Item, ...]:
-        """Return the events of the next bytes, maybe none yet; ``is_eof`` is set with the last
-        ones.
+    async def read(self) -> Item:
+        """Return the events of the next bytes; ``is_eof`` is set with the last ones.
 
         Raises:
             ConnectionBrokenError: the connection broke.
@@ -65,37 +71,56 @@ class UpstreamStream:
                 raise
             # All that was asked for is here; a rude goodbye changes nothing.
             chunk = b""
+        try:
+            events = self._framer.feed(chunk) if chunk else self._framer.end()
+        except WireError as error:
+            raise _invalid(error) from error
         if chunk:
-            return self._parse(lambda: self._framer.feed(chunk))
+            return self._listen(events)
         self.is_eof = True
-        items = self._parse(self._framer.end)
+        item = self._listen(events)
         if not self._parser.is_complete() and self.tally.error is None:
             message = "the stream ended without its terminal marker"
             raise ProtocolBrokenError(message)
-        return items
+        return item
 
-    def _parse(self, cut: Callable[[], list[SseEvent]]) -> tuple[Item, ...]:
-        items: list[Item] = []
-        try:
-            for event in cut():
-                deltas = tuple(named(delta, *self._name) for delta in self._parser.feed(event))
-                for delta in deltas:
-                    self.tally.note(delta)
-                items.append(Item(raw=event.raw, deltas=deltas))
-        except WireError as error:
-            failure = ProtocolBrokenError(f"not a valid stream: {error.message}")
-            if not items:
-                raise failure from error
-            # What came before the broken event is good; the break is met at the next read.
-            self._failure = failure
-        return tuple(items)
+    def _listen(self, events: list[SseEvent]) -> Item:
+        """Return what ``events`` say, tallied.
+
+        Raises:
+            ProtocolBrokenError: the first of them is broken; a later one is met at the next read.
+        """
+        tally = self.tally
+        known = tally.content_deltas
+        raws: list[bytes] = []
+        said: list[Delta] = []
+        for event in events:
+            error = tally.error
+            try:
+                deltas = self._parser.feed(event)
+            except WireError as broken:
+                self._failure = _invalid(broken)
+                if event is events[0]:
+                    raise self._failure from broken
+                break
+            for delta in deltas:
+                one = named(delta, *self._name) if isinstance(delta, Started) else delta
+                tally.note(one)
+                said.append(one)
+            if tally.error is error:
+                raws.append(event.raw)
+        return Item(raw=b"".join(raws), deltas=said, has_content=tally.content_deltas > known)
 
 
-T = TypeVar("T")
+def _invalid(error: WireError) -> ProtocolBrokenError:
+    return ProtocolBrokenError(f"not a valid stream: {error.message}")
+
+
+T = TypeVar("T", Started, Completion)
 
 
 def named(said: T, answer_id: str, model: str) -> T:
     """Return ``said`` with the id and model that answers of some formats do not give."""
-    if not isinstance(said, Started | Completion) or (said.id and said.model):
+    if said.id and said.model:
         return said
     return replace(said, id=said.id or answer_id, model=said.model or model)

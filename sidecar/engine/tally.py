@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import Usage
 from sidecar.wire.neutral import (
+    CONTENT_DELTAS,
     Completion,
     Ended,
     ErrorSeen,
@@ -38,12 +39,28 @@ DEGENERATE_RUN = 64
 
 
 class Tally:
-    """What a stream has said so far; its text too where ``keeps_text`` asks for it."""
+    """What an answer has said so far; its text too where ``keeps_text`` asks for it."""
+
+    __slots__ = (
+        "_is_aside",
+        "_is_one_char",
+        "_item_ids",
+        "_name",
+        "_run_char",
+        "_texts",
+        "_usage",
+        "content_chars",
+        "content_deltas",
+        "error",
+        "finish",
+        "is_ended",
+        "keeps_text",
+    )
 
     def __init__(self) -> None:
         self.keeps_text = False
         self._texts: list[str] = []
-        self._name: Started | None = None
+        self._name: tuple[str, str] | None = None  # id and model
         self._item_ids: tuple[str, ...] = ()
         self.content_chars = 0
         self.content_deltas = 0
@@ -57,11 +74,29 @@ class Tally:
 
     def note(self, delta: Delta) -> None:
         """Count ``delta``."""
+        if isinstance(delta, TextDelta):
+            self._add_text(delta.text)
+        elif isinstance(delta, CONTENT_DELTAS):
+            self._note_content(delta)
+        else:
+            self._note_event(delta)
+
+    def _note_content(
+        self, delta: RefusalDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
+    ) -> None:
         match delta:
-            case TextDelta() | RefusalDelta() | ReasoningDelta():
-                self._note_text(delta)
-            case ToolCallDelta() | ToolCallStart():
-                self._note_tool_call(delta)
+            case ReasoningDelta():
+                self._add(delta.text)
+            case RefusalDelta():
+                self._is_aside = True
+                self._add(delta.text)
+            case ToolCallStart():
+                self._add_tool_call(0)
+            case ToolCallDelta():
+                self._add_tool_call(len(delta.arguments))
+
+    def _note_event(self, delta: Finished | UsageSeen | Started | ErrorSeen | Ended) -> None:
+        match delta:
             case Finished():
                 self.finish = delta.finish
                 self._item_ids = delta.item_ids
@@ -69,39 +104,58 @@ class Tally:
                 self._usage = usage
             case Started(usage=usage):
                 self._usage = usage or self._usage
-                self._name = delta
+                self._name = (delta.id, delta.model)
             case ErrorSeen():
                 self.error = delta
             case Ended():
                 self.is_ended = True
 
-    def _note_tool_call(self, delta: ToolCallStart | ToolCallDelta) -> None:
-        self._is_one_char = False
-        self._is_aside = True
-        self.content_deltas += 1
-        if isinstance(delta, ToolCallDelta):
-            self.content_chars += len(delta.arguments)
-
-    def _note_text(self, delta: TextDelta | RefusalDelta | ReasoningDelta) -> None:
-        text = delta.text
-        if isinstance(delta, RefusalDelta):
-            self._is_aside = True
-        elif self.keeps_text and isinstance(delta, TextDelta):
-            self._texts.append(text)
+    def _add(self, text: str) -> None:
+        """Count words of any kind."""
         self.content_deltas += 1
         self.content_chars += len(text)
         if self._is_one_char and text:
             self._run_char = self._run_char or text[0]
             self._is_one_char = text.count(self._run_char) == len(text)
 
+    def _add_text(self, text: str) -> None:
+        self._add(text)
+        if self.keeps_text:
+            self._texts.append(text)
+
+    def _add_tool_call(self, chars: int) -> None:
+        self._is_one_char = False
+        self._is_aside = True
+        self.content_deltas += 1
+        self.content_chars += chars
+
+    def note_whole(self, completion: Completion) -> None:
+        """Count a whole answer, of which the text is kept; blank parts say nothing."""
+        self.keeps_text = True
+        self._name = (completion.id, completion.model)
+        self.finish = completion.finish
+        self._item_ids = completion.item_ids
+        for part in completion.parts:
+            match part:
+                case TextPart(text=text) if text:
+                    self._add_text(text)
+                case RefusalPart(text=text) if text:
+                    self._is_aside = True
+                    self._add(text)
+                case ReasoningPart(text=text) if text:
+                    self._add(text)
+                case ToolCallPart():
+                    self._add_tool_call(0)
+                case _:
+                    pass
+
     def completion(self) -> Completion | None:
         """Return the answer as a whole if it was text and was kept, None if not."""
         if self._name is None or not self._texts:
             return None
         text = TextPart(text="".join(self._texts))
-        return Completion(
-            id=self._name.id, model=self._name.model, parts=(text,), finish=self.finish
-        )
+        name, model = self._name
+        return Completion(id=name, model=model, parts=(text,), finish=self.finish)
 
     def structured(self) -> str | None:
         """Return the text where an answer as asked has to be in it: it was kept, ended by itself,
@@ -134,7 +188,7 @@ class Tally:
 
     def answer_id(self) -> str | None:
         """Return what the provider calls the answer, None before it did."""
-        return None if self._name is None else self._name.id
+        return None if self._name is None else self._name[0]
 
     def item_ids(self) -> tuple[str, ...]:
         """Return what the provider calls the answer's parts, known at its end."""
@@ -144,20 +198,5 @@ class Tally:
 def tally_of(completion: Completion) -> Tally:
     """Return the tally of a whole answer."""
     tally = Tally()
-    tally.note(Started(id=completion.id, model=completion.model))
-    tally.keeps_text = True
-    for part in completion.parts:
-        match part:
-            case TextPart(text=text) if text:
-                tally.note(TextDelta(text=text))
-            case RefusalPart(text=text) if text:
-                tally.note(RefusalDelta(text=text))
-            case ReasoningPart(text=text) if text:
-                tally.note(ReasoningDelta(text=text))
-            case ToolCallPart(id=call_id, name=name):
-                tally.note(ToolCallStart(index=0, id=call_id, name=name))
-            case _:  # blank
-                pass
-    if completion.finish is not None:
-        tally.note(Finished(finish=completion.finish, item_ids=completion.item_ids))
+    tally.note_whole(completion)
     return tally

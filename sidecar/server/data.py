@@ -21,7 +21,6 @@ from sidecar.server.event_array import ArrayAnswer
 from sidecar.server.intake import Arrival
 from sidecar.server.passing import Passer, held_bytes, pass_through, passed_path
 from sidecar.server.rescue import Subject, answer_for
-from sidecar.server.task_form import as_task
 from sidecar.wire.counting import COUNTINGS
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ class DataPlane:
     async def _complete(self, exchange: Exchange, call: Call, door: Door) -> None:
         answer = await self._engine.answer(call)
         if door.operation is _TASK:
+            from sidecar.server.task_form import as_task  # noqa: PLC0415 - with the first task
+
             answer = as_task(answer, call)
         if isinstance(answer, PlainAnswer):
             await _send_plain(exchange, answer)

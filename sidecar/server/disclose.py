@@ -11,6 +11,7 @@ header is no place for a surprise.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,20 +27,22 @@ if TYPE_CHECKING:
 HEADER_CHARS_MAX = 512
 """Some HTTP clients bound the whole head at 8 KiB; ours stays well below with all eight headers
 full."""
+NAMES_MAX = 256
+"""So many names of the configuration, and lists of them, are remembered as they are written."""
 
 
 def headers_of(disclosure: Disclosure, *, is_stream: bool) -> dict[str, str]:
     """Return the ``x-sidecar-…`` headers of an answer; what is not known is left out."""
     headers = {
         "x-sidecar-call-id": clean(disclosure.call_id),
-        "x-sidecar-route": clean(disclosure.route),
+        "x-sidecar-route": _clean_name(disclosure.route),
     }
     if disclosure.endpoint is not None:
-        headers["x-sidecar-model"] = clean(disclosure.endpoint)
-    if disclosure.endpoint is not None and disclosure.is_pinned:
-        headers["x-sidecar-pinned"] = clean(disclosure.endpoint)
+        headers["x-sidecar-model"] = _clean_name(disclosure.endpoint)
+        if disclosure.is_pinned:
+            headers["x-sidecar-pinned"] = _clean_name(disclosure.endpoint)
     if disclosure.attempts:
-        headers["x-sidecar-attempts"] = listed(disclosure.attempts)
+        headers["x-sidecar-attempts"] = _listed_labels(disclosure.attempts)
     if disclosure.degraded is not None:
         headers["x-sidecar-degraded"] = clean(disclosure.degraded)
     if disclosure.cost_usd is not None and not is_stream:
@@ -90,6 +93,10 @@ def clean(value: str) -> str:
         return value
     kept = "".join(char if char.isprintable() else "?" for char in value[:HEADER_CHARS_MAX])
     return kept.encode("ascii", "replace").decode("ascii")
+
+
+_clean_name = lru_cache(NAMES_MAX)(clean)
+_listed_labels = lru_cache(NAMES_MAX)(listed)
 
 
 def _usd(amount: float) -> str:

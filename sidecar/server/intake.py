@@ -25,7 +25,6 @@ from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
 from sidecar.wire.formats import caller_codec, codec
-from sidecar.wire.tasks import parse_task
 
 if TYPE_CHECKING:
     import random
@@ -83,6 +82,8 @@ class Intake:
 
     def task(self, arrival: Arrival, body: bytes) -> Call:
         """Return the call for a task in the plain form; raises as ``completion``."""
+        from sidecar.wire.tasks import parse_task  # noqa: PLC0415 - with the first task
+
         inspect = codec(arrival.format).inspect_request
         return self._call(
             arrival, body, inspect, lambda task: parse_task(task, arrival.model or "")

@@ -1,11 +1,10 @@
-"""The one place where aiohttp, ssl and os errors become the family of ``AttemptError``.
+"""The one place where errors of asyncio, ssl and the system become the family of ``AttemptError``.
 
 The phase decides, not the exception's type alone: whatever fails before a connection stands is
 CONNECT, since nothing was asked of the provider yet. A kept-alive connection that dies before a
 byte of the answer is stale: the provider had closed it while the request was on its way, which says
 nothing about its health. Everything later is a broken connection, or bytes that are not HTTP.
-Messages name the error's class and, for system errors, the system's words; never what was read,
-which may be part of an answer.
+Messages hold words of ours or the system's; never what was read, which may be part of an answer.
 """
 
 from __future__ import annotations
@@ -13,10 +12,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import zlib
-
-import aiohttp
-from aiohttp import http_exceptions
 
 from sidecar.errors import (
     AttemptError,
@@ -26,68 +21,51 @@ from sidecar.errors import (
     StaleConnectionError,
 )
 
-TRANSLATED = (aiohttp.ClientError, OSError, TimeoutError, zlib.error, ValueError)
-"""What may come out of the HTTP client; everything else is a bug and stays itself."""
-
-_CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_WORDS = (
-    (aiohttp.ConnectionTimeoutError, "not in time"),
-    (aiohttp.ServerDisconnectedError, "closed by the other side"),
-    (aiohttp.ClientPayloadError, "the body ended too early or was malformed"),
-    (aiohttp.ClientResponseError, "the answer's head is malformed"),
-    ((ValueError, zlib.error), "the body cannot be decoded"),
-    (TimeoutError, "not in time"),
-    (OSError, "closed by the other side"),
-)
-"""Callers read these messages: a library's class names mean nothing to them."""
-_CUT = (http_exceptions.ContentLengthError,)
+CONNECTING = (OSError, ValueError)
+"""What connecting may raise (``ValueError``: a name that IDNA cannot write)."""
 
 
-def translate(
-    error: BaseException, *, is_connecting: bool, was_reused: bool, bytes_seen: int
-) -> AttemptError:
-    """Return what ``error`` means for the attempt, to be raised from it.
+def connect_failed(error: BaseException) -> ConnectFailedError:
+    """Return what an error of ``CONNECTING`` means."""
+    if isinstance(error, ConnectFailedError):
+        return error
+    return ConnectFailedError(f"no connection: {_described(error)}")
+
+
+def broken(error: BaseException | None, *, has_head: bool, is_stale: bool) -> AttemptError:
+    """Return what the end of a connection in use means.
 
     Args:
-        error: one of ``TRANSLATED``.
-        is_connecting: no connection stands yet.
-        was_reused: the connection had carried an answer before.
-        bytes_seen: bytes of the answer that are known to have arrived.
+        error: what ended it, None for an orderly end.
+        has_head: the answer had begun.
+        is_stale: the connection was reused, and no byte of an answer had come.
     """
     said = _described(error)
-    if is_connecting or isinstance(error, _CONNECTING):
-        return ConnectFailedError(f"no connection: {said}")
-    if _is_garbage(error):
-        return ProtocolBrokenError(f"not HTTP: {said}")
-    if was_reused and bytes_seen == 0:
+    if is_stale:
         return StaleConnectionError(f"a kept-alive connection was dead: {said}")
+    if has_head and error is None:
+        said = "the body ended too early"
     return ConnectionBrokenError(f"the connection broke: {said}")
 
 
-def _is_garbage(error: BaseException) -> bool:
-    """Say whether bytes arrived that no HTTP sender means, as opposed to too few of them."""
-    if isinstance(error, aiohttp.ClientPayloadError):
-        cause = error.__cause__
-        return isinstance(cause, http_exceptions.HttpProcessingError) and not _is_cut(cause)
-    return isinstance(error, (aiohttp.ClientResponseError, ValueError, zlib.error)) and not (
-        isinstance(error, ssl.SSLError)
-    )
+def garbage(*, has_head: bool) -> ProtocolBrokenError:
+    """Return what bytes mean that the parser refused."""
+    part = "the answer's body is malformed" if has_head else "the answer's head is malformed"
+    return ProtocolBrokenError(f"not HTTP: {part}")
 
 
-def _is_cut(cause: http_exceptions.HttpProcessingError) -> bool:
-    # the parser says a short chunked body with the type of a malformed one; only the words differ
-    return isinstance(cause, _CUT) or "Not enough data" in cause.message
-
-
-def _described(error: BaseException) -> str:
-    root = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+def _described(error: BaseException | None) -> str:
     said: str | None = None
-    if isinstance(root, ssl.SSLError):
-        said = root.reason
-    elif isinstance(root, socket.gaierror):
-        said = root.strerror
-    elif isinstance(root, OSError) and root.errno is not None and root.errno > 0:
-        said = os.strerror(root.errno)  # asyncio puts the address where the system's words belong
+    if isinstance(error, ssl.SSLError):
+        said = error.reason
+    elif isinstance(error, socket.gaierror):
+        said = error.strerror
+    elif isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        said = os.strerror(error.errno)  # asyncio puts the address where the system's words belong
     if said:
         return said
-    return next((words for kind, words in _WORDS if isinstance(error, kind)), "for no known reason")
+    if isinstance(error, TimeoutError):
+        return "not in time"
+    if error is None or isinstance(error, OSError):
+        return "closed by the other side"
+    return "for no known reason"

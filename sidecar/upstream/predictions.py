@@ -20,15 +20,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
 
-from yarl import URL
-
 from sidecar.errors import ProtocolBrokenError, WireError
+from sidecar.upstream.address import parse_address
 from sidecar.wire.replicate import as_events, read_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from sidecar.engine.ports import OutboundRequest, UpstreamResponse
+    from sidecar.upstream.address import Address
     from sidecar.wire.replicate import Prediction
 
 POLL_S: Final = (0.1, 0.2, 0.4, 0.8)
@@ -46,7 +46,7 @@ class Send(Protocol):
     """Sends one request to the provider; ``url`` in place of base URL and path."""
 
     async def __call__(
-        self, request: OutboundRequest, *, connect_s: float, url: URL | None = None
+        self, request: OutboundRequest, *, connect_s: float, url: Address | None = None
     ) -> UpstreamResponse:
         """Return once the head is in; raises as the port says."""
 
@@ -104,7 +104,7 @@ class Predictions:
         self._tasks: set[asyncio.Task[_Whole]] = set()
 
     async def open(
-        self, send: Send, request: OutboundRequest, *, connect_s: float, base: URL, domain: str
+        self, send: Send, request: OutboundRequest, *, connect_s: float, base: Address, domain: str
     ) -> UpstreamResponse:
         """Create the prediction of ``request``, and return its answer or its stream.
 
@@ -252,12 +252,12 @@ def _path(prediction: str) -> str:
     return f"/v1/predictions/{quote(prediction, safe='')}"
 
 
-def _stream_url(prediction: Prediction, base: URL, domain: str) -> URL | None:
+def _stream_url(prediction: Prediction, base: Address, domain: str) -> Address | None:
     """Return where the stream is, None if there is none or it is not the provider's."""
     try:
-        url = URL(prediction.urls.stream or "", encoded=True)
-        is_own = url.host == base.host and url.port == base.port
+        url = parse_address(prediction.urls.stream or "")
     except ValueError:
         return None
-    is_own = is_own or bool(domain and url.host and url.host.endswith(f".{domain}"))
+    is_own = url.host == base.host and url.port == base.port
+    is_own = is_own or bool(domain and url.host.endswith(f".{domain}"))
     return url if is_own and url.scheme == base.scheme else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sidecar.engine.ports import RateLimit
@@ -54,6 +54,7 @@ _JSON_SECONDS: Final = re.compile(
 )
 _JSON_MILLISECONDS: Final = re.compile(rf'"retry_after_ms"\s*:\s*"?{_NUMBER}')
 _JSON_DURATION: Final = re.compile(r'"retryDelay"\s*:\s*"([^"]{1,40})"')
+_OF_LIMITS: Final = "ratelimit"
 _LIMIT_HEADER: Final = re.compile(
     r"x-ratelimit-(?P<what>limit|remaining|reset)(?:-(?P<of>[a-z0-9-]{1,40}))?"
     r"|anthropic-ratelimit-(?P<of2>[a-z-]{1,40})-(?P<what2>limit|remaining|reset)"
@@ -87,12 +88,15 @@ def pushback_s(headers: Mapping[str, str], body: bytes, wall_now: float) -> floa
 
 def rate_limits(headers: Mapping[str, str], wall_now: float) -> tuple[RateLimit, ...]:
     """Return what the rate-limit headers say, one entry a dimension; never raises."""
+    names = [name for name in headers if _OF_LIMITS in name]
+    if not names:
+        return ()
     found: dict[str, dict[str, str]] = {}
-    for name, value in headers.items():
-        match = _LIMIT_HEADER.fullmatch(name)
-        if match is not None:
-            dimension = match["of"] or match["of2"] or _NO_DIMENSION
-            found.setdefault(dimension, {})[match["what"] or match["what2"]] = value
+    for name in names:
+        meaning = _meaning(name)
+        if meaning is not None:
+            dimension, what = meaning
+            found.setdefault(dimension, {})[what] = headers[name]
     return tuple(
         RateLimit(
             dimension=_OF_A_MINUTE.get(dimension, dimension),
@@ -104,6 +108,15 @@ def rate_limits(headers: Mapping[str, str], wall_now: float) -> tuple[RateLimit,
         )
         for dimension, said in found.items()
     )
+
+
+@lru_cache(maxsize=256)
+def _meaning(name: str) -> tuple[str, str] | None:
+    """Return dimension and what is said of it, None for a header that says neither."""
+    match = _LIMIT_HEADER.fullmatch(name)
+    if match is None:
+        return None
+    return match["of"] or match["of2"] or _NO_DIMENSION, match["what"] or match["what2"]
 
 
 def _stated(headers: Mapping[str, str], wall_now: float) -> float | None:
@@ -185,6 +198,8 @@ def _go_duration(value: str) -> float | None:
 
 
 def _until_http_date(value: str, wall_now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 2 ms, seldom needed
+
     try:
         instant = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -26,24 +26,27 @@ _CHARS_PER_TOKEN = 3.6
 _IMAGE_TOKENS = 1600
 """What Anthropic charges for a picture at its largest useful size; a document counts the same."""
 
+_ABSENT = msgspec.Raw()
+_NO_NEEDS: frozenset[Ability] = frozenset()
 _FORCED = (b'"any"', b'"tool"')
+_SCHEMA = b'"json_schema"'
 
 
-class _SeenBlock(msgspec.Struct):
+class _SeenBlock(msgspec.Struct, gc=False):
     type: str
     text: object = None
     thinking: object = None
-    input: msgspec.Raw = msgspec.Raw()
-    content: msgspec.Raw = msgspec.Raw()
-    source: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = _ABSENT
+    content: msgspec.Raw = _ABSENT
+    source: msgspec.Raw = _ABSENT
 
 
-class _SeenMessage(msgspec.Struct):
+class _SeenMessage(msgspec.Struct, gc=False):
     role: str
     content: str | list[_SeenBlock]
 
 
-class _SeenCount(msgspec.Struct):
+class _SeenCount(msgspec.Struct, gc=False):
     """``POST /v1/messages/count_tokens`` has the body of a message without ``max_tokens``."""
 
     model: str
@@ -52,15 +55,15 @@ class _SeenCount(msgspec.Struct):
     stream: bool | None = None
     system: str | list[_SeenBlock] | None = None
     tools: list[msgspec.Raw] | None = None
-    container: msgspec.Raw = msgspec.Raw()
-    mcp_servers: msgspec.Raw = msgspec.Raw()
-    inference_geo: msgspec.Raw = msgspec.Raw()
-    tool_choice: msgspec.Raw = msgspec.Raw()
-    output_config: msgspec.Raw = msgspec.Raw()
-    output_format: msgspec.Raw = msgspec.Raw()
+    container: msgspec.Raw = _ABSENT
+    mcp_servers: msgspec.Raw = _ABSENT
+    inference_geo: msgspec.Raw = _ABSENT
+    tool_choice: msgspec.Raw = _ABSENT
+    output_config: msgspec.Raw = _ABSENT
+    output_format: msgspec.Raw = _ABSENT
 
 
-class _SeenRequest(_SeenCount):
+class _SeenRequest(_SeenCount, gc=False):
     max_tokens: int = msgspec.field()  # required here
 
 
@@ -79,6 +82,7 @@ class _Tally:
         self.images = 0
         self.documents = 0
         self.features: list[str] = []
+        self.has_tool_results = False
 
     def add(self, content: str | list[_SeenBlock] | None, path: str) -> None:
         """Count a message's, system prompt's or tool result's content."""
@@ -86,11 +90,14 @@ class _Tally:
             self.chars += len(content)
             return
         for index, block in enumerate(content or ()):
-            self._add_block(block, f"{path}[{index}]")
+            if isinstance(block.text, str):
+                self.chars += len(block.text)
+            if block.type != "text" or block.input is not _ABSENT or block.thinking is not None:
+                self._add_block(block, f"{path}[{index}]")
 
     def add_tool(self, raw: msgspec.Raw, path: str) -> None:
         """Count a tool's definition; only tools with a schema exist in other formats."""
-        self.chars += len(bytes(raw))
+        self.chars += len(raw)
         kind = decode(_TOOL_TYPE, raw, path).type
         if kind not in {None, "custom"}:
             self.features.append(str(kind))
@@ -101,17 +108,21 @@ class _Tally:
         return math.ceil(self.chars / _CHARS_PER_TOKEN) + _IMAGE_TOKENS * pictures
 
     def _add_block(self, block: _SeenBlock, path: str) -> None:
-        for text in (block.text, block.thinking):
-            self.chars += len(text) if isinstance(text, str) else 0
-        self.chars += len(bytes(block.input))
+        """Count what is no text."""
+        if isinstance(block.thinking, str):
+            self.chars += len(block.thinking)
+        self.chars += len(block.input)
         if block.type == "image":
             self.images += 1
             if decode(_SOURCE_TYPE, block.source, f"{path}.source").type == "file":
                 self.features.append("image_file")
         elif block.type == "document":
             self.documents += 1
-        elif block.type == "tool_result" and is_set(block.content):
-            self.add(decode(_RESULT_CONTENT, block.content, f"{path}.content"), f"{path}.content")
+        elif block.type == "tool_result":
+            self.has_tool_results = True
+            if is_set(block.content):
+                path = f"{path}.content"
+                self.add(decode(_RESULT_CONTENT, block.content, path), path)
         if block.type not in TRANSLATABLE_BLOCKS:
             self.features.append(block.type)
 
@@ -130,23 +141,24 @@ def _facts(seen: _SeenCount) -> RequestFacts:
     tally = _Tally()
     tally.add(seen.system, "$.system")
     for index, message in enumerate(seen.messages):
-        tally.add(message.content, f"$.messages[{index}].content")
+        if isinstance(message.content, str):
+            tally.chars += len(message.content)
+        else:
+            tally.add(message.content, f"$.messages[{index}].content")
     for index, tool in enumerate(seen.tools or ()):
         tally.add_tool(tool, f"$.tools[{index}]")
-    places = {
-        "container": seen.container,
-        "mcp_servers": seen.mcp_servers,
-        "inference_geo": seen.inference_geo,
-    }
-    tally.features += [name for name, raw in places.items() if is_set(raw)]
-    if seen.messages and seen.messages[-1].role == "assistant":
+    for name, raw in (
+        ("container", seen.container),
+        ("mcp_servers", seen.mcp_servers),
+        ("inference_geo", seen.inference_geo),
+    ):
+        if raw is not _ABSENT and is_set(raw):
+            tally.features.append(name)
+    is_prefilled = bool(seen.messages) and seen.messages[-1].role == "assistant"
+    if is_prefilled:
         tally.features.append("prefill")
     formats = bytes(seen.output_format) + bytes(seen.output_config)
-    needs = {
-        Ability.PREFILL: "prefill" in tally.features,
-        Ability.FORCED_TOOL: any(mode in bytes(seen.tool_choice) for mode in _FORCED),
-        Ability.SCHEMA: b'"json_schema"' in formats,
-    }
+    has_schema = bool(formats) and _SCHEMA in formats
     return RequestFacts(
         model=seen.model,
         is_stream=bool(seen.stream),
@@ -156,5 +168,19 @@ def _facts(seen: _SeenCount) -> RequestFacts:
         has_images=tally.images > 0,
         wants_usage_in_stream=True,
         untranslatable=tuple(dict.fromkeys(tally.features)),
-        needs=frozenset(ability for ability, is_needed in needs.items() if is_needed),
+        needs=_needs(seen.tool_choice, is_prefilled=is_prefilled, has_schema=has_schema),
+        may_bind_output=has_schema,
+        has_tool_results=tally.has_tool_results,
     )
+
+
+def _needs(choice: msgspec.Raw, *, is_prefilled: bool, has_schema: bool) -> frozenset[Ability]:
+    if choice is _ABSENT and not is_prefilled and not has_schema:
+        return _NO_NEEDS
+    text = bytes(choice)
+    needs = {
+        Ability.PREFILL: is_prefilled,
+        Ability.FORCED_TOOL: any(mode in text for mode in _FORCED),
+        Ability.SCHEMA: has_schema,
+    }
+    return frozenset(ability for ability, is_needed in needs.items() if is_needed)

@@ -38,6 +38,10 @@ from sidecar.wire.sse import encode_event
 if TYPE_CHECKING:
     from sidecar.wire.neutral import Delta
 
+_CHANGE = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":%b}\n\n'
+)
+
 
 @dataclass(slots=True)
 class _OpenBlock:
@@ -78,6 +82,10 @@ class AnthropicStreamRenderer:
     def render(self, delta: Delta) -> bytes:
         """Return the events that say ``delta``; see ``StreamRenderer.render``."""
         match delta:
+            case TextDelta() | RefusalDelta() | ReasoningDelta() | ToolCallStart():
+                self._add(delta)
+            case ToolCallDelta():
+                self._add_arguments(delta)
             case Started():
                 return self._start(delta)
             case Finished():
@@ -86,10 +94,6 @@ class AnthropicStreamRenderer:
                 self._usage = delta.usage
             case ErrorSeen() | Ended():
                 pass
-            case TextDelta() | RefusalDelta() | ReasoningDelta() | ToolCallStart():
-                self._add(delta)
-            case ToolCallDelta():
-                self._add_arguments(delta)
             case _:
                 assert_never(delta)
         return self._pump()
@@ -171,16 +175,17 @@ class AnthropicStreamRenderer:
         pieces: list[bytes] = []
         while self._blocks:
             block = self._blocks[0]
-            index: Block = {"index": self._index}
             if not block.is_started:
                 block.is_started = True
-                pieces.append(_event("content_block_start", index | {"content_block": block.start}))
-            pieces += [_event("content_block_delta", index | {"delta": d}) for d in block.held]
-            block.held.clear()
+                start: Block = {"index": self._index, "content_block": block.start}
+                pieces.append(_event("content_block_start", start))
+            if block.held:
+                pieces += [_CHANGE % (self._index, msgspec.json.encode(d)) for d in block.held]
+                block.held.clear()
             is_followed = len(self._blocks) > 1
             if not (is_last or block.is_done or (is_followed and block.may_close())):
                 break
-            pieces.append(_event("content_block_stop", index))
+            pieces.append(_event("content_block_stop", {"index": self._index}))
             self._blocks.popleft()
             self._index += 1
         return b"".join(pieces)

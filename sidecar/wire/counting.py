@@ -13,9 +13,8 @@ import msgspec
 
 from sidecar.domain import WireFormat
 from sidecar.value import value
-from sidecar.wire import anthropic_request, gemini_inspect
 from sidecar.wire.decode import decode
-from sidecar.wire.gemini_generate import model_path
+from sidecar.wire.formats import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,17 +46,34 @@ class Counting:
     render: Callable[[int], bytes]
 
 
+def _anthropic_facts(body: bytes) -> RequestFacts:
+    from sidecar.wire import anthropic_request  # noqa: PLC0415 - imported with the first count
+
+    return anthropic_request.inspect_count(body)
+
+
+def _gemini_facts(body: bytes) -> RequestFacts:
+    from sidecar.wire import gemini_inspect  # noqa: PLC0415 - imported with the first count
+
+    return gemini_inspect.inspect_count(body)
+
+
+def _gemini_path(model: str) -> str:
+    generate = codec(WireFormat.GEMINI).path_for(model, is_stream=False)
+    return generate.rpartition(":")[0] + ":countTokens"
+
+
 COUNTINGS: Mapping[WireFormat, Counting] = MappingProxyType(
     {
         WireFormat.ANTHROPIC_MESSAGES: Counting(
-            inspect=anthropic_request.inspect_count,
+            inspect=_anthropic_facts,
             path=lambda _model: "/v1/messages/count_tokens",
             read=lambda body: decode(_ANTHROPIC, body).input_tokens,
             render=lambda count: msgspec.json.encode(_AnthropicCount(count)),
         ),
         WireFormat.GEMINI: Counting(
-            inspect=gemini_inspect.inspect_count,
-            path=lambda model: f"{model_path(model)}:countTokens",
+            inspect=_gemini_facts,
+            path=_gemini_path,
             read=lambda body: decode(_GEMINI, body).total_tokens,
             render=lambda count: msgspec.json.encode(_GeminiCount(count)),
         ),

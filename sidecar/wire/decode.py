@@ -18,7 +18,8 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, path: st
     """Return ``data`` as the decoder's type; ``path`` is where in the whole body ``data`` stands.
 
     Raises:
-        WireError: not JSON, not UTF-8, or a field is missing or of the wrong type.
+        WireError: not JSON, not UTF-8, nested too deeply, or a field is missing or of the wrong
+            type.
     """
     try:
         return decoder.decode(data)
@@ -29,6 +30,8 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, path: st
         raise WireError(f"not valid JSON: {error}", path) from error
     except UnicodeDecodeError as error:
         raise WireError("not valid UTF-8", path) from error
+    except RecursionError as error:
+        raise WireError("nested too deeply", path) from error
 
 
 def check_utf8(body: bytes) -> None:

@@ -7,15 +7,16 @@ field it does not know. Everything that the dialect does not name stays byte for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from sidecar.abilities import Dialect
+from sidecar.wire.decode import decode
 from sidecar.wire.splice import read_members, remove_member, replace_members
 
-if TYPE_CHECKING:
-    from sidecar.abilities import Dialect
+PLAIN = Dialect()
+"""The format as it is."""
 
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ASKS_NOTHING = frozenset({b"null", b"false", b"{}", b"[]", b'["text"]', b'"auto"'})
 _NOT_MISSED = frozenset({"stream_options"})
 """Who does not know it says the usage unasked."""
@@ -29,7 +30,7 @@ def in_dialect(body: bytes, dialect: Dialect) -> tuple[bytes, tuple[str, ...]]:
     Raises:
         WireError: ``body`` is not a JSON object.
     """
-    if not _is_concerned(body, dialect):
+    if dialect == PLAIN or not _is_concerned(body, dialect):
         return body, ()
     for theirs, own in dialect.renames:
         body = _renamed(body, theirs, own)
@@ -52,13 +53,12 @@ def in_dialect(body: bytes, dialect: Dialect) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _is_concerned(body: bytes, dialect: Dialect) -> bool:
-    """Return whether any name of the dialect occurs: most bodies are read no further."""
-    names = (
-        *(theirs for theirs, _ in dialect.renames),
-        *dialect.leaves_out,
-        *(name for name, _, _ in dialect.words),
-    )
-    return any(b'"%b"' % name.encode() in body for name in names)
+    """Return whether any name of the dialect is a member: most bodies are read no further."""
+    members = decode(_OBJECT, body).keys()
+    if not members.isdisjoint(dialect.leaves_out):
+        return True
+    named = (*(theirs for theirs, _ in dialect.renames), *(name for name, _, _ in dialect.words))
+    return not members.isdisjoint(named)
 
 
 def _renamed(body: bytes, theirs: str, own: str) -> bytes:

@@ -28,6 +28,7 @@ _TOKENS_PER_MEDIUM = 1120
 _NULL = msgspec.Raw(b"null")
 _FUNCTIONS = "functionDeclarations"
 _ENUM_TYPE = "text/x.enum"
+_JSON_TYPE = "application/json"
 
 
 class _CallingConfig(msgspec.Struct, rename="camel"):
@@ -158,6 +159,8 @@ def _facts(request: _Request) -> RequestFacts:
         has_images=any(blob.mime_type.startswith("image/") for blob in media) or bool(returned),
         wants_usage_in_stream=True,
         untranslatable=tuple(dict.fromkeys(_untranslatable(request, config, parts))),
+        may_bind_output=config.response_mime_type == _JSON_TYPE,
+        has_tool_results=any(part.function_response for part in parts),
     )
 
 

@@ -9,7 +9,6 @@ character as well) plus a flat price an image.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,9 +18,6 @@ from sidecar.errors import WireError
 from sidecar.wire.decode import check_utf8, decode
 from sidecar.wire.splice import read_members, remove_member, replace_members, replace_string_member
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
 
 _BYTES_PER_TOKEN = 3.6
@@ -29,31 +25,33 @@ _TOKENS_PER_IMAGE = 800
 _ABSENT = msgspec.Raw(b"")
 _FORCED = frozenset({b'"required"', b'"any"'})
 _SCHEMA = b'"json_schema"'
+_JSON = b'"json_object"'
+_NO_NEEDS: frozenset[Ability] = frozenset()
 _KNOWN_PARTS = frozenset({"text", "image_url", "refusal", "thinking"})
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str
     text: msgspec.Raw = _ABSENT
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     role: str
     content: str | list[_Part] | None = None
     tool_calls: msgspec.Raw = _ABSENT
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, gc=False):
     type: str = "function"
     function: msgspec.Raw = _ABSENT
 
 
-class _StreamOptions(msgspec.Struct):
+class _StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: str
     messages: list[_Message]
     stream: bool | None = None
@@ -91,20 +89,22 @@ def inspect_request(body: bytes) -> RequestFacts:
         raise WireError("model is empty", "$.model")
     if not request.messages:
         raise WireError("messages is empty", "$.messages")
+    text_bytes, part_types, roles = _seen(request)
+    images = part_types.count("image_url") if part_types else 0
     options = request.stream_options
-    part_types = [part.type for part in _parts(request)]
-    images = part_types.count("image_url")
+    wanted = bytes(request.response_format)
     return RequestFacts(
         model=request.model,
         is_stream=bool(request.stream),
-        prompt_tokens=math.ceil(_text_bytes(request) / _BYTES_PER_TOKEN)
-        + images * _TOKENS_PER_IMAGE,
+        prompt_tokens=math.ceil(text_bytes / _BYTES_PER_TOKEN) + images * _TOKENS_PER_IMAGE,
         max_tokens=request.max_completion_tokens or request.max_tokens,
         has_tools=bool(request.tools),
         has_images=images > 0,
         wants_usage_in_stream=options is not None and bool(options.include_usage),
-        untranslatable=tuple(_untranslatable(request, part_types)),
-        needs=_needs(request),
+        untranslatable=_untranslatable(request, part_types, roles),
+        needs=_needs(request, wanted),
+        may_bind_output=_SCHEMA in wanted or _JSON in wanted,
+        has_tool_results="tool" in roles,
     )
 
 
@@ -133,43 +133,56 @@ def _with_system(body: bytes, system: str) -> bytes:
     return msgspec.json.encode([{"role": "system", "content": system}, *kept])
 
 
-def _parts(request: _Request) -> Iterator[_Part]:
+def _seen(request: _Request) -> tuple[int, list[str], set[str]]:
+    """Return about how many bytes of prompt text there are, tools included; the types of all parts
+    of messages; who speaks.
+    """
+    size = 0
+    part_types: list[str] = []
+    roles: set[str] = set()
     for message in request.messages:
-        if isinstance(message.content, list):
-            yield from message.content
+        content = message.content
+        if isinstance(content, str):
+            size += len(content) if content.isascii() else len(content.encode())
+        elif content:
+            for part in content:
+                part_types.append(part.type)
+                size += len(part.text)
+        if message.tool_calls is not _ABSENT:
+            size += len(message.tool_calls)
+        roles.add(message.role)
+    for tool in request.tools or ():
+        size += len(tool.function)
+    return size, part_types, roles
 
 
-def _text_bytes(request: _Request) -> int:
-    """Return about how many bytes of prompt text there are, tools included."""
-    total = sum(len(memoryview(part.text)) for part in _parts(request))
-    for message in request.messages:
-        if isinstance(message.content, str):
-            total += len(message.content.encode())
-        total += len(memoryview(message.tool_calls))
-    return total + sum(len(memoryview(tool.function)) for tool in request.tools or ())
-
-
-def _needs(request: _Request) -> frozenset[Ability]:
-    """Return what the model must be able to do beside tools and images."""
+def _needs(request: _Request, wanted: bytes) -> frozenset[Ability]:
+    """Return what the model must be able to do beside tools and images, for an answer ``wanted``
+    in this form.
+    """
+    if request.tool_choice is _ABSENT and not wanted and not request.logprobs:
+        return _NO_NEEDS
     choice = bytes(request.tool_choice)
     needs = {
         Ability.FORCED_TOOL: choice.startswith(b"{") or choice in _FORCED,
-        Ability.SCHEMA: _SCHEMA in bytes(request.response_format),
+        Ability.SCHEMA: _SCHEMA in wanted,
         Ability.LOGPROBS: bool(request.logprobs),
     }
     return frozenset(ability for ability, is_needed in needs.items() if is_needed)
 
 
-def _untranslatable(request: _Request, part_types: list[str]) -> Iterator[str]:
+def _untranslatable(request: _Request, part_types: list[str], roles: set[str]) -> tuple[str, ...]:
     """Name what only this format can answer as asked."""
-    checks = {
-        "n": (request.n or 1) > 1,
-        "logprobs": bool(request.logprobs),
-        "audio": bytes(request.audio) not in {b"", b"null"},
-        "modalities": any(kind != "text" for kind in request.modalities or ()),
-        "functions": bool(request.functions),
-        "messages.function": any(message.role == "function" for message in request.messages),
-        "tools": any(tool.type != "function" for tool in request.tools or ()),
-    }
-    yield from (name for name, is_used in checks.items() if is_used)
-    yield from dict.fromkeys(kind for kind in part_types if kind not in _KNOWN_PARTS)
+    checks = (
+        ("n", request.n is not None and request.n > 1),
+        ("logprobs", request.logprobs),
+        ("audio", request.audio is not _ABSENT and bytes(request.audio) != b"null"),
+        ("modalities", request.modalities and set(request.modalities) != {"text"}),
+        ("functions", request.functions),
+        ("messages.function", "function" in roles),
+        ("tools", request.tools and {tool.type for tool in request.tools} != {"function"}),
+    )
+    found = [name for name, is_used in checks if is_used]
+    if part_types:
+        found += (kind for kind in dict.fromkeys(part_types) if kind not in _KNOWN_PARTS)
+    return tuple(found)

@@ -35,16 +35,16 @@ from sidecar.wire.openai_content import (
 _NULL = msgspec.Raw(b"null")
 
 
-class _InputDetails(msgspec.Struct):
+class _InputDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
-class _OutputDetails(msgspec.Struct):
+class _OutputDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
-class UsageObject(msgspec.Struct):
+class UsageObject(msgspec.Struct, gc=False):
     """``usage`` of an answer or a stream; ``prompt_cache_hit_tokens`` is DeepSeek's."""
 
     prompt_tokens: int | None = None
@@ -54,7 +54,7 @@ class UsageObject(msgspec.Struct):
     prompt_cache_hit_tokens: int | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: Content = None
     refusal: str | None = None
     reasoning_content: str | None = None
@@ -63,12 +63,12 @@ class _Message(msgspec.Struct):
     function_call: Function | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Message
     finish_reason: str | None = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice]
     id: str | None = None
     model: str | None = None
@@ -86,6 +86,8 @@ class _ErrorBody(msgspec.Struct):
     detail: msgspec.Raw = _NULL
 
 
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ERROR_BODY = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody])
 _TEXT = msgspec.json.Decoder(str)
@@ -140,8 +142,8 @@ def read_usage(usage: UsageObject | None) -> Usage | None:
     """
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
         return None
-    read = usage.prompt_tokens_details or _InputDetails()
-    written = usage.completion_tokens_details or _OutputDetails()
+    read = usage.prompt_tokens_details or _NO_INPUT_DETAILS
+    written = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
     prompt = usage.prompt_tokens or 0
     cached = min(read.cached_tokens or usage.prompt_cache_hit_tokens or 0, prompt)
     return Usage(
@@ -179,7 +181,7 @@ def parse_response(body: bytes) -> Completion:
         raise WireError("the answer has no choice", "$.choices")
     choice = answer.choices[0]
     parts = _read_message(choice.message)
-    has_calls = any(isinstance(part, ToolCallPart) for part in parts)
+    has_calls = bool(parts) and isinstance(parts[-1], ToolCallPart)
     return Completion(
         id=answer.id or "",
         model=answer.model or "",
@@ -252,18 +254,26 @@ def _read_message(message: _Message) -> tuple[AnswerPart, ...]:
     reasoning = message.reasoning_content or message.reasoning
     if reasoning:
         parts.append(ReasoningPart(text=reasoning))
-    for part in read_content(message.content, Dropped()):
-        if not isinstance(part, ImagePart):
-            parts.append(part)  # noqa: PERF401  # mypy narrows here, not in a comprehension
+    if isinstance(message.content, list):
+        for part in read_content(message.content, Dropped()):
+            if not isinstance(part, ImagePart):
+                parts.append(part)  # noqa: PERF401  # mypy narrows here, not in a comprehension
+    elif message.content:
+        parts.append(TextPart(text=message.content))
     if message.refusal:
         parts.append(RefusalPart(text=message.refusal))
+    if message.tool_calls or message.function_call is not None:
+        parts += _read_calls(message)
+    return tuple(parts)
+
+
+def _read_calls(message: _Message) -> list[ToolCallPart]:
+    """Return the calls of tools, which come last in an answer."""
     calls = list(message.tool_calls or ())
     if message.function_call is not None:
         calls.append(ToolCall(function=message.function_call))
-    for position, call in enumerate(calls):
-        tool_call = read_tool_call(call, position)
-        parts += [] if tool_call is None else [tool_call]
-    return tuple(parts)
+    read = (read_tool_call(call, position) for position, call in enumerate(calls))
+    return [call for call in read if call is not None]
 
 
 def _write_message(completion: Completion) -> dict[str, object]:

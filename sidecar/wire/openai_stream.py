@@ -49,7 +49,7 @@ _NULL = msgspec.Raw(b"null")
 _DONE = b"[DONE]"
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: Content = None
     refusal: str | None = None
     reasoning_content: str | None = None
@@ -58,17 +58,17 @@ class _Delta(msgspec.Struct):
     function_call: Function | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Groq(msgspec.Struct):
+class _Groq(msgspec.Struct, gc=False):
     usage: UsageObject | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     id: str | None = None
     model: str | None = None
     created: int | float | None = None
@@ -101,7 +101,12 @@ class OpenAIStreamParser:
 
     def feed(self, event: SseEvent) -> tuple[Delta, ...]:
         """Return what ``event`` says (see ``StreamParser``)."""
-        data = event.data.strip() if event.data is not None else b""
+        data = event.data
+        if data is None:
+            return ()
+        if event.event is None and data.startswith(b"{"):
+            return self._read(data)
+        data = data.strip()
         if data == _DONE:
             self._is_ended = True
             return (Ended(),)
@@ -111,60 +116,65 @@ class OpenAIStreamParser:
             return ()
         if is_error and not is_json:
             return (ErrorSeen(message=data.decode("utf-8", "replace"), error_type=None, data=data),)
-        chunk = decode(_CHUNK, data)
-        if is_error or bytes(chunk.error) != b"null":
-            return (_read_error(chunk, data),)
-        return tuple(self._read(chunk, data))
+        return self._read(data, is_error=is_error)
 
     def is_complete(self) -> bool:
         """Return whether the stream may end here (see ``StreamParser``)."""
         return self._is_ended or (self._finish is not None and not any(self._unfinished.values()))
 
-    def _read(self, chunk: _Chunk, data: bytes) -> list[Delta]:
+    def _read(self, data: bytes, *, is_error: bool = False) -> tuple[Delta, ...]:
+        chunk = decode(_CHUNK, data)
+        if is_error or (chunk.error is not _NULL and bytes(chunk.error) != b"null"):
+            return (_read_error(chunk, data.strip()),)
         deltas: list[Delta] = []
         if not self._is_started and (chunk.id or chunk.choices):
             self._is_started = True
             created = None if chunk.created is None else int(chunk.created)
             deltas.append(Started(id=chunk.id or "", model=chunk.model or "", created=created))
         for choice in chunk.choices or ():
-            deltas += self._read_choice(choice, data)
-        usage = read_usage(chunk.usage) or read_usage(chunk.x_groq.usage if chunk.x_groq else None)
-        if usage is not None:
-            deltas.append(UsageSeen(usage=usage))
-        return deltas
+            self._unfinished.setdefault(choice.index, True)
+            if choice.delta is not None:
+                self._read_delta(choice.index, choice.delta, deltas)
+            if choice.finish_reason:
+                deltas += self._read_finish(choice.index, choice.finish_reason, data)
+        if chunk.usage is not None or chunk.x_groq is not None:
+            groq = chunk.x_groq.usage if chunk.x_groq else None
+            usage = read_usage(chunk.usage) or read_usage(groq)
+            deltas += [] if usage is None else [UsageSeen(usage=usage)]
+        return tuple(deltas)
 
-    def _read_choice(self, choice: _Choice, data: bytes) -> list[Delta]:
-        was_unfinished = self._unfinished.setdefault(choice.index, True)
-        deltas = [] if choice.delta is None else self._read_delta(choice.index, choice.delta)
-        if not was_unfinished or not choice.finish_reason:
-            return deltas
-        if choice.finish_reason == FINISH_ERROR:
+    def _read_finish(self, choice: int, reason: str, data: bytes) -> list[Delta]:
+        """Return the end of the answer with the end of its last choice, or that it broke."""
+        if not self._unfinished[choice]:
+            return []
+        if reason == FINISH_ERROR:
             message = "the provider ended the answer with an error"
-            return [*deltas, ErrorSeen(message=message, error_type=None, data=data)]
-        finish = read_finish(choice.finish_reason, has_calls=self._call_count > 0)
-        self._unfinished[choice.index] = False
-        if self._finish is None or choice.index == 0:
+            return [ErrorSeen(message=message, error_type=None, data=data.strip())]
+        finish = read_finish(reason, has_calls=self._call_count > 0)
+        self._unfinished[choice] = False
+        if self._finish is None or choice == 0:
             self._finish = finish
-        if not any(self._unfinished.values()) and self._finish is not None:
-            deltas.append(Finished(finish=self._finish))
-        return deltas
+        if any(self._unfinished.values()) or self._finish is None:
+            return []
+        return [Finished(finish=self._finish)]
 
-    def _read_delta(self, choice: int, delta: _Delta) -> list[Delta]:
-        deltas: list[Delta] = []
+    def _read_delta(self, choice: int, delta: _Delta, deltas: list[Delta]) -> None:
+        """Add what ``delta`` says to ``deltas``."""
         reasoning = delta.reasoning_content or delta.reasoning
         if reasoning:
             deltas.append(ReasoningDelta(text=reasoning))
-        if isinstance(delta.content, str):
-            deltas += [TextDelta(text=delta.content)] if delta.content else []
-        elif delta.content is not None:
-            deltas += _read_parts(delta.content)
+        content = delta.content
+        if isinstance(content, str):
+            if content:
+                deltas.append(TextDelta(text=content))
+        elif content is not None:
+            deltas += _read_parts(content)
         if delta.refusal:
             deltas.append(RefusalDelta(text=delta.refusal))
         for call in delta.tool_calls or ():
             deltas += self._read_call(choice, call)
         if delta.function_call is not None:
             deltas += self._read_call(choice, ToolCall(index=-1, function=delta.function_call))
-        return deltas
 
     def _read_call(self, choice: int, call: ToolCall) -> list[Delta]:
         """Start a call at a new index, or at a known one under another id; then its arguments."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _Json = dict[str, object]
 _DONE = b"data: [DONE]\n\n"
+_CHUNK = b'%bdata: %b{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]}\n\n'
+"""Most of a chunk is the same in all of a stream, and is written once."""
 
 
 class OpenAIStreamRenderer:
@@ -38,12 +40,15 @@ class OpenAIStreamRenderer:
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._started: Started | None = None
+        self._before_choice = b""
         self._usage: Usage | None = None
         self._call_without_arguments: int | None = None
 
     def render(self, delta: Delta) -> bytes:
         """Return the chunks that say ``delta`` (see ``StreamRenderer``)."""
         match delta:
+            case TextDelta():
+                return self._chunk({"content": delta.text})
             case Started():
                 return self._start(delta)
             case UsageSeen():
@@ -64,8 +69,6 @@ class OpenAIStreamRenderer:
 
     def _render_content(self, delta: Delta) -> bytes:
         match delta:
-            case TextDelta():
-                return self._chunk({"content": delta.text})
             case RefusalDelta():
                 return self._chunk({"refusal": delta.text})
             case ReasoningDelta():
@@ -83,6 +86,7 @@ class OpenAIStreamRenderer:
             return b""
         self._started = started
         self._usage = started.usage
+        self._before_choice = msgspec.json.encode({**self._head(), "choices": []})[: -len(b"]}")]
         return self._chunk({"role": "assistant", "content": ""})
 
     def _start_call(self, start: ToolCallStart) -> bytes:
@@ -115,8 +119,8 @@ class OpenAIStreamRenderer:
     def _chunk(self, delta: _Json, *, finish: str | None = None) -> bytes:
         """Return one chunk; content before any start gets the role chunk first."""
         role = self._start(Started(id="", model="")) if self._started is None else b""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return role + encode_event(msgspec.json.encode({**self._head(), "choices": [choice]}))
+        reason = b"null" if finish is None else msgspec.json.encode(finish)
+        return _CHUNK % (role, self._before_choice, msgspec.json.encode(delta), reason)
 
 
 def render_stream_error(*, code: str, message: str, details: dict[str, object]) -> bytes:

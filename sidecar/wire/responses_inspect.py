@@ -79,6 +79,7 @@ class _Request(msgspec.Struct):
     prompt: msgspec.Raw = _ABSENT
     include: list[str] | None = None
     top_logprobs: int | None = None
+    text: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -112,6 +113,7 @@ def inspect_request(body: bytes) -> RequestFacts:
         raise WireError("input is empty", "$.input")
     parts = list(_parts(request))
     images = sum(part.type == "input_image" for part in parts)
+    form = bytes(request.text)
     return RequestFacts(
         model=request.model,
         is_stream=bool(request.stream),
@@ -123,6 +125,8 @@ def inspect_request(body: bytes) -> RequestFacts:
         wants_usage_in_stream=True,
         untranslatable=tuple(dict.fromkeys(_untranslatable(request, parts))),
         references=references,
+        may_bind_output=b'"json_schema"' in form or b'"json_object"' in form,
+        has_tool_results=any(item.kind() == "function_call_output" for item in _items(request)),
     )
 
 

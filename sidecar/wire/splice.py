@@ -2,8 +2,9 @@
 
 Same-format requests must reach the provider as the caller wrote them (unknown fields, number
 formats, key order), so nothing is re-encoded. msgspec skips over the values in C, however many
-megabytes of images they hold, and gives their exact bytes in order; walking over keys and
-separators between them then gives the spans.
+megabytes of images they hold, and gives their exact bytes in order. A body that is no longer than
+these need has room for nothing else, so their places follow from their lengths; in any other,
+walking over the keys and separators between them gives the places.
 
 A key that occurs twice at the top level has no agreed meaning in JSON; such a body alone is
 written anew with the last value, which is what most readers take.
@@ -12,7 +13,6 @@ written anew with the last value, which is what most readers take.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,20 +23,16 @@ from sidecar.wire.decode import decode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_Member = tuple[str, int, int, int]
+"""Where a member stands: its key, the key's opening quote, begin and end of its value."""
+
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_OPEN = re.compile(rb"[ \t\n\r]*\{")
-_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
-_AFTER_VALUE = re.compile(rb"[ \t\n\r]*[,}]")
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """Where a member stands: ``key_at`` is its opening quote, the value is ``value_at:end_at``."""
-
-    key: str
-    key_at: int
-    value_at: int
-    end_at: int
+_TO_VALUE = re.compile(
+    rb'[ \t\n\r]*[{,][ \t\n\r]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL
+)
+_CLOSE = re.compile(rb"[ \t\n\r]*\}")
+_MARKS_BYTES = 4
+"""Two quotes, a colon, and a comma or brace behind the value."""
 
 
 def read_members(body: bytes) -> dict[str, bytes]:
@@ -55,7 +51,8 @@ def write_members(members: Mapping[str, bytes]) -> bytes:
 
 
 def replace_members(body: bytes, new: Mapping[str, bytes]) -> bytes:
-    """Return ``body`` with these raw JSON values; members it does not have are appended.
+    """Return ``body`` with these raw JSON values, the very same object if it has them already;
+    members it does not have are appended.
 
     Raises:
         WireError: ``body`` is not a JSON object.
@@ -63,17 +60,17 @@ def replace_members(body: bytes, new: Mapping[str, bytes]) -> bytes:
     body, members = _locate(body)
     pieces: list[bytes] = []
     done = 0
-    for member in members:
-        if member.key in new:
-            pieces += (body[done : member.value_at], new[member.key])
-            done = member.end_at
-    present = {member.key for member in members}
-    appended = {key: value for key, value in new.items() if key not in present}
+    appended = dict(new)
+    for key, _, value_at, end_at in members:
+        value = appended.pop(key, None)
+        if value is not None and body[value_at:end_at] != value:
+            pieces += (body[done:value_at], value)
+            done = end_at
     if appended:
-        last = members[-1].end_at if members else body.index(b"{") + 1
+        last = members[-1][-1] if members else body.index(b"{") + 1
         pieces += (body[done:last], b"," if members else b"", write_members(appended)[1:-1])
         done = last
-    return b"".join((*pieces, body[done:]))
+    return b"".join((*pieces, body[done:])) if pieces else body
 
 
 def replace_string_member(body: bytes, key: str, new: str) -> bytes:
@@ -88,16 +85,16 @@ def remove_member(body: bytes, key: str) -> tuple[bytes, bytes | None]:
         WireError: ``body`` is not a JSON object.
     """
     clean, members = _locate(body)
-    for index, member in enumerate(members):
-        if member.key != key:
+    for index, (name, key_at, value_at, end_at) in enumerate(members):
+        if name != key:
             continue
-        raw = clean[member.value_at : member.end_at]
+        raw = clean[value_at:end_at]
         if index + 1 < len(members):
-            start, end = member.key_at, members[index + 1].key_at
+            start, end = key_at, members[index + 1][1]
         elif index:
-            start, end = members[index - 1].end_at, member.end_at
+            start, end = members[index - 1][-1], end_at
         else:
-            start, end = member.key_at, member.end_at
+            start, end = key_at, end_at
         return clean[:start] + clean[end:], raw
     return body, None
 
@@ -105,6 +102,9 @@ def remove_member(body: bytes, key: str) -> tuple[bytes, bytes | None]:
 def _locate(body: bytes) -> tuple[bytes, list[_Member]]:
     """Return the members' spans, and the body that they are spans of."""
     values = decode(_OBJECT, body)
+    needed = 1 + _MARKS_BYTES * len(values) + sum(map(len, values)) + sum(map(len, values.values()))
+    if len(body) == needed:
+        return body, _measure(values)
     members = _walk(body, values)
     if members is None:
         body = write_members({key: bytes(value) for key, value in values.items()})
@@ -114,27 +114,38 @@ def _locate(body: bytes) -> tuple[bytes, list[_Member]]:
     return body, members
 
 
-def _walk(body: bytes, values: Mapping[str, msgspec.Raw]) -> list[_Member] | None:
-    """Return the spans of ``values``, None if the keys in ``body`` are not these, each once."""
-    opening = _OPEN.match(body)
-    at = opening.end() if opening else 0
+def _measure(values: Mapping[str, msgspec.Raw]) -> list[_Member]:
+    """Return the spans of ``values`` in a body without a byte to spare: no space, no escape in a
+    key, no key twice.
+    """
+    at = 1
     members: list[_Member] = []
     for key, value in values.items():
-        match = _KEY.match(body, at)
-        if match is None or _read_key(match[1]) != key:
-            return None
-        raw = memoryview(value)
-        end = match.end() + len(raw)
-        after = _AFTER_VALUE.match(body, end)
-        if after is None or body[match.end() : end] != raw:
-            return None
-        members.append(_Member(key, match.start(1), match.end(), end))
-        at = after.end()
-    is_closed = not members or body[at - 1 : at] == b"}"
-    return members if is_closed else None
+        start = at + len(key) + _MARKS_BYTES - 1
+        end = start + len(value)
+        members.append((key, at, start, end))
+        at = end + 1
+    return members
 
 
-def _read_key(quoted: bytes) -> str:
-    if b"\\" not in quoted:
-        return quoted[1:-1].decode()
-    return msgspec.json.decode(quoted, type=str)
+def _walk(body: bytes, values: Mapping[str, msgspec.Raw]) -> list[_Member] | None:
+    """Return the spans of ``values``, None if the keys in ``body`` are not these, each once."""
+    at = 0
+    members: list[_Member] = []
+    for key, value in values.items():
+        match = _TO_VALUE.match(body, at)
+        if match is None or not _is_spelled(key, match[1]):
+            return None
+        start = match.end()
+        at = start + len(value)
+        if not body.startswith(value, start):
+            return None
+        members.append((key, match.start(1) - 1, start, at))
+    return members if not members or _CLOSE.match(body, at) else None
+
+
+def _is_spelled(key: str, raw: bytes) -> bool:
+    """Return whether ``raw``, a string without its quotes, says ``key``."""
+    if raw == key.encode():
+        return True
+    return b"\\" in raw and msgspec.json.decode(b'"%b"' % raw, type=str) == key

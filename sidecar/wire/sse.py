@@ -14,7 +14,8 @@ out. An ``LF`` that follows after all is a blank line of its own, which says not
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from sidecar.errors import WireError
 
@@ -22,15 +23,18 @@ _BOM = b"\xef\xbb\xbf"
 _END = re.compile(rb"\n(?:\n|\r\n|\r(?=[^\n]))|\r\r")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LF, _CR = 0x0A, 0x0D
+_EVENT = b"event: "
+_DATA = b"data: "
+_END_OF_EVENT = b"\n\n"
 _LOOK_BACK_BYTES = 2
 _EVENT_BYTES_MAX = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SseEvent:
+class SseEvent(msgspec.Struct, frozen=True, gc=False):
     """One event: ``raw`` bytes with the blank line that closes it, its name, its data lines.
 
-    Data lines are joined by LF; ``data`` is None where there are none (comments, blank lines).
+    Data lines are joined by LF; ``data`` is None where there are none (comments, blank lines). A
+    struct, since there is one a chunk.
     """
 
     raw: bytes
@@ -53,6 +57,18 @@ class SseParser:
         Raises:
             WireError: an event, finished or not, exceeds the bound.
         """
+        if not self._buffer and len(chunk) <= self._event_bytes_max:
+            event = _read_plain(chunk)
+            if event is not None:
+                self._is_at_start = False
+                return [event]
+            if not self._is_at_start and _is_whole(chunk):
+                events = chunk[: -len(_END_OF_EVENT)].split(_END_OF_EVENT)
+                return [_read(event + _END_OF_EVENT) for event in events]
+        return self._feed(chunk)
+
+    def _feed(self, chunk: bytes) -> list[SseEvent]:
+        """As ``feed``, whatever the bytes and wherever they were cut."""
         buffer = self._buffer
         buffer += chunk
         events: list[SseEvent] = []
@@ -98,13 +114,42 @@ class SseParser:
             raise WireError(f"an event exceeds {self._event_bytes_max} bytes")
 
 
-def _read(raw: bytes, *, is_first: bool) -> SseEvent:
-    """Read one event's lines; a single ``data: …`` line is nearly every event there is."""
-    if raw.startswith(b"data: ") and raw.find(b"\n", 6) == len(raw) - 2 and b"\r" not in raw:
-        return SseEvent(raw, None, raw[6:-2])
+def _read_plain(raw: bytes) -> SseEvent | None:
+    """Return the event if ``raw`` is just one of the form that nearly every one has: a line
+    ``data: …``, maybe after one ``event: …``, all ended by LF.
+    """
+    at = raw.find(b"\n") + 1 if raw.startswith(_EVENT) else 0
+    begin = at + len(_DATA)
+    if (
+        not raw.startswith(_DATA, at)
+        or raw.find(b"\n", begin) != len(raw) - len(_END_OF_EVENT)
+        or not raw.endswith(_END_OF_EVENT)
+        or b"\r" in raw
+    ):
+        return None
+    name = raw[len(_EVENT) : at - 1].decode("utf-8", "replace") if at else None
+    return SseEvent(raw, name, raw[begin : -len(_END_OF_EVENT)])
+
+
+def _is_whole(chunk: bytes) -> bool:
+    """Return whether a chunk is events that end in two LF, with no other blank line."""
+    return (
+        chunk.endswith(_END_OF_EVENT)
+        and chunk[0] != _LF
+        and b"\n\n\n" not in chunk
+        and b"\r" not in chunk
+    )
+
+
+def _read(raw: bytes, *, is_first: bool = False) -> SseEvent:
+    """Read one event."""
+    event = _read_plain(raw)
+    return _read_lines(raw.removeprefix(_BOM) if is_first else raw, raw) if event is None else event
+
+
+def _read_lines(text: bytes, raw: bytes) -> SseEvent:
     name: str | None = None
     data: list[bytes] = []
-    text = raw.removeprefix(_BOM) if is_first else raw
     for line in _LINE_END.split(text):
         field, _, value = line.partition(b":")
         if field == b"data":

@@ -69,7 +69,7 @@ class World:
             attempts_max=attempts_max,
         )
 
-    def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
+    def choose(self, excluded: Mapping[EndpointId, Gate], _enough: int | None) -> Choice:
         """Rank what is neither excluded nor shut."""
         out: dict[str, Gate] = {**self.shut, **dict(excluded.items())}
         gates = [(each.endpoint.id, out.get(each.endpoint.id)) for each in self.views]

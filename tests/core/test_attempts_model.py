@@ -158,7 +158,7 @@ class Run:
         """Return the gate that is shut now."""
         return place.gate if place.shuts_at <= self.now < place.opens_at else None
 
-    def choose(self, excluded: Mapping[EndpointId, Gate]) -> Choice:
+    def choose(self, excluded: Mapping[EndpointId, Gate], _enough: int | None) -> Choice:
         """Rank the open places in order."""
         self.asked += 1
         gates = {

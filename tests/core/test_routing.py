@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,9 @@ from sidecar.domain import (
     WireFormat,
 )
 from tests.core.views import healthy_view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OPENAI, ANTHROPIC = WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES
 
@@ -67,9 +71,14 @@ def needs(*tiers: str, **changes: object) -> CallNeeds:
     return replace(plain, **changes)  # type: ignore[arg-type]  # each test names real fields
 
 
+def by_id(views: list[EndpointView]) -> Callable[[EndpointId], EndpointView]:
+    """Return what looks one of ``views`` up."""
+    return {view.endpoint.id: view for view in views}.__getitem__
+
+
 def choose(views: list[EndpointView], call: CallNeeds, *, seed: int = 1) -> Choice:
     """Ask a router that remembers nothing, at 0.0."""
-    return Router().choose(views, call, 0.0, random.Random(seed))
+    return Router().choose(by_id(views), call, 0.0, random.Random(seed))
 
 
 def order(choice: Choice) -> str:
@@ -82,7 +91,7 @@ def wins(views: list[EndpointView], call: CallNeeds) -> dict[str, int]:
     counts = {found.endpoint.id[0]: 0 for found in views}
     rng = random.Random(7)
     for _ in range(400):
-        counts[order(Router().choose(views, call, 0.0, rng))[0]] += 1
+        counts[order(Router().choose(by_id(views), call, 0.0, rng))[0]] += 1
     return counts
 
 
@@ -212,7 +221,7 @@ def test_rounding_in_the_draw_ends_at_the_heaviest() -> None:
             return 1.1
 
     views = [view("a"), view("b", total_s=9.0)]
-    assert order(Router().choose(views, needs("ab"), 0.0, Highest())) == "ab"
+    assert order(Router().choose(by_id(views), needs("ab"), 0.0, Highest())) == "ab"
 
 
 def test_batch_watches_the_bill_where_interactive_does_not() -> None:
@@ -226,22 +235,22 @@ def test_previous_choice_is_kept_while_nearly_best() -> None:
     """Caches at the provider stay warm: no hopping between equals, but no loyalty to the worse."""
     router, rng = Router(), random.Random(3)
     views = [view("a"), view("b")]
-    first = order(router.choose(views, needs("ab"), 0.0, rng))[0]
+    first = order(router.choose(by_id(views), needs("ab"), 0.0, rng))[0]
     for _ in range(50):
-        assert order(router.choose(views, needs("ab"), 0.0, rng))[0] == first
+        assert order(router.choose(by_id(views), needs("ab"), 0.0, rng))[0] == first
     worse = [
         replace(each, total_s=60.0) if each.endpoint.id[0] == first else each for each in views
     ]
-    assert order(router.choose(worse, needs("ab"), 0.0, rng))[0] != first
+    assert order(router.choose(by_id(worse), needs("ab"), 0.0, rng))[0] != first
 
 
 @pytest.mark.parametrize("change", [{"is_suspect": True}, {"slow_start": 0.5}])
 def test_previous_choice_is_not_kept_when_in_doubt(change: dict[str, object]) -> None:
     """Affinity ends with suspicion, and does not defeat the slow start."""
     router, rng = Router(), random.Random(3)
-    router.choose([view("a"), view("b", gate=Gate.GONE)], needs("ab"), 0.0, rng)
+    router.choose(by_id([view("a"), view("b", gate=Gate.GONE)]), needs("ab"), 0.0, rng)
     views = [view("a", **change), view("b")]  # type: ignore[arg-type]  # a table
-    seen = {order(router.choose(views, needs("ab"), 0.0, rng))[0] for _ in range(30)}
+    seen = {order(router.choose(by_id(views), needs("ab"), 0.0, rng))[0] for _ in range(30)}
     assert "b" in seen
 
 
@@ -249,10 +258,10 @@ def test_failover_does_not_change_the_preference() -> None:
     """A choice made with endpoints excluded is forgotten."""
     router, rng = Router(), random.Random(3)
     views = [view("a"), view("b")]
-    first = order(router.choose(views, needs("ab"), 0.0, rng))[0]
+    first = order(router.choose(by_id(views), needs("ab"), 0.0, rng))[0]
     tried = {EndpointId(f"{first}/m"): Gate.TRIED}
-    router.choose(views, needs("ab", excluded=tried), 0.0, rng)
-    assert order(router.choose(views, needs("ab"), 0.0, rng))[0] == first
+    router.choose(by_id(views), needs("ab", excluded=tried), 0.0, rng)
+    assert order(router.choose(by_id(views), needs("ab"), 0.0, rng))[0] == first
 
 
 def test_memory_is_bounded() -> None:
@@ -261,7 +270,10 @@ def test_memory_is_bounded() -> None:
     for name in ("one", "two", "three"):
         call = needs("a")
         router.choose(
-            [view("a")], replace(call, route=replace(call.route, name=RouteName(name))), 0.0, rng
+            by_id([view("a")]),
+            replace(call, route=replace(call.route, name=RouteName(name))),
+            0.0,
+            rng,
         )
     assert list(router._previous) == ["two", "three"]
 

@@ -29,6 +29,6 @@ def healthy_view(endpoint: Endpoint, **changes: object) -> EndpointView:
         is_sluggish=False,
         is_suspect=False,
         cost_usd=0.001,
-        hang_s=30.0,
+        output_tokens=100.0,
     )
     return replace(healthy, **changes)  # type: ignore[arg-type]  # each test names real fields

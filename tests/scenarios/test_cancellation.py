@@ -129,11 +129,10 @@ async def _run(caller: LeavingCaller) -> None:
     await caller
 
 
-@pytest.mark.parametrize("is_woken", [False, True], ids=["waiting", "waking"])
-@pytest.mark.parametrize(
+MODES = pytest.mark.parametrize(
     ("is_stream", "on_break"), [(False, OnBreak.ERROR), *((True, mode) for mode in OnBreak)]
 )
-@pytest.mark.parametrize(
+RACES = pytest.mark.parametrize(
     "faults",
     [
         ((Fault(kind=FaultKind.HANG),), ()),
@@ -143,6 +142,11 @@ async def _run(caller: LeavingCaller) -> None:
     ],
     ids=["hedge-wins", "first-wins", "close", "both-fail"],
 )
+
+
+@pytest.mark.parametrize("is_woken", [False, True], ids=["waiting", "waking"])
+@MODES
+@RACES
 def test_leaving_a_race_at_any_await_leaks_nothing(
     faults: tuple[tuple[Fault, ...], tuple[Fault, ...]],
     is_stream: bool,
@@ -170,7 +174,37 @@ def test_leaving_a_race_at_any_await_leaks_nothing(
                 return at
         pytest.fail("the call never ended")
 
-    assert simulate(main()) >= 2
+    assert simulate(main()) >= 1
+
+
+@MODES
+@RACES
+def test_leaving_a_race_at_any_instant_leaks_nothing(
+    faults: tuple[tuple[Fault, ...], tuple[Fault, ...]], is_stream: bool, on_break: OnBreak
+) -> None:
+    """As above, while either of them, both or neither of them waits: every tenth of a second."""
+
+    async def main() -> int:
+        raced = 0
+        for tenths in range(100):
+            world = World()
+            _know(world)
+            world.alpha.faults, world.beta.faults = faults
+            wishes = Constraints(on_break=on_break)
+            call = world.make_call("reason", is_stream=is_stream, constraints=wishes)
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(_answer(world, call))
+            loop.call_later(tenths / 10, task.cancel)
+            await asyncio.wait([task])
+            raced += len(world.alpha.log) + len(world.beta.log) == 2
+            world.check_invariants()
+            assert asyncio.all_tasks() == {asyncio.current_task()}, f"after {tenths}: a task left"
+            assert task.cancelled() == (_results(world) == ["cancelled"]), f"after {tenths}"
+            if not task.cancelled():
+                break
+        return raced
+
+    assert simulate(main()) > 1, "no race took place"
 
 
 def _know(world: World) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import sidecar.engine.launch
 import sidecar.engine.settlement
 from sidecar.core.amplification import AmplificationGuard
 from sidecar.core.breaker import Breaker
@@ -107,7 +106,7 @@ def _patience(patch: pytest.MonkeyPatch) -> None:
         first_content_at, end_at = limits.first_content_at + 2.0, limits.end_at + 2.0
         return replace(limits, first_content_at=first_content_at, end_at=end_at)
 
-    patch.setattr(sidecar.engine.launch, "attempt_limits", later)
+    patch.setattr(sidecar.engine.settlement, "attempt_limits", later)
 
 
 def _stutter(patch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+import uvloop
 
 from sidecar.domain import Endpoint, EndpointId, HostName, ModelName, ProviderName
 from sidecar.engine.ports import OutboundRequest
@@ -25,6 +27,27 @@ if TYPE_CHECKING:
     Script = Callable[["Peer"], Awaitable[None]]
 
 ENDPOINT = EndpointId("here/model")
+
+
+ON_BOTH_LOOPS = {
+    "test_connections.py",
+    "test_http.py",
+    "test_http_faults.py",
+    "test_tls.py",
+}
+"""What is about sockets runs under asyncio's loop and under the one of production."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Say under which loops a test runs."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.new_event_loop
+    }
+    if item.path.name in ON_BOTH_LOOPS:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 class Peer:
@@ -78,6 +101,7 @@ class RawProvider:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.connections = 0
+        self._handlers: list[asyncio.Task[None]] = []
         self.port = 0
 
     @asynccontextmanager
@@ -89,15 +113,24 @@ class RawProvider:
             yield self
         finally:
             server.close()
+            if self._handlers:
+                _, late = await asyncio.wait(self._handlers, timeout=1)
+                for task in late:
+                    task.cancel()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.append(task)
         try:
             await self._script(Peer(reader, writer))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client went away, which is what most scripts are about
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def _upstream_at(

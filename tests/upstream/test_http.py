@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -358,3 +359,15 @@ def test_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     upstream = HttpUpstream(providers=targets, endpoints={})
     proxies = {name: entry.proxy is not None for name, entry in upstream._entries.items()}
     assert proxies == {"inside": False, "outside": True}
+
+
+async def test_pools_of_strangers_are_bounded(make_upstream: MakeUpstream) -> None:
+    """Hosts that only answers name do not fill the memory; the provider's own pool stays."""
+    upstream = make_upstream(9)
+    await upstream.start()
+    (own,) = upstream._pools
+    for number in range(200):
+        upstream._pool_at(replace(own, host=f"host-{number}.example"))
+    assert len(upstream._pools) == 65
+    assert own in upstream._pools
+    await upstream.aclose()

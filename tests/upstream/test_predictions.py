@@ -9,19 +9,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from yarl import URL
 
 from sidecar.errors import ConnectionBrokenError, ProtocolBrokenError
 from sidecar.simulate.loop import simulate
+from sidecar.upstream.address import parse_address
 from sidecar.upstream.predictions import POLL_S, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.engine.ports import OutboundRequest, UpstreamResponse
+    from sidecar.upstream.address import Address
     from tests.upstream.conftest import MakeRequest
 
-BASE = URL("https://api.replicate.com")
+BASE = parse_address("https://api.replicate.com")
 STREAMED = (("accept", "text/event-stream"),)
 
 
@@ -61,7 +62,7 @@ class Provider:
         self.delay_s = 0.0
 
     async def send(
-        self, request: OutboundRequest, *, connect_s: float, url: URL | None = None
+        self, request: OutboundRequest, *, connect_s: float, url: Address | None = None
     ) -> UpstreamResponse:
         """Answer ``request``."""
         asked = request.path if url is None else str(url)

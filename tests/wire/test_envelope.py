@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.errors import WireError
 from sidecar.wire.envelope import take_sidecar
+
+DEEP = b'{"x":%b}' % (b"[" * 100_000 + b"]" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ from sidecar.wire.envelope import take_sidecar
         (b'{"sidecar":{"within":"1s"},"model":"m"}', b'{"model":"m"}', b'{"within":"1s"}'),
         (b'{"model":"m", "sidecar": {} }', b'{"model":"m" }', b"{}"),
         (b'{"a":1, "sidecar":null, "b":2}', b'{"a":1, "b":2}', b"null"),
+        (b'{"\\u0073idecar":1,"b":2}', b'{"b":2}', b"1"),
         (b'{"x":{"sidecar":1}}', b'{"x":{"sidecar":1}}', None),
         (b'{"x":["sidecar"]}', b'{"x":["sidecar"]}', None),
         (b"not json", b"not json", None),
@@ -25,7 +27,9 @@ def test_take_sidecar(body: bytes, left: bytes, taken: bytes | None) -> None:
     assert take_sidecar(body) == (left, taken)
 
 
-def test_broken_body_with_the_key() -> None:
-    """A body that seems to have the member but is not JSON is refused."""
-    with pytest.raises(WireError):
-        take_sidecar(b'{"sidecar": {')
+@pytest.mark.parametrize(
+    "body", [b'{"sidecar": {', b'["sidecar"]', b'{"sidecar": 1}, {}', b"\xff", DEEP]
+)
+def test_what_is_no_object_is_left_to_its_reader(body: bytes) -> None:
+    """A body that is not a JSON object has no member to take, whatever stands in it."""
+    assert take_sidecar(body) == (body, None)

@@ -128,6 +128,10 @@ class Watched(SseParser):
         super().__init__()
         self.turns: list[tuple[dict[str, object], int]] = []
 
+    def feed(self, chunk: bytes) -> list[SseEvent]:
+        """Search for each event, where a glance would do too; whose result is compared with it."""
+        return self._feed(chunk)
+
     def _end_of_event(self, start: int) -> int | None:
         seen = {name: value for name, value in vars(self).items() if name != "turns"}
         self.turns.append((seen | {"_buffer": self.rest()[start:]}, start))

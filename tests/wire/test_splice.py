@@ -87,6 +87,9 @@ def test_other_bytes_stay(value: dict, style: dict, new: str) -> None:  # type: 
         (b'{"x":1,"x":[2, 3],"model":"c"}', b'{"x":[2, 3],"model":"b"}'),
         (b'{"x":1,"x":1}', b'{"x":1,"model":"b"}'),
         (b'{"x":1,"model":1,"x":1}', b'{"x":1,"model":"b"}'),
+        (b'{"x":1,"x":22,"model":"a"}', b'{"x":22,"model":"b"}'),
+        (b'{"x":"1","\\u0078":"2","model":"a"}', b'{"x":"2","model":"b"}'),
+        (b'{"model":"b","x":1}', b'{"model":"b","x":1}'),
     ],
 )
 def test_replace_model(body: bytes, expected: bytes) -> None:

@@ -37,6 +37,7 @@ def parse(*chunks: bytes) -> tuple[list[SseEvent], bytes]:
         (b"data:  x\n\n", None, b" x"),
         (b"data: x\r\n\r\n", None, b"x"),
         (b"data: x\r\r", None, b"x"),
+        (b"data: x\r\n\n", None, b"x"),
         (b"data: a\ndata: b\n\n", None, b"a\nb"),
         (b"data: a\rdata: b\r\r", None, b"a\nb"),
         (b"data\n\n", None, b""),
@@ -77,6 +78,25 @@ def test_any_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None
     assert parse(*(stream[i : i + 1] for i in range(len(stream)))) == whole
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     assert parse(*(stream[a:b] for a, b in pairwise(edges))) == whole
+
+
+PLAIN = st.lists(
+    st.sampled_from(
+        (
+            *(b"data: x\n\n", b"event: y\ndata: z\n\n", b": c\n\n", b"\xef\xbb\xbfdata: x\n\n"),
+            *(b"data: x\nb", b"data: x\r\n\n", b"\n", b"\r"),
+        )
+    ),
+    max_size=3,
+).map(b"".join)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(pieces=st.lists(PLAIN, max_size=4))
+def test_whole_events_are_read_as_when_they_come_byte_by_byte(pieces: list[bytes]) -> None:
+    """Events that come whole, as nearly all do, are no other than those that come in pieces."""
+    stream = b"".join(pieces)
+    assert parse(*pieces) == parse(*(stream[i : i + 1] for i in range(len(stream))))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
