@@ -106,7 +106,20 @@ class Report:
         versions = ", ".join(f"{name} {it}" for name, it in self._run["versions"].items())
         return (
             f"{self._run['at']}: {machine['cpu']}, {machine['cores']} cores, {machine['memory']},"
-            f" {machine['system']}, {machine['python']}. {len(self._rounds)} rounds. {versions}.\n"
+            f" {machine['system']}, {machine['python']}. {len(self._rounds)} rounds. {versions}."
+            f"{self._neighbours()}\n"
+        )
+
+    def _neighbours(self) -> str:
+        """Say how much of the machine went to others, where the run knows."""
+        foreign, stolen = (
+            median_of(self._rounds, "machine", name) for name in ("foreign_share", "stolen_share")
+        )
+        if foreign is None or stolen is None:
+            return ""
+        return (
+            f" Of all cores' time {foreign:.0%} went to other processes and {stolen:.0%} to other"
+            " machines of the host."
         )
 
     def _median(self, measure: str) -> Callable[[str], float | None]:
