@@ -174,6 +174,9 @@ class Report:
             _column("after load: resident", self._median("loaded_resident_mib"), 1),
             _column("proportional", self._median("loaded_proportional_mib"), 1),
             _column("MiB per 1,000 streams", self._median("streams_resident_mib"), 1),
+            _column(
+                "CPU idle, ms/s", lambda name: _thousandth(self._median("idle_us_per_s")(name)), 2
+            ),
             _column("first answer after s", self._median("start_s"), 2),
             _column("SIGTERM to exit s", self._median("exit_s"), 3),
         ]
@@ -228,6 +231,10 @@ def _loaded(name: str) -> dict[str, Any] | None:
 
 def _column(head: str, figure: Callable[[str], float | None], digits: int) -> Column:
     return Column(head=head, cell=lambda name: _text(figure(name), digits))
+
+
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
 def _text(value: float | None, digits: int) -> str:

@@ -76,7 +76,8 @@ def measured(candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, co
     with provider(cores) as upstream:
         for number in range(count):
             print(f"round {number + 1} of {count}")
-            _round(run, list(candidates), upstream, number)
+            left = count - number
+            _round(run, [one for one in candidates if left <= one.rounds_max], upstream, number)
             gc.collect()
     return run
 
@@ -89,8 +90,6 @@ def _round(run: Run, candidates: list[Candidate], upstream: Provider, number: in
     with ExitStack() as stack:
         running: list[Running] = []
         for candidate in candidates:
-            if number >= candidate.rounds_max:
-                continue
             try:
                 one = stack.enter_context(started(candidate, upstream, run.cores))
             except StartError as error:
