@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     cores = Cores.split(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores.others)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # candidates end with the harness
     if args.check or args.record:
         return check(cores, is_short=args.short, is_recorded=args.record)
     commands: dict[str | None, Callable[[], int]] = {
