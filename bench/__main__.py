@@ -53,11 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, cores: Cores) -> int:
     lengths, rounds = (QUICK, 1) if args.quick else (FULL, ROUNDS)
-    run = measured(_chosen(args.only), cores, lengths, args.rounds or rounds)
     output = Path(args.output)
     output.parent.mkdir(exist_ok=True, parents=True)
-    output.write_text(json.dumps(run.document(), indent=1) + "\n")
-    print(f"written: {output}; now: python -m bench report")
+    for run in measured(_chosen(args.only), cores, lengths, args.rounds or rounds):
+        output.write_text(json.dumps(run.document(), indent=1) + "\n")
+        print(f"written: {output}")
+    print("now: python -m bench report")
     return 0
 
 

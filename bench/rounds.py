@@ -67,8 +67,13 @@ class Run:
         }
 
 
-def measured(candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, count: int) -> Run:
-    """Run ``count`` rounds over ``candidates``; one that fails is left out of what it fails in."""
+def measured(
+    candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, count: int
+) -> Iterator[Run]:
+    """Yield the run after each of ``count`` rounds, so that it may be kept even if it is stopped.
+
+    A candidate that fails is left out of what it fails in.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.disable()  # a pause of the load would look like a pause of the candidate
@@ -79,7 +84,7 @@ def measured(candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, co
             left = count - number
             _round(run, [one for one in candidates if left <= one.rounds_max], upstream, number)
             gc.collect()
-    return run
+            yield run
 
 
 def _round(run: Run, candidates: list[Candidate], upstream: Provider, number: int) -> None:
