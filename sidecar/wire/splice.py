@@ -100,6 +100,11 @@ def remove_member(body: bytes, key: str) -> tuple[bytes, bytes | None]:
     return body, None
 
 
+def may_have(body: bytes, key: str) -> bool:
+    """Return whether ``body`` may have a member ``key``: False is certain. Cheaper than a look."""
+    return b'"%b"' % key.encode() in body or b"\\" in body
+
+
 def _locate(body: bytes) -> tuple[bytes, list[_Member]]:
     """Return the members' spans, and the body that they are spans of."""
     values = decode(_OBJECT, body)
