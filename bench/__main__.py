@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     cores = Cores.split(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores.others)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # candidates end with the harness
     if args.check or args.record:
         return check(cores, is_short=args.short, is_recorded=args.record)
     commands: dict[str | None, Callable[[], int]] = {
@@ -51,11 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, cores: Cores) -> int:
     lengths, rounds = (QUICK, 1) if args.quick else (FULL, ROUNDS)
-    run = measured(_chosen(args.only), cores, lengths, args.rounds or rounds)
     output = Path(args.output)
     output.parent.mkdir(exist_ok=True, parents=True)
-    output.write_text(json.dumps(run.document(), indent=1) + "\n")
-    print(f"written: {output}; now: python -m bench report")
+    for run in measured(_chosen(args.only), cores, lengths, args.rounds or rounds):
+        output.write_text(json.dumps(run.document(), indent=1) + "\n")
+        print(f"written: {output}")
+    print("now: python -m bench report")
     return 0
 
 

@@ -31,6 +31,7 @@ SLOW_READ_BYTES = 2048
 SLOW_PAUSE_S = 0.05
 SLOW_BUFFER_BYTES = 16384
 RETRY_S = 0.05
+LAST_CHUNK = b"0\r\n\r\n"
 PATIENCE_S = 90.0
 POLL_S = 1.0
 
@@ -142,8 +143,12 @@ class Caller:
         wish = self._rng.choice((STREAM, TRANSLATED_STREAM))
         async with self._asked(wish) as reader:
             head = await reader.readuntil(b"\r\n\r\n")
-            if b"chunked" in head.lower():
-                await reader.readuntil(b"0\r\n\r\n")
+            end = b""
+            while b"chunked" in head.lower() and end != LAST_CHUNK:
+                data = await reader.read(READ_BYTES)
+                if not data:
+                    raise ConnectionResetError("closed before the end")
+                end = (end + data)[-len(LAST_CHUNK) :]
             self._counts[f"stream {head[9:12].decode()}"] += 1
 
     async def slow(self) -> None:
@@ -168,8 +173,12 @@ class Caller:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER_BYTES)
         client.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", self._address.port))
-        reader, writer = await asyncio.open_connection(sock=client, limit=SLOW_BUFFER_BYTES)
+        try:
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", self._address.port))
+            reader, writer = await asyncio.open_connection(sock=client, limit=SLOW_BUFFER_BYTES)
+        except BaseException:
+            client.close()  # nobody else has it yet
+            raise
         try:
             writer.write(request_of(self._address, wish))
             yield reader

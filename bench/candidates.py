@@ -26,8 +26,8 @@ class Candidate:
     ``texts``: further files with their contents.
 
     ``streams``: how many are open side by side when a chunk's cost is measured;
-    ``streams_of_memory``: when memory is. ``rounds_max``: slow ones take part in the first rounds
-    alone.
+    ``streams_of_memory``: when memory is. ``rounds_max``: slow ones take part in the last rounds
+    alone, since they keep their core busy for long.
     """
 
     name: str
@@ -135,7 +135,7 @@ CANDIDATES = (
         start_s_max=90.0,
         streams=10,
         streams_of_memory=100,
-        rounds_max=2,
+        rounds_max=1,
     ),
 )
 SIDECAR, *_ = CANDIDATES

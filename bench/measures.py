@@ -108,9 +108,15 @@ def quiet(subject: Subject) -> None:
 
 
 def idle(subject: Subject, lengths: Lengths) -> Figures:
-    """Memory before any load but the first call."""
+    """Memory before any load but the first call, and CPU of doing nothing."""
+    quiet(subject)
+    before, began = subject.cpu_ns(), time.perf_counter()
     time.sleep(lengths.settle_s)
-    return _memory(subject, "idle")
+    spent_us = (subject.cpu_ns() - before) / NS_PER_US
+    return {
+        **_memory(subject, "idle"),
+        "idle_us_per_s": spent_us / (time.perf_counter() - began),
+    }
 
 
 def loaded(subject: Subject, lengths: Lengths) -> Figures:

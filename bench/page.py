@@ -106,7 +106,20 @@ class Report:
         versions = ", ".join(f"{name} {it}" for name, it in self._run["versions"].items())
         return (
             f"{self._run['at']}: {machine['cpu']}, {machine['cores']} cores, {machine['memory']},"
-            f" {machine['system']}, {machine['python']}. {len(self._rounds)} rounds. {versions}.\n"
+            f" {machine['system']}, {machine['python']}. {len(self._rounds)} rounds. {versions}."
+            f"{self._neighbours()}\n"
+        )
+
+    def _neighbours(self) -> str:
+        """Say how much of the machine went to others, where the run knows."""
+        foreign, stolen = (
+            median_of(self._rounds, "machine", name) for name in ("foreign_share", "stolen_share")
+        )
+        if foreign is None or stolen is None:
+            return ""
+        return (
+            f" Of all cores' time {foreign:.0%} went to other processes and {stolen:.0%} to other"
+            " machines of the host."
         )
 
     def _median(self, measure: str) -> Callable[[str], float | None]:
@@ -161,6 +174,9 @@ class Report:
             _column("after load: resident", self._median("loaded_resident_mib"), 1),
             _column("proportional", self._median("loaded_proportional_mib"), 1),
             _column("MiB per 1,000 streams", self._median("streams_resident_mib"), 1),
+            _column(
+                "CPU idle, ms/s", lambda name: _thousandth(self._median("idle_us_per_s")(name)), 2
+            ),
             _column("first answer after s", self._median("start_s"), 2),
             _column("SIGTERM to exit s", self._median("exit_s"), 3),
         ]
@@ -215,6 +231,10 @@ def _loaded(name: str) -> dict[str, Any] | None:
 
 def _column(head: str, figure: Callable[[str], float | None], digits: int) -> Column:
     return Column(head=head, cell=lambda name: _text(figure(name), digits))
+
+
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
 def _text(value: float | None, digits: int) -> str:

@@ -51,6 +51,11 @@ def drawn(panels: Sequence[Panel], *, ours: str) -> str:
     return "\n".join((head, f"<style>{STYLE}</style>", back, *parts, "</svg>", ""))
 
 
+def _text(value: float) -> str:
+    """Return three digits at least, and no exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _panel(panel: Panel, x: int, y: int, ours: str) -> str:
     lines = [f'<text class="title" x="{x}" y="{y + 20}">{escape(panel.title)}</text>']
     room = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH
@@ -63,6 +68,6 @@ def _panel(panel: Panel, x: int, y: int, ours: str) -> str:
         lines += [
             f'<text x="{x}" y="{at + 12}">{escape(name)}</text>',
             f'<rect x="{x + LABEL_WIDTH}" y="{at}" {size} fill="{colour}"/>',
-            f'<text x="{x + LABEL_WIDTH + length + 6:.1f}" y="{at + 12}">{value:,.3g}</text>',
+            f'<text x="{x + LABEL_WIDTH + length + 6:.1f}" y="{at + 12}">{_text(value)}</text>',
         ]
     return "\n".join(lines)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 KIB = 1024
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 POLL_S = 0.001
 
 
@@ -57,6 +58,27 @@ def parse_kib(text: str, key: str) -> int:
     """Return the number of ``key:   123 kB``, 0 if there is no such line."""
     found = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
     return 0 if found is None else int(found[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineTime:
+    """Seconds since boot, of all cores together: at work, and taken by the host for others."""
+
+    busy_s: float
+    stolen_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> MachineTime:
+        """Read ``/proc/stat``, whose first line is ``cpu user nice system idle iowait irq ...``."""
+        ticks = [int(part) for part in text.split("\n", 1)[0].split()[1:]]
+        user, nice, system, _idle, _waiting, hard, soft, stolen = ticks[:8]
+        busy = user + nice + system + hard + soft
+        return cls(busy_s=busy * TICK_S, stolen_s=stolen * TICK_S)
+
+    @classmethod
+    def now(cls) -> MachineTime:
+        """Read it now."""
+        return cls.parse((PROC / "stat").read_text())
 
 
 def tree(pid: int) -> list[int]:

@@ -7,6 +7,7 @@ within seconds of each other, so that ratios within a round hold where figures d
 from __future__ import annotations
 
 import gc
+import os
 import random
 import resource
 import time
@@ -20,6 +21,7 @@ from bench.figures import percentile
 from bench.load import BadAnswerError
 from bench.machine import described, versions
 from bench.measures import CONNECTIONS, CPU_RATE, RATES, Subject, quiet
+from bench.processes import MachineTime, cpu_ns
 from bench.running import StartError, provider, started, stopped
 
 if TYPE_CHECKING:
@@ -65,8 +67,13 @@ class Run:
         }
 
 
-def measured(candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, count: int) -> Run:
-    """Run ``count`` rounds over ``candidates``; one that fails is left out of what it fails in."""
+def measured(
+    candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, count: int
+) -> Iterator[Run]:
+    """Yield the run after each of ``count`` rounds, so that it may be kept even if it is stopped.
+
+    A candidate that fails is left out of what it fails in.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.disable()  # a pause of the load would look like a pause of the candidate
@@ -74,20 +81,20 @@ def measured(candidates: Sequence[Candidate], cores: Cores, lengths: Lengths, co
     with provider(cores) as upstream:
         for number in range(count):
             print(f"round {number + 1} of {count}")
-            _round(run, list(candidates), upstream, number)
+            left = count - number
+            _round(run, [one for one in candidates if left <= one.rounds_max], upstream, number)
             gc.collect()
-    return run
+            yield run
 
 
 def _round(run: Run, candidates: list[Candidate], upstream: Provider, number: int) -> None:
     random.Random(number).shuffle(candidates)
     figures: Round = {"direct": {}}
     run.rounds.append(figures)
+    before, own_before, began = MachineTime.now(), _own_s(upstream), time.perf_counter()
     with ExitStack() as stack:
         running: list[Running] = []
         for candidate in candidates:
-            if number >= candidate.rounds_max:
-                continue
             try:
                 one = stack.enter_context(started(candidate, upstream, run.cores))
             except StartError as error:
@@ -100,6 +107,20 @@ def _round(run: Run, candidates: list[Candidate], upstream: Provider, number: in
             took_s = stopped(one)
             if took_s is not None:
                 figures[one.candidate.name]["exit_s"] = took_s
+    took_s = (time.perf_counter() - began) * (os.cpu_count() or 1)
+    after = MachineTime.now()
+    foreign_s = after.busy_s - before.busy_s - (_own_s(upstream) - own_before)
+    figures["machine"] = {
+        "foreign_share": max(0.0, foreign_s) / took_s,
+        "stolen_share": (after.stolen_s - before.stolen_s) / took_s,
+    }
+
+
+def _own_s(upstream: Provider) -> float:
+    """Return the CPU of harness and provider, and of whatever it started that has ended."""
+    spent = os.times()
+    own = spent.user + spent.system + spent.children_user + spent.children_system
+    return own + cpu_ns(upstream.process.pid) / 1e9
 
 
 def _measure(run: Run, running: list[Running], upstream: Provider, number: int) -> None:

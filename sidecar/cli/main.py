@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 the command failed, 2 the configuration or the command lin
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     """Run one command; the imports are here so that each pays for itself alone."""
     match args.command:
         case "run":
+            gc.disable()  # nothing of what is made at the start is garbage; `serve` ends it
             from sidecar.cli import run  # noqa: PLC0415 - see above
 
             return run.run(args)

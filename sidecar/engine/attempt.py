@@ -21,7 +21,7 @@ from sidecar.engine.judging import FINE, flaw_of, is_broken_silence, read_answer
 from sidecar.engine.output_check import defect_of
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.stream import UpstreamStream, named
-from sidecar.engine.tally import Tally, tally_of
+from sidecar.engine.tally import Tally
 from sidecar.errors import AttemptError, ProtocolBrokenError, WireError
 from sidecar.value import value
 from sidecar.wire.formats import any_codec, provider_codec
@@ -256,8 +256,8 @@ class Attempt:
             completion = named(read, *self._plan.answer_name())
         except WireError as error:
             return Failed(outcome=self._misshapen(body, error))
-        tally = tally_of(completion)
-        self.tally = tally
+        tally = self.tally
+        tally.note_whole(completion)
         usage = completion.usage or tally.usage(self._plan.call.facts.prompt_tokens)
         self._settlement.first_content(loop_now(), made_tokens=usage.output_tokens)
         if completion.finish is None:

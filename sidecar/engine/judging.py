@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Fault, OutcomeClass, WireFormat
-from sidecar.wire.formats import EMBEDDING_CODECS, PROVIDER_CODECS, codec
+from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
 from sidecar.wire.neutral import Finish
 from sidecar.wire.vectors import is_finite
 
@@ -29,10 +29,9 @@ def read_answer(request: PreparedBody, body: bytes) -> Completion:
     Raises:
         WireError: it is none.
     """
-    own = PROVIDER_CODECS.get(request.format)
-    if own is not None:
-        return own.parse_response(body)
-    return EMBEDDING_CODECS[request.format].parse_response(body, request=request.body)
+    if request.format in EMBEDDING_CODECS:
+        return EMBEDDING_CODECS[request.format].parse_response(body, request=request.body)
+    return provider_codec(request.format).parse_response(body)
 
 
 def flaw_of(

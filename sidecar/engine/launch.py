@@ -150,6 +150,9 @@ class Launcher:
         input_tokens = self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
         input_usd = predicted_cost_usd(price, input_tokens, 0) or 0
         tokens = max(1, int((left - input_usd) / price.output_usd * 1_000_000))
+        longest = endpoint.abilities.output_tokens_max
+        if longest is not None and longest <= tokens:
+            return None
         return self._unless_asked_less(tokens)
 
     def _timely_tokens(self, view: EndpointView) -> int | None:

@@ -61,7 +61,7 @@ class Parts:
         self.keepers = Keepers()
         self.output_checks = OutputChecks()
         self.timers = Timers()
-        self.prospects = Prospects(self)
+        self.prospects = Prospects(self.health)
         self._outputs: dict[RouteName, OutputModel] = {}
 
     def succeeded(

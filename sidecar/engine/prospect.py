@@ -3,17 +3,19 @@
 Calls that are alike and come within a few milliseconds of each other get the same answer to "whom
 first": nothing that the choice looks at has changed. So the answer is kept for as long as an
 endpoint's standing is (``standing.py``), by what sets calls apart: route, format, length, wishes. A
-call that says more than usual (a budget, a quality, a batch) is chosen for by itself, and so is one
-for which lots were drawn, since a share of the traffic is a share of the calls. What may shut in
-between, room, breakers, limits, is looked at when the attempt asks for its ticket, as always.
+batch call, which may be sent to explore, is chosen for by itself, and so is one for which lots were
+drawn, since a share of the traffic is a share of the calls. What a call's very length decides, its
+context and its budget, is looked at for each; what may shut in between, room, breakers, limits,
+when the attempt asks for its ticket, as always.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log2
+from math import ceil, log2
 from typing import TYPE_CHECKING
 
+from sidecar.core.cost import predicted_cost_usd
 from sidecar.core.hedging import worth_considering_at
 from sidecar.domain import Priority
 from sidecar.engine.standing import FRESH_S
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from sidecar.core.attempts import Start
     from sidecar.domain import Call, EndpointId, Gate, Route
+    from sidecar.engine.health import Health
     from sidecar.engine.parts import Parts
 
 KEPT_MAX = 512
@@ -83,8 +86,8 @@ class _Kept:
 class Prospects:
     """The first attempts chosen lately; ``KEPT_MAX`` at most."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, health: Health) -> None:
+        self._health = health
         self._kept: dict[Hashable, _Kept] = {}
 
     def find(
@@ -92,7 +95,7 @@ class Prospects:
     ) -> tuple[Prospect, tuple[tuple[EndpointId, Gate], ...]] | None:
         """Return what was chosen for such a call a moment ago, and who was out; None if nothing."""
         kept = self._kept.get(_kind_of(call)) if _is_usual(call) else None
-        if kept is None or kept.version != self._parts.health.version:
+        if kept is None or kept.version != self._health.version:
             return None
         if kept.route is not call.route or not 0.0 <= now - kept.at < FRESH_S:
             return None
@@ -114,7 +117,7 @@ class Prospects:
             self._kept.clear()
         self._kept[_kind_of(call)] = _Kept(
             at=now,
-            version=self._parts.health.version,
+            version=self._health.version,
             route=call.route,
             prospect=prospect,
             rejected=rejected,
@@ -122,27 +125,26 @@ class Prospects:
 
     def _has_room(self, prospect: Prospect, call: Call, now: float) -> bool:
         """Return whether the endpoint takes this very prompt: alike is not the same here."""
-        endpoint, tokens = prospect.start.view.endpoint, call.facts.prompt_tokens
+        view, tokens = prospect.start.view, call.facts.prompt_tokens
+        endpoint, budget_usd = view.endpoint, call.constraints.budget_usd
         most = endpoint.context_tokens
         if most is not None and tokens * CONTEXT_MARGIN > most:
             return False
-        return not self._parts.health.endpoints[endpoint.id].context.is_short(tokens, now)
+        if budget_usd is not None:
+            cost_usd = predicted_cost_usd(endpoint.price, tokens, ceil(view.output_tokens))
+            if cost_usd is None or cost_usd > budget_usd:
+                return False
+        return not self._health.endpoints[endpoint.id].context.is_short(tokens, now)
 
 
 def _is_usual(call: Call) -> bool:
-    wishes = call.constraints
-    return (
-        wishes.budget_usd is None
-        and wishes.quality is None
-        and wishes.first_token_s is None
-        and wishes.priority is Priority.INTERACTIVE
-        and not call.facts.references
-        and not call.facts.inputs_count
-    )
+    facts = call.facts
+    is_interactive = call.constraints.priority is Priority.INTERACTIVE
+    return is_interactive and not facts.references and not facts.inputs_count
 
 
 def _kind_of(call: Call) -> Hashable:
-    facts = call.facts
+    facts, wishes = call.facts, call.constraints
     return (
         call.route.name,
         call.format,
@@ -154,4 +156,8 @@ def _kind_of(call: Call) -> Hashable:
         facts.untranslatable,
         facts.needs,
         call.deadline_at - call.arrived_at,
+        wishes.budget_usd,
+        wishes.first_token_s,
+        wishes.quality,
+        wishes.is_quality_hard,
     )

@@ -193,10 +193,3 @@ class Tally:
     def item_ids(self) -> tuple[str, ...]:
         """Return what the provider calls the answer's parts, known at its end."""
         return self._item_ids
-
-
-def tally_of(completion: Completion) -> Tally:
-    """Return the tally of a whole answer."""
-    tally = Tally()
-    tally.note_whole(completion)
-    return tally

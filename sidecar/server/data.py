@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 STUCK_S = 5.0
 """How long after its deadline a stream may wait for a caller who does not read before it is cut."""
+_LIST, _COUNT, _TASK = Operation.LIST, Operation.COUNT, Operation.TASK
+"""Bound here, since a member is looked up in its class six times as slowly."""
 _JSON = {"content-type": "application/json"}
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _SHOWN_CHARS_MAX = 200
@@ -113,7 +115,7 @@ class DataPlane:
         await exchange.answer(200, _JSON, body)
 
     async def _serve(self, exchange: Exchange, door: Door, arrival: Arrival) -> None:
-        if door.operation is Operation.LIST:
+        if door.operation is _LIST:
             await self._list(exchange, door)
             return
         self._refuse_if_draining()
@@ -123,7 +125,7 @@ class DataPlane:
         try:
             call = self._read(door, arrival, body)
             try:
-                if door.operation is Operation.COUNT:
+                if door.operation is _COUNT:
                     await self._count(exchange, call)
                 else:
                     await self._complete(exchange, call, door)
@@ -133,13 +135,11 @@ class DataPlane:
             self._admission.leave(size)
 
     def _read(self, door: Door, arrival: Arrival, body: bytes) -> Call:
-        match door.operation:
-            case Operation.COUNT:
-                return self._intake.count(arrival, body)
-            case Operation.TASK:
-                return self._intake.task(arrival, body)
-            case _:
-                return self._intake.completion(arrival, body)
+        if door.operation is _COUNT:
+            return self._intake.count(arrival, body)
+        if door.operation is _TASK:
+            return self._intake.task(arrival, body)
+        return self._intake.completion(arrival, body)
 
     async def _count(self, exchange: Exchange, call: Call) -> None:
         count = await self._engine.count_tokens(call)
@@ -147,7 +147,7 @@ class DataPlane:
 
     async def _complete(self, exchange: Exchange, call: Call, door: Door) -> None:
         answer = await self._engine.answer(call)
-        if door.operation is Operation.TASK:
+        if door.operation is _TASK:
             from sidecar.server.task_form import as_task  # noqa: PLC0415 - with the first task
 
             answer = as_task(answer, call)

@@ -38,7 +38,7 @@ FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 _PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout", "x-server-timeout")
 _PATIENCE_SHARE = 0.95
 _FORWARDED, _PATIENCE = frozenset(FORWARDED_HEADERS), frozenset(_PATIENCE_HEADERS)
-_CALL_ID_BITS = 96
+_CALL_ID_BYTES = 12
 
 
 @value
@@ -64,7 +64,8 @@ class Intake:
 
     def new_id(self) -> CallId:
         """Return ``call_`` and 24 hexadecimal digits."""
-        return CallId(f"call_{self._rng.getrandbits(_CALL_ID_BITS):024x}")
+        number = self._rng.getrandbits(8 * _CALL_ID_BYTES)
+        return CallId("call_" + number.to_bytes(_CALL_ID_BYTES, "big").hex())
 
     def completion(self, arrival: Arrival, body: bytes) -> Call:
         """Return the call for an answer of the model.

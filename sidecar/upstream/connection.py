@@ -131,7 +131,8 @@ class Connection(asyncio.BaseProtocol):
             length: of ``body`` if it is a source.
             has_no_body: the answer ends with its head whatever that says (HEAD).
         """
-        transport = self._connected()
+        transport = self._transport
+        assert transport is not None, "not connected"
         assert self._exchange is None, "one at a time"
         exchange = self._exchange = Exchange(self, self._loop)
         self._headers = exchange.head

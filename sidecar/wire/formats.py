@@ -21,19 +21,28 @@ C = TypeVar("C")
 
 
 class Codecs(Mapping[WireFormat, C], Generic[C]):
-    """Codecs by format, made when they are asked for; ``names``: module and class of each."""
+    """Codecs by format, made when they are asked for; ``names``: module and class of each, but for
+    those that are ``shared`` with others.
+    """
 
-    def __init__(self, names: Mapping[WireFormat, str]) -> None:
-        self._names = names
+    def __init__(
+        self, names: Mapping[WireFormat, str], shared: Mapping[WireFormat, C] | None = None
+    ) -> None:
+        self._shared = shared or {}
+        self._names = {**dict.fromkeys(self._shared, ""), **names}
         self._made: dict[WireFormat, C] = {}
 
     def __getitem__(self, wire_format: WireFormat) -> C:
         made = self._made.get(wire_format)
         if made is None:
-            module, _, name = self._names[wire_format].partition(":")
-            make = getattr(import_module(f"sidecar.wire.{module}"), name)
-            made = self._made[wire_format] = cast("C", make())
+            made = self._made[wire_format] = self._make(wire_format)
         return made
+
+    def _make(self, wire_format: WireFormat) -> C:
+        if wire_format in self._shared:
+            return self._shared[wire_format]
+        module, _, name = self._names[wire_format].partition(":")
+        return cast("C", getattr(import_module(f"sidecar.wire.{module}"), name)())
 
     def __contains__(self, wire_format: object) -> bool:
         return wire_format in self._names
@@ -45,21 +54,22 @@ class Codecs(Mapping[WireFormat, C], Generic[C]):
         return len(self._names)
 
 
-_SPOKEN_BY_BOTH = {
-    WireFormat.OPENAI_CHAT: "openai_chat:OpenAIChatCodec",
-    WireFormat.OPENAI_RESPONSES: "openai_responses:OpenAIResponsesCodec",
-    WireFormat.ANTHROPIC_MESSAGES: "anthropic_messages:AnthropicMessagesCodec",
-    WireFormat.GEMINI: "gemini_generate:GeminiCodec",
-}
-CODECS: Codecs[Codec] = Codecs(_SPOKEN_BY_BOTH)
+CODECS: Codecs[Codec] = Codecs(
+    {
+        WireFormat.OPENAI_CHAT: "openai_chat:OpenAIChatCodec",
+        WireFormat.OPENAI_RESPONSES: "openai_responses:OpenAIResponsesCodec",
+        WireFormat.ANTHROPIC_MESSAGES: "anthropic_messages:AnthropicMessagesCodec",
+        WireFormat.GEMINI: "gemini_generate:GeminiCodec",
+    }
+)
 """Formats that callers and providers speak."""
 PROVIDER_CODECS: Codecs[ProviderCodec] = Codecs(
     {
-        **_SPOKEN_BY_BOTH,
         WireFormat.BEDROCK_CONVERSE: "bedrock_converse:BedrockConverseCodec",
         WireFormat.OLLAMA_CHAT: "ollama_chat:OllamaChatCodec",
         WireFormat.REPLICATE: "replicate:ReplicateCodec",
-    }
+    },
+    shared=CODECS,
 )
 """Formats that providers speak."""
 EMBEDDING_CODECS: Codecs[EmbeddingCodec] = Codecs(

@@ -69,7 +69,7 @@ def error_text(body: bytes) -> str | None:
     """
     try:
         read = _BODY.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(read, list):
         read = read[0] if read else _Body()

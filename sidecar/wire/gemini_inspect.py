@@ -16,7 +16,7 @@ from sidecar.domain import RequestFacts
 from sidecar.errors import WireError
 from sidecar.wire.decode import check_utf8, decode
 from sidecar.wire.gemini_names import camel, camel_cased
-from sidecar.wire.gemini_parts import Content, Part, foreign_kind, is_null
+from sidecar.wire.gemini_parts import Content, Part, foreign_kind, is_null, is_text
 from sidecar.wire.splice import read_members, remove_member, replace_members
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _TOKENS_PER_MEDIUM = 1120
 """What Gemini 3 charges for a picture; pages of documents cost less, films more."""
 _NULL = msgspec.Raw(b"null")
 _FUNCTIONS = "functionDeclarations"
+_NAMING = ("model", "generateContentRequest", "generate_content_request")
 _ENUM_TYPE = "text/x.enum"
 _JSON_TYPE = "application/json"
 
@@ -98,7 +99,7 @@ def rewrite_request(
     Raises:
         WireError: ``body`` is not a JSON object.
     """
-    if b'"model"' in body:
+    if not decode(_MEMBERS, body).keys().isdisjoint(_NAMING):
         body = _with_model(body, model)
     if max_tokens is not None:
         body = _with_max_tokens(body, max_tokens[1])
@@ -143,12 +144,14 @@ def _facts(request: _Request) -> RequestFacts:
         for content in (*([] if system is None else [system]), *request.contents)
         for part in content.parts or ()
     ]
+    text_bytes = sum([_size(part.text) for part in parts if part.text])
+    parts = [part for part in parts if not is_text(part)]
     config = request.generation_config or _Config()
     media = [blob for part in parts for blob in (part.inline_data, part.file_data) if blob]
     returned = [
         item for p in parts if p.function_response for item in p.function_response.parts or ()
     ]
-    text_bytes = sum(map(_text_bytes, parts)) + sum(len(bytes(raw)) for raw in request.tools or ())
+    text_bytes += sum(map(_call_bytes, parts)) + sum(len(raw) for raw in request.tools or ())
     return RequestFacts(
         model="",
         is_stream=False,
@@ -164,12 +167,17 @@ def _facts(request: _Request) -> RequestFacts:
     )
 
 
-def _text_bytes(part: Part) -> int:
-    size = len((part.text or "").encode("utf-8", "replace"))
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _call_bytes(part: Part) -> int:
+    """Return how long the JSON of calls and their results is."""
+    size = 0
     if part.function_call is not None:
-        size += len(bytes(part.function_call.args))
+        size += len(part.function_call.args)
     if part.function_response is not None:
-        size += len(bytes(part.function_response.response))
+        size += len(part.function_response.response)
     return size
 
 

@@ -63,7 +63,9 @@ def camel_cased(body: bytes) -> bytes:
     Raises:
         WireError: not JSON.
     """
-    return body if _SNAKE_MEMBER.search(body) is None else _renamed(body, _BODY)
+    if b"_" not in body or _SNAKE_MEMBER.search(body) is None:
+        return body
+    return _renamed(body, _BODY)
 
 
 def camel(name: str) -> str:

@@ -25,21 +25,21 @@ _GOOGLES_OWN = (
 )
 
 
-class Blob(msgspec.Struct, rename="camel"):
+class Blob(msgspec.Struct, rename="camel", gc=False):
     """Bytes in base64, of either alphabet."""
 
     mime_type: str = ""
     data: msgspec.Raw = _NULL
 
 
-class FileData(msgspec.Struct, rename="camel"):
+class FileData(msgspec.Struct, rename="camel", gc=False):
     """A file by its address: of Google's store, or anywhere on the web."""
 
     mime_type: str = ""
     file_uri: str = ""
 
 
-class FunctionCall(msgspec.Struct):
+class FunctionCall(msgspec.Struct, gc=False):
     """A call; ``id`` is left out by older models."""
 
     name: str = ""
@@ -63,7 +63,7 @@ class FunctionResponse(msgspec.Struct):
     parts: list[ResponsePart] | None = None
 
 
-class Part(msgspec.Struct, rename="camel"):
+class Part(msgspec.Struct, rename="camel", gc=False):
     """One part; the raw members are kinds that only Google's own tools make."""
 
     text: str | None = None
@@ -79,7 +79,7 @@ class Part(msgspec.Struct, rename="camel"):
     tool_response: msgspec.Raw = _NULL
 
 
-class Content(msgspec.Struct):
+class Content(msgspec.Struct, gc=False):
     """A turn, or a system instruction."""
 
     parts: list[Part] | None = None
@@ -89,6 +89,20 @@ class Content(msgspec.Struct):
 def is_null(raw: msgspec.Raw) -> bool:
     """Return whether a member is missing or ``null``."""
     return bytes(raw) == b"null"
+
+
+def is_text(part: Part) -> bool:
+    """Return whether there is nothing but text in ``part``."""
+    return (
+        part.inline_data is None
+        and part.file_data is None
+        and part.function_call is None
+        and part.function_response is None
+        and part.executable_code is _NULL
+        and part.code_execution_result is _NULL
+        and part.tool_call is _NULL
+        and part.tool_response is _NULL
+    )
 
 
 def foreign_kind(part: Part) -> str | None:

@@ -16,7 +16,7 @@ from sidecar.abilities import Ability
 from sidecar.domain import RequestFacts
 from sidecar.errors import WireError
 from sidecar.wire.decode import check_utf8, decode
-from sidecar.wire.splice import read_members, remove_member, replace_members, replace_string_member
+from sidecar.wire.splice import may_have, read_members, remove_member, replace_members
 
 MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
 
@@ -116,14 +116,15 @@ def rewrite_request(
     Raises:
         WireError: ``body`` is not a request.
     """
-    body = replace_string_member(body, "model", model)
+    new = {"model": msgspec.json.encode(model)}
     if max_tokens is not None:
         for field in MAX_TOKENS_FIELDS:
-            body, _ = remove_member(body, field)
-        body = replace_members(body, {max_tokens[0]: b"%d" % max_tokens[1]})
+            if field != max_tokens[0] and may_have(body, field):
+                body, _ = remove_member(body, field)
+        new[max_tokens[0]] = b"%d" % max_tokens[1]
     if system is not None:
-        body = replace_members(body, {"messages": _with_system(body, system)})
-    return body
+        new["messages"] = _with_system(body, system)
+    return replace_members(body, new)
 
 
 def _with_system(body: bytes, system: str) -> bytes:

@@ -230,7 +230,7 @@ def error_text(body: bytes) -> str | None:
     """Return the message of a provider's error body, None if there is none to find."""
     try:
         read = _ERROR_BODY.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(read, list):
         read = read[0] if read else _ErrorBody()
@@ -244,7 +244,7 @@ def _detail(raw: bytes) -> str | None:
         return None
     try:
         text: str = _TEXT.decode(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return raw.decode("utf-8", "replace")
     return text or None
 

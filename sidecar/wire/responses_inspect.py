@@ -27,23 +27,26 @@ _TOKENS_PER_IMAGE = 800
 _ABSENT = msgspec.Raw(b"")
 _NOTHING = frozenset({b"", b"null"})
 _SEALS = (SIGNATURE_SEAL, REDACTED_SEAL)
+_BEGIN_OF_SEALS = b'"sidecar.'
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _KNOWN_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "input_image"})
 _KNOWN_ITEMS = frozenset(
     {"message", "function_call", "function_call_output", "reasoning", "item_reference"}
 )
 _KNOWN_CHOICES = frozenset({"auto", "none", "required"})
+_PARTS_OF = {"message": "content", "function_call_output": "output"}
+_LIST = ord("[")
 _LOGPROBS = "message.output_text.logprobs"
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str
     text: msgspec.Raw = _ABSENT
     refusal: msgspec.Raw = _ABSENT
     image_url: msgspec.Raw = _ABSENT
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: str | None = None
     id: str | None = None
     role: str | None = None
@@ -64,7 +67,7 @@ class _Conversation(msgspec.Struct):
     id: str
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: str
     input: str | list[_Item] | None = None
     instructions: str | None = None
@@ -108,25 +111,27 @@ def inspect_request(body: bytes) -> RequestFacts:
     if request.background:
         message = "answers in the background are fetched by a path that is not served here"
         raise WireError(message, "$.background")
-    references = tuple(_references(request))
+    items = request.input if isinstance(request.input, list) else []
+    kinds = [item.kind() for item in items]
+    references = tuple(_references(request, items, kinds))
     if not (request.input or references or _is_given(request.prompt)):
         raise WireError("input is empty", "$.input")
-    parts = list(_parts(request))
-    images = sum(part.type == "input_image" for part in parts)
+    parts = _parts(items, kinds)
+    text_bytes = _text_bytes(request, items, parts)
+    images = [part.type for part in parts].count("input_image")
     form = bytes(request.text)
     return RequestFacts(
         model=request.model,
         is_stream=bool(request.stream),
-        prompt_tokens=math.ceil(_text_bytes(request, parts) / _BYTES_PER_TOKEN)
-        + images * _TOKENS_PER_IMAGE,
+        prompt_tokens=math.ceil(text_bytes / _BYTES_PER_TOKEN) + images * _TOKENS_PER_IMAGE,
         max_tokens=request.max_output_tokens,
         has_tools=bool(request.tools),
         has_images=images > 0,
         wants_usage_in_stream=True,
-        untranslatable=tuple(dict.fromkeys(_untranslatable(request, parts))),
+        untranslatable=tuple(dict.fromkeys(_untranslatable(request, parts, kinds))),
         references=references,
         may_bind_output=b'"json_schema"' in form or b'"json_object"' in form,
-        has_tool_results=any(item.kind() == "function_call_output" for item in _items(request)),
+        has_tool_results="function_call_output" in kinds,
     )
 
 
@@ -144,7 +149,7 @@ def rewrite_request(
     body = replace_string_member(body, "model", model)
     if max_tokens is not None:
         body = replace_members(body, {"max_output_tokens": b"%d" % max_tokens[1]})
-    is_sealed = any(seal.encode() in body for seal in _SEALS)
+    is_sealed = _BEGIN_OF_SEALS in body
     if system is not None or is_sealed:
         body = _filtered(body, drops_system=system is not None)
     if system is not None:
@@ -173,45 +178,52 @@ def _is_given(raw: msgspec.Raw) -> bool:
     return bytes(raw) not in _NOTHING
 
 
-def _items(request: _Request) -> list[_Item]:
-    return request.input if isinstance(request.input, list) else []
-
-
-def _references(request: _Request) -> Iterator[tuple[str, str]]:
+def _references(
+    request: _Request, items: list[_Item], kinds: list[str]
+) -> Iterator[tuple[str, str]]:
     """Name what a provider keeps and this request refers to, as (path, id)."""
     if request.previous_response_id:
         yield "$.previous_response_id", request.previous_response_id
     kept = request.conversation
     if kept:
         yield "$.conversation", kept if isinstance(kept, str) else kept.id
-    for position, item in enumerate(_items(request)):
-        if item.kind() == "item_reference" and item.id:
-            yield f"$.input[{position}].id", item.id
+    if "item_reference" in kinds:
+        for position, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+            if kind == "item_reference" and item.id:
+                yield f"$.input[{position}].id", item.id
 
 
-def _parts(request: _Request) -> Iterator[_Part]:
+def _parts(items: list[_Item], kinds: list[str]) -> list[_Part]:
     """Return the parts of every content that is a list, those of function outputs too."""
-    for position, item in enumerate(_items(request)):
-        place = {"message": "content", "function_call_output": "output"}.get(item.kind())
+    parts: list[_Part] = []
+    for position, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+        place = _PARTS_OF.get(kind)
         raw = item.content if place == "content" else item.output
-        if place is not None and bytes(memoryview(raw)[:1]) == b"[":
-            yield from decode(_PARTS, raw, f"$.input[{position}].{place}")
+        if place is not None and _is_list(raw):
+            found = decode(_PARTS, raw, f"$.input[{position}].{place}")
+            parts += found
+    return parts
 
 
-def _text_bytes(request: _Request, parts: list[_Part]) -> int:
+def _is_list(raw: msgspec.Raw) -> bool:
+    return raw is not _ABSENT and memoryview(raw)[0] == _LIST
+
+
+def _text_bytes(request: _Request, items: list[_Item], parts: list[_Part]) -> int:
     """Return about how many bytes of prompt text there are, tools included."""
-    total = len((request.instructions or "").encode())
+    size = len((request.instructions or "").encode())
     if isinstance(request.input, str):
-        total += len(request.input.encode())
-    for item in _items(request):
+        size += len(request.input.encode())
+    for item in items:
         for raw in (item.content, item.arguments, item.output):
-            view = memoryview(raw)
-            total += 0 if bytes(view[:1]) == b"[" else len(view)
-    total += sum(len(memoryview(part.text)) + len(memoryview(part.refusal)) for part in parts)
-    return total + sum(len(memoryview(tool)) for tool in request.tools or ())
+            if raw is not _ABSENT and not _is_list(raw):
+                size += len(raw)
+    for part in parts:
+        size += len(part.text) + len(part.refusal)
+    return size + sum(len(tool) for tool in request.tools or ())
 
 
-def _untranslatable(request: _Request, parts: list[_Part]) -> Iterator[str]:
+def _untranslatable(request: _Request, parts: list[_Part], kinds: list[str]) -> Iterator[str]:
     """Name what only this format can answer as asked."""
     tools = [decode(_TOOL, tool, "$.tools").type for tool in request.tools or ()]
     checks = {
@@ -222,14 +234,14 @@ def _untranslatable(request: _Request, parts: list[_Part]) -> Iterator[str]:
         "logprobs": bool(request.top_logprobs) or _LOGPROBS in (request.include or ()),
         "tools": any(kind != "function" for kind in tools),
         "tool_choice": not _is_plain_choice(request.tool_choice),
-        "item_reference": any(item.kind() == "item_reference" for item in _items(request)),
+        "item_reference": "item_reference" in kinds,
         "input_image.file_id": any(
             part.type == "input_image" and not _is_given(part.image_url) for part in parts
         ),
     }
     yield from (name for name, is_used in checks.items() if is_used)
     yield from (part.type for part in parts if part.type not in _KNOWN_PARTS)
-    yield from (item.kind() for item in _items(request) if item.kind() not in _KNOWN_ITEMS)
+    yield from (kind for kind in kinds if kind not in _KNOWN_ITEMS)
 
 
 def _is_plain_choice(raw: msgspec.Raw) -> bool:

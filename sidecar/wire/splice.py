@@ -58,19 +58,20 @@ def replace_members(body: bytes, new: Mapping[str, bytes]) -> bytes:
         WireError: ``body`` is not a JSON object.
     """
     body, members = _locate(body)
-    pieces: list[bytes] = []
+    view = memoryview(body)  # so that long bodies are copied once
+    pieces: list[bytes | memoryview] = []
     done = 0
     appended = dict(new)
     for key, _, value_at, end_at in members:
         value = appended.pop(key, None)
         if value is not None and body[value_at:end_at] != value:
-            pieces += (body[done:value_at], value)
+            pieces += (view[done:value_at], value)
             done = end_at
     if appended:
         last = members[-1][-1] if members else body.index(b"{") + 1
-        pieces += (body[done:last], b"," if members else b"", write_members(appended)[1:-1])
+        pieces += (view[done:last], b"," if members else b"", write_members(appended)[1:-1])
         done = last
-    return b"".join((*pieces, body[done:])) if pieces else body
+    return b"".join((*pieces, view[done:])) if pieces else body
 
 
 def replace_string_member(body: bytes, key: str, new: str) -> bytes:
@@ -97,6 +98,11 @@ def remove_member(body: bytes, key: str) -> tuple[bytes, bytes | None]:
             start, end = key_at, end_at
         return clean[:start] + clean[end:], raw
     return body, None
+
+
+def may_have(body: bytes, key: str) -> bool:
+    """Return whether ``body`` may have a member ``key``: False is certain. Cheaper than a look."""
+    return b'"%b"' % key.encode() in body or b"\\" in body
 
 
 def _locate(body: bytes) -> tuple[bytes, list[_Member]]:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.processes import (
+    TICK_S,
     Cores,
+    MachineTime,
     cpu_ns,
     descriptors,
     launch,
@@ -37,6 +39,13 @@ def test_numbers_are_found() -> None:
     assert parse_kib(ROLLUP, "Rss") == 50760
     assert parse_kib(ROLLUP, "Pss") == 42355
     assert parse_kib(ROLLUP, "ss") == 0
+
+
+def test_the_machine_is_busy_or_stolen() -> None:
+    """Idle and waiting for disks is not at work; the host's share is told apart."""
+    text = "cpu  100 10 50 9000 800 5 35 400 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+    assert MachineTime.parse(text) == MachineTime(busy_s=200 * TICK_S, stolen_s=400 * TICK_S)
+    assert MachineTime.now().busy_s > 0
 
 
 @pytest.mark.parametrize(
