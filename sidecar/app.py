@@ -21,6 +21,10 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
+from sidecar.events import FanOut
+from sidecar.ledger.ledger import Ledger
+from sidecar.ledger.records import CallQuery
+from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
@@ -35,12 +39,13 @@ from sidecar.upstream.kinds import KINDS
 from sidecar.upstream.signing import AwsSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sidecar.catalogue import Catalogue
     from sidecar.config.model import AwsKeys, Config, KeyReference, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
+    from sidecar.server.calls_asked import CallsAsked
 
 log = logging.getLogger("sidecar")
 
@@ -68,11 +73,12 @@ class App:
         self.upstream = HttpUpstream(
             providers=self._providers, endpoints=config.catalogue.endpoints
         )
+        self.ledger = Ledger(config.ledger)
         self.engine = Engine(
             catalogue=config.catalogue,
             settings=config.settings,
             upstream=self.upstream,
-            observer=observer or LogObserver(),
+            observer=FanOut(observer or LogObserver(), self.ledger),
             rng=self._rng,
         )
         self.admission = Admission(config.admission)
@@ -88,6 +94,7 @@ class App:
             OSError: a plane's address is taken.
         """
         await self.upstream.start()
+        self.ledger.start()
         try:
             for plane in self._planes():
                 self.ports[plane.name] = await self._front.open(plane)
@@ -159,6 +166,7 @@ class App:
                 await self._background
             self._background = None
         await self.upstream.aclose()
+        await self.ledger.aclose()
 
     # --- parts ---------------------------------------------------------------------------------
 
@@ -170,11 +178,12 @@ class App:
             guard,
             Controls(
                 state=self.state,
+                calls=self._calls,
                 isolate=lambda name: self._operate(name, self.engine.health.isolate),
                 restore=lambda name: self._operate(name, self.engine.health.restore),
             ),
         )
-        health = HealthPlane(self._status)
+        health = HealthPlane(self._status, lambda: exposition(self.ledger))
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),
@@ -206,6 +215,18 @@ class App:
         verb(name, clock.now())
         return True
 
+    async def _calls(self, asked: CallsAsked) -> Sequence[object]:
+        since_at = None if asked.since_s is None else clock.wall() - asked.since_s
+        return await self.ledger.calls(
+            CallQuery(
+                route=asked.route,
+                since_at=since_at,
+                is_failed_only=asked.is_failed_only,
+                before=asked.before,
+                limit=asked.limit,
+            )
+        )
+
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
         status = self.reloader.status
@@ -219,6 +240,7 @@ class App:
             "draining": self.admission.is_draining,
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
+            "ledger": shown(self.ledger, clock.wall()),
         }
 
 

@@ -20,6 +20,7 @@ class AttemptFinished:
 
     at: float
     call_id: CallId
+    route: RouteName
     kind: str
     outcome: Outcome
 
@@ -133,3 +134,15 @@ class Observer(Protocol):
 
     def on_event(self, event: Event) -> None:
         """Take note of ``event``."""
+
+
+class FanOut:
+    """Hands every event to several observers, in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._hear = tuple([observer.on_event for observer in observers])
+
+    def on_event(self, event: Event) -> None:
+        """Hand ``event`` on."""
+        for hear in self._hear:
+            hear(event)

@@ -38,7 +38,7 @@ ALLOWED = {
     "server": BASE | {"durations", "wire", "engine"},
     "config": {
         *("abilities", "core", "catalogue", "domain", "durations"),
-        *("errors", "engine", "upstream"),
+        *("errors", "engine", "upstream", "ledger"),
     },
     "reload": {"clock", "config", "errors"},
     "telemetry": BASE,
@@ -138,6 +138,8 @@ def _is_seam_respected(layer: str, found: Import) -> bool:
         return part == ("engine", "ports")
     if layer == "config" and part[0] == "engine":
         return found.name is not None and (found.name.endswith("Settings") or found.name.isupper())
+    if layer == "config" and part[0] == "ledger":
+        return part == ("ledger", "settings")
     if layer == "config" and part[0] == "upstream":
         return part in (("upstream", "kind"), ("upstream", "kinds"), ("upstream", "kinds_native"))
     return True

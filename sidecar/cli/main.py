@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar.durations import parse_duration
 from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ def _run(args: argparse.Namespace) -> int:
             from sidecar.cli import check  # noqa: PLC0415
 
             return check.run(args)
+        case "calls":
+            from sidecar.cli import calls  # noqa: PLC0415
+
+            return calls.run(args)
         case _:
             from sidecar.cli import schema  # noqa: PLC0415
 
@@ -69,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="serve calls"))
     _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
     _add_check(commands.add_parser("check", help="say whether a configuration is right"))
+    _add_calls(commands.add_parser("calls", help="show the last calls and what they cost"))
     commands.add_parser("schema", help="print the JSON Schema of the configuration")
     return parser
 
@@ -97,6 +103,39 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print-default", action="store_true", help="print what is built with no file, and stop"
     )
+
+
+def _add_calls(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `sidecar calls`."""
+    parser.add_argument("--route", metavar="NAME", help="only calls of this route")
+    parser.add_argument("--since", type=_duration, metavar="1h", help="only the last so much time")
+    parser.add_argument("--failed", action="store_true", help="only calls that failed")
+    parser.add_argument("--limit", type=_count, metavar="N", help="default: 20; of an export: all")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON array")
+    form.add_argument("--jsonl", action="store_true", help="a JSON object a line")
+    form.add_argument("--export", type=Path, metavar="FILE", help="write JSON lines to FILE")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--ledger", type=Path, metavar="FILE", help="read a ledger file")
+    where.add_argument(
+        "--admin",
+        default="http://127.0.0.1:4181",
+        metavar="URL",
+        help="ask a running sidecar (default: %(default)s)",
+    )
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text[:40]!r}")
+    return int(text)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ must be seen at every start.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -71,6 +72,10 @@ def advise(config: Config, notes: Problems) -> None:
         if url.scheme == "http" and not is_loopback(url.hostname or ""):
             message = f"prompts and the key travel to {url.hostname} in plain text"
             notes.add(member(member("$.providers", name), "base_url"), f"{message}; use https://")
+    path = config.ledger.path
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        message = f"there is no directory {Path(path).absolute().parent}: calls are kept in memory"
+        notes.add("$.ledger.path", f"{message} alone; make it, or mount a volume there")
     if config.settings.spend.daily_usd == 0:
         message = "nothing may be spent on probes: recovery is seen by callers' own calls only"
         notes.add("$.defaults.spend.daily_usd", f"{message}; allow a few cents")

@@ -56,6 +56,7 @@ from sidecar.domain import (
 )
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.errors import ConfigError
+from sidecar.ledger.settings import LedgerSettings
 from sidecar.upstream.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def _build(file: File, tree: Tree) -> Config:
         settings=settings,
         admission=build(AdmissionSettings, file.defaults.admission),
         drain=build(DrainSettings, file.defaults.drain),
+        ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
     warn(file, config, warnings)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Capacity, EndpointId, ProviderName
     from sidecar.engine.admission import AdmissionSettings
     from sidecar.engine.settings import EngineSettings
+    from sidecar.ledger.settings import LedgerSettings
 
 
 @value
@@ -99,6 +100,7 @@ class Config:
     settings: EngineSettings
     admission: AdmissionSettings
     drain: DrainSettings
+    ledger: LedgerSettings
     facts: Mapping[EndpointId, ModelFacts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ from sidecar.core.waste import WasteSettings
 from sidecar.domain import Timers
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.engine.cache import CacheSettings
+from sidecar.ledger.settings import LedgerSettings
 
 Name = Annotated[
     str,
@@ -227,6 +228,18 @@ class RouteEntry(Entry, frozen=True):
     attempts: AttemptsMax | None = None
 
 
+_LEDGER = LedgerSettings()
+
+
+class LedgerEntry(Entry, frozen=True):
+    """What is kept of calls and costs: in the file ``path``, without one in memory."""
+
+    path: Text | None = _LEDGER.path
+    keep_days: Annotated[int, Meta(ge=1, le=3660)] = _LEDGER.keep_days
+    keep_mib: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.keep_mib
+    memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
+
+
 class DefaultsEntry(Entry, frozen=True):
     """What holds where a model or route says nothing."""
 
@@ -268,4 +281,5 @@ class File(Entry, frozen=True):
     listen: ListenEntry = ListenEntry()
     allow_remote: bool = False
     token: Secret | None = None
+    ledger: LedgerEntry = LedgerEntry()
     defaults: DefaultsEntry = DefaultsEntry()

@@ -44,6 +44,7 @@ def check_surroundings(
     if fitted.get("token") is not None:
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)
+    _check_ledger(mapped(fitted, "ledger").get("path"), problems)
 
 
 def _check_kind(path: str, provider: Mapped, problems: Problems) -> None:
@@ -133,6 +134,13 @@ def _file_problem(path: Path) -> str | None:
     if not data.strip():
         return "is empty; write the key into it"
     return "is too large for a key; correct the path" if len(data) > KEY_BYTES_MAX else None
+
+
+def _check_ledger(path: object, problems: Problems) -> None:
+    """A ledger's file may be missing, its directory is a mistake of writing."""
+    if isinstance(path, str) and ("\0" in path or Path(path).is_dir()):
+        message = f"expected the path of a file, got {shown(path)}"
+        problems.add("$.ledger.path", f"{message}; add a file name, as in ledger.db")
 
 
 def _check_listen(fitted: Mapped, problems: Problems) -> None:

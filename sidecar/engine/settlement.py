@@ -161,6 +161,12 @@ class Settlement:
             used = 0 if usage is None else usage.input_tokens + usage.output_tokens
             plan.pacer.used(plan.tokens_reserved, used)
         self._observer.on_event(
-            AttemptFinished(at=now, call_id=plan.call.id, kind=plan.kind, outcome=outcome)
+            AttemptFinished(
+                at=now,
+                call_id=plan.call.id,
+                route=plan.call.route.name,
+                kind=plan.kind,
+                outcome=outcome,
+            )
         )
         return outcome

@@ -1,4 +1,5 @@
-"""The admin plane: look at the state, take an endpoint out of service and put it back.
+"""The admin plane: look at the state and the last calls, take an endpoint out of service and put it
+back.
 
 For an operator on the same machine; guarded like the data plane, since a page in that operator's
 browser must not isolate endpoints. What the state contains and what isolation means is decided by
@@ -15,16 +16,19 @@ import msgspec
 
 from sidecar.domain import EndpointId
 from sidecar.errors import MethodNotAllowedError, NotFoundError
+from sidecar.server.calls_asked import calls_asked
 from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from sidecar.server.calls_asked import CallsAsked
     from sidecar.server.exchange import Exchange
     from sidecar.server.guard import Guard
 
 STATE_PATH = "/api/v1/state"
+CALLS_PATH = "/api/v1/calls"
 ENDPOINTS_PATH = "/api/v1/endpoints/"
 HEADERS = {
     "content-type": "application/json",
@@ -36,9 +40,12 @@ _SHOWN_CHARS_MAX = 200
 
 @value
 class Controls:
-    """What an operator may do; ``isolate`` and ``restore`` return whether the endpoint exists."""
+    """What an operator may do; ``isolate`` and ``restore`` return whether the endpoint exists,
+    ``calls`` the calls asked for, newest first.
+    """
 
     state: Callable[[], dict[str, object]]
+    calls: Callable[[CallsAsked], Awaitable[Sequence[object]]]
     isolate: Callable[[EndpointId], bool]
     restore: Callable[[EndpointId], bool]
 
@@ -54,21 +61,24 @@ class AdminPlane:
         """Answer one request."""
         try:
             self._guard.check(exchange.headers)
-            body = self._act(exchange.method, exchange.path)
+            body = await self._act(exchange)
             await exchange.answer(200, HEADERS, msgspec.json.encode(body))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
             await answer_for(error, exchange, Subject(allow=_allowed(exchange.path)))
 
-    def _act(self, method: str, path: str) -> dict[str, object]:
+    async def _act(self, exchange: Exchange) -> dict[str, object]:
+        method, path = exchange.method, exchange.path
         allowed = _allowed(path)
         if allowed is None:
             shown = path[:_SHOWN_CHARS_MAX]
-            message = f"no {shown!r} here; there are GET {STATE_PATH}"
+            message = f"no {shown!r} here; there are GET {STATE_PATH}, {CALLS_PATH}"
             raise NotFoundError(f"{message} and POST {ENDPOINTS_PATH}{{id}}/isolate or restore")
         if method != allowed:
             raise MethodNotAllowedError(f"{path[:_SHOWN_CHARS_MAX]!r} takes {allowed}")
         if path == STATE_PATH:
             return self._controls.state()
+        if path == CALLS_PATH:
+            return {"calls": await self._controls.calls(calls_asked(exchange.query))}
         quoted, _, verb = path.removeprefix(ENDPOINTS_PATH).rpartition("/")
         endpoint = EndpointId(unquote(quoted))
         act = self._controls.isolate if verb == "isolate" else self._controls.restore
@@ -79,7 +89,7 @@ class AdminPlane:
 
 def _allowed(path: str) -> str | None:
     """Return the method that ``path`` takes, None if there is no such path."""
-    if path == STATE_PATH:
+    if path in (STATE_PATH, CALLS_PATH):
         return "GET"
     if path.startswith(ENDPOINTS_PATH) and path.endswith(("/isolate", "/restore")):
         return "POST"

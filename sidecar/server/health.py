@@ -1,4 +1,4 @@
-"""The health plane: is the process alive, does it take calls, has it started.
+"""The health plane: is the process alive, does it take calls, has it started; its counters.
 
 Liveness is answered by the event loop and by nothing else: a provider, a full queue or a bad
 configuration must not get a healthy sidecar killed. Readiness says whether calls are accepted,
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from sidecar.server.exchange import Exchange
 
-PATHS = ("/livez", "/readyz", "/startupz")
+PATHS = ("/livez", "/readyz", "/startupz", "/metrics")
 HEADERS = {
     "content-type": "application/json",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
+METRICS_HEADERS = {**HEADERS, "content-type": "text/plain; version=0.0.4; charset=utf-8"}
 _OK, _NOT_NOW = 200, 503
 
 
@@ -43,27 +44,35 @@ class HealthStatus:
 
 
 class HealthPlane:
-    """Answers the kubelet from ``status``, a callable that reads memory and cannot fail."""
+    """Answers the kubelet from ``status``, a callable that reads memory and cannot fail, and
+    Prometheus from ``metrics``, which returns its text format.
+    """
 
-    def __init__(self, status: Callable[[], HealthStatus]) -> None:
+    def __init__(self, status: Callable[[], HealthStatus], metrics: Callable[[], str]) -> None:
         self._status = status
+        self._metrics = metrics
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         try:
             status, body = self._answer(exchange.method, exchange.path)
-            await exchange.answer(status, HEADERS, msgspec.json.encode(body))
+            if isinstance(body, str):
+                await exchange.answer(status, METRICS_HEADERS, body.encode())
+            else:
+                await exchange.answer(status, HEADERS, msgspec.json.encode(body))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
             allow = "GET, HEAD" if exchange.path in PATHS else None
             await answer_for(error, exchange, Subject(allow=allow))
 
-    def _answer(self, method: str, path: str) -> tuple[int, dict[str, object]]:
+    def _answer(self, method: str, path: str) -> tuple[int, dict[str, object] | str]:
         if path not in PATHS:
             raise NotFoundError(f"nothing here; there are {', '.join(PATHS)}")
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowedError(f"{path} is only read")
         if path == "/livez":
             return _OK, {"alive": True}
+        if path == "/metrics":
+            return _OK, self._metrics()
         status = self._status()
         if path == "/startupz":
             return (_OK if status.is_started else _NOT_NOW), {"started": status.is_started}

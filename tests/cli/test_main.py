@@ -10,6 +10,9 @@ import pytest
 
 from sidecar.cli.main import main
 from sidecar.durations import parse_duration
+from sidecar.ledger.settings import LedgerSettings
+from sidecar.ledger.store import Store
+from tests.ledger.events import call
 
 EXAMPLES = Path(__file__).parents[2] / "config"
 
@@ -139,3 +142,49 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("sidecar ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--limit", "0"], ["--limit", "x"], ["--since", "1"], ["--json", "--jsonl"]),
+        ["--ledger", "a.db", "--admin", "http://127.0.0.1:1"],
+    ],
+)
+def test_calls_refuses_arguments_that_mean_nothing(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong filter or two places to look are mistakes of the command line."""
+    with pytest.raises(SystemExit) as caught:
+        main(["calls", *arguments])
+    assert caught.value.code == 2
+    assert "usage: sidecar calls" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--admin", "http://127.0.0.1:1"], ["--ledger", "/none.db"]])
+def test_calls_says_where_it_found_nobody(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a sidecar or a file there is one line that says what to name instead."""
+    assert main(["calls", *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert arguments[1] in err
+
+
+def test_calls_pages_through_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An export holds every call once, newest first, though a page holds fewer; a screen twenty."""
+    path, export = tmp_path / "ledger.db", tmp_path / "out.jsonl"
+    store = Store(LedgerSettings(path=str(path)))
+    store.save([(0.0, call(f"c{number}")) for number in range(2345)], {})
+    store.close()
+    assert main(["calls", "--ledger", str(path), "--export", str(export)]) == 0
+    names = [json.loads(line)["call_id"] for line in export.read_text().splitlines()]
+    assert names == [f"c{number}" for number in range(2344, -1, -1)]
+    assert capsys.readouterr() == ("", f"2345 calls written to {export}\n")
+    assert main(["calls", "--ledger", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 20
+    assert lines[0] == "1970-01-01T00:00:10Z reason ok a/big 3.000s $0.000000 -"
+    assert main(["calls", "--ledger", str(path), "--limit", "1500", "--jsonl"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1500

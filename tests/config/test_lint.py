@@ -20,6 +20,13 @@ ADVICE: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
             " outage is yours; add a model at another vendor"
         ),
     ),
+    "a ledger without a directory": (
+        (("routes:", "ledger: {path: /nowhere/at/all.db}\nroutes:"),),
+        (
+            "c.yaml:7: $.ledger.path: there is no directory /nowhere/at: calls are kept in memory"
+            " alone; make it, or mount a volume there"
+        ),
+    ),
     "two providers at one host": (
         (("127.0.0.2:4192", "127.0.0.1:4191"),),
         (

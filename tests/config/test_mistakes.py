@@ -22,6 +22,17 @@ def _with(entry: str, more: str) -> tuple[str, str]:
 
 
 CASES: dict[str, tuple[tuple[str, str], str]] = {
+    "a ledger of no days": (
+        ("routes:", "ledger: {keep_days: 0}\nroutes:"),
+        "c.yaml:7: $.ledger.keep_days: expected at least 1, got 0",
+    ),
+    "a ledger that is a directory": (
+        ("routes:", "ledger: {path: /tmp}\nroutes:"),
+        (
+            'c.yaml:7: $.ledger.path: expected the path of a file, got "/tmp"; add a file name,'
+            " as in ledger.db"
+        ),
+    ),
     "unknown key": (
         ("within: 20s", "witin: 20s"),
         'c.yaml:8: $.routes.reason.witin: unknown key "witin"; did you mean "within"?',

@@ -11,6 +11,7 @@ from sidecar.server.guard import Guard, GuardSettings
 
 if TYPE_CHECKING:
     from sidecar.domain import EndpointId
+    from sidecar.server.calls_asked import CallsAsked
 
 
 class Operated:
@@ -21,11 +22,17 @@ class Operated:
 
     def controls(self) -> Controls:
         """Return the callables the plane is given."""
-        return Controls(state=self.state, isolate=self.isolate, restore=self.restore)
+        return Controls(
+            state=self.state, calls=self.calls, isolate=self.isolate, restore=self.restore
+        )
 
     def state(self) -> dict[str, object]:
         """Return a state."""
         return {"endpoints": []}
+
+    async def calls(self, asked: CallsAsked) -> list[object]:
+        """Return one call, which says what was asked for."""
+        return [asked]
 
     def isolate(self, endpoint: EndpointId) -> bool:
         """Note it; only one endpoint exists."""
@@ -63,6 +70,53 @@ async def test_the_state_is_json_nobody_keeps(ask: Any) -> None:
     assert (exchange.status, exchange.json()) == (200, {"endpoints": []})
     assert exchange.sent_headers["cache-control"] == "no-store"
     assert exchange.sent_headers["x-content-type-options"] == "nosniff"
+
+
+async def test_calls_are_asked_for_by_a_query(operated: Operated, make_exchange: Any) -> None:
+    """Every part of the query reaches the ledger, and is absent unless given."""
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+    nothing = {
+        "route": None,
+        "since_s": None,
+        "is_failed_only": False,
+        "limit": 100,
+        "before": None,
+    }
+    everything = {
+        "route": "a b",
+        "since_s": 5400.0,
+        "is_failed_only": True,
+        "limit": 7,
+        "before": 9,
+    }
+    for query, asked in (
+        ("", nothing),
+        ("route=a%20b&since=1.5h&failed=true&limit=7&before=9", everything),
+        ("failed=false", nothing),
+    ):
+        exchange = make_exchange(
+            "GET", "/api/v1/calls", headers={"host": "localhost:4181"}, query=query
+        )
+        await plane.handle(exchange)
+        assert (exchange.status, exchange.json()) == (200, {"calls": [asked]})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=1001", "limit=-1", "limit=x", "limit=٣", "since=1", "since=", "route="),
+        *("failed=maybe", "before=1.5", "colour=red", "limit=1&limit=2", "&".join(["a=1"] * 50)),
+    ],
+)
+async def test_a_query_that_is_not_understood_is_refused(
+    operated: Operated, make_exchange: Any, query: str
+) -> None:
+    """A filter that cannot be read shows no calls at all."""
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+    headers = {"host": "localhost:4181"}
+    exchange = make_exchange("GET", "/api/v1/calls", headers=headers, query=query)
+    await plane.handle(exchange)
+    assert (exchange.status, exchange.json()["error"]["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("verb", ["isolate", "restore"])

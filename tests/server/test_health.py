@@ -16,7 +16,7 @@ STARTING = HealthStatus(is_started=False, is_draining=False, config={})
 async def ask(make_exchange: Any, path: str, status: HealthStatus, method: str = "GET") -> Any:
     """Ask the plane once."""
     exchange = make_exchange(method, path)
-    await HealthPlane(lambda: status).handle(exchange)
+    await HealthPlane(lambda: status, lambda: "a_total 1\n").handle(exchange)
     return exchange
 
 
@@ -58,12 +58,19 @@ async def test_liveness_asks_nobody(make_exchange: Any) -> None:
         raise AssertionError("liveness must not ask")
 
     exchange = make_exchange("GET", "/livez")
-    await HealthPlane(broken).handle(exchange)
+    await HealthPlane(broken, lambda: "").handle(exchange)
     assert exchange.status == 200
 
 
+async def test_metrics_are_text(make_exchange: Any) -> None:
+    """The counters are served in the type that Prometheus asks for."""
+    exchange = await ask(make_exchange, "/metrics", UP)
+    assert (exchange.status, exchange.text()) == (200, "a_total 1\n")
+    assert exchange.sent_headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
 async def test_other_paths_and_methods(make_exchange: Any) -> None:
-    """The plane is three paths, only read."""
+    """The plane is four paths, only read."""
     assert (await ask(make_exchange, "/metricz", UP)).status == 404
     refused = await ask(make_exchange, "/readyz", UP, "POST")
     assert refused.status == 405
