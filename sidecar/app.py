@@ -1,9 +1,9 @@
-"""The application: names every layer once. Build, start, drain, stop.
+"""The application: names every layer once. Build, start, reload, drain, stop.
 
 ``serve`` is the main job: it starts an ``App``, waits for SIGTERM or SIGINT and drains. Drain, in
 order: new calls are refused with ``draining`` while open ones go on; when the grace is over, what
 is left is ended by an explicit error (event); then listeners, provider connections and background
-loops are closed.
+loops are closed. SIGHUP has the configuration read again, which also follows its file by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.log import LogObserver
+from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
 from sidecar.server.front import Front, Plane
@@ -53,14 +54,19 @@ class App:
     """One sidecar. ``ports`` are the bound ones after ``start``, by plane."""
 
     def __init__(
-        self, config: Config, *, observer: Observer | None = None, seed: int | None = None
+        self,
+        config: Config,
+        *,
+        observer: Observer | None = None,
+        seed: int | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.config = config
         self.ports: dict[str, int] = {}
         self._rng = random.Random(seed)
+        self._providers = {name: _target(target) for name, target in config.targets.items()}
         self.upstream = HttpUpstream(
-            providers={name: _target(target) for name, target in config.targets.items()},
-            endpoints=config.catalogue.endpoints,
+            providers=self._providers, endpoints=config.catalogue.endpoints
         )
         self.engine = Engine(
             catalogue=config.catalogue,
@@ -70,6 +76,7 @@ class App:
             rng=self._rng,
         )
         self.admission = Admission(config.admission)
+        self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
@@ -88,9 +95,43 @@ class App:
             await self.stop()
             raise
         # Owned here and ended in `stop`; a task group would tie its life to one function's frame.
-        self._background = asyncio.get_running_loop().create_task(self.engine.background())
+        self._background = asyncio.get_running_loop().create_task(self._run())
         self._background.add_done_callback(_tell_death)
         self._is_started = True
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.engine.background())
+            group.create_task(self.reloader.run())
+
+    def reload(self, config: Config) -> None:
+        """Go by ``config`` from the next call on, but for what needs a restart.
+
+        Calls under way end as they began; what was learned of endpoints that stay is kept.
+
+        Raises:
+            ConfigError: a key or a URL cannot be used; then nothing has changed.
+        """
+        providers = {name: self._again(target) for name, target in config.targets.items()}
+        before, endpoints = self.config.catalogue.endpoints, config.catalogue.endpoints
+        upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
+        self.engine.reload(config.catalogue, config.settings, upstream)
+        self.upstream, self._providers = upstream, providers
+        self.admission.settings = config.admission
+        self.config = config
+        log.info(
+            "configuration reloaded generation=%d endpoints=%d new=%s gone=%s",
+            self.engine.catalogue.generation,
+            len(endpoints),
+            ",".join(name for name in endpoints if name not in before) or "-",
+            ",".join(name for name in before if name not in endpoints) or "-",
+        )
+
+    def _again(self, target: Target) -> ProviderTarget:
+        """Return where a provider is now; keys that are named as before go on being watched."""
+        known = self.config.targets.get(target.name)
+        is_kept = known is not None and (known.api_key, known.aws) == (target.api_key, target.aws)
+        return _target(target, self._providers[target.name] if is_kept else None)
 
     async def drain(self) -> None:
         """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
@@ -156,7 +197,7 @@ class App:
         return HealthStatus(
             is_started=self._is_started,
             is_draining=self.admission.is_draining,
-            generation=self.engine.catalogue.generation,
+            config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
     def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
@@ -167,8 +208,14 @@ class App:
 
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
+        status = self.reloader.status
         return {
             "source": self.config.source,
+            "config": {
+                **status.shown(self.engine.catalogue.generation),
+                "reloads": status.reloads_count,
+                "refused": status.refused_count,
+            },
             "draining": self.admission.is_draining,
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
@@ -176,7 +223,7 @@ class App:
 
 
 async def serve(app: App, on_start: Callable[[App], None]) -> None:
-    """Run ``app`` until SIGTERM or SIGINT, then drain; a second signal ends the grace at once.
+    """Run ``app`` until SIGTERM or SIGINT, then drain; a second one ends the grace at once.
 
     Raises:
         OSError: a plane's address is taken.
@@ -190,6 +237,7 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
     try:
         await app.start()
         _settle_memory()
@@ -227,14 +275,20 @@ def _tell_death(task: asyncio.Task[None]) -> None:
         log.error("a background loop died", exc_info=error)
 
 
-def _target(target: Target) -> ProviderTarget:
+def _target(target: Target, kept: ProviderTarget | None = None) -> ProviderTarget:
+    """Return where ``target`` is and how to enter, maybe with the keys of before."""
+    if kept is not None:
+        credential, signer = kept.credential, kept.signer
+    else:
+        credential = None if target.api_key is None else _credential(target.api_key)
+        signer = None if target.aws is None else _signer(target.aws)
     return ProviderTarget(
         name=target.name,
         kind=KINDS[target.kind],
         base_url=target.base_url,
-        credential=None if target.api_key is None else _credential(target.api_key),
+        credential=credential,
         verify_tls=target.verify_tls,
-        signer=None if target.aws is None else _signer(target.aws),
+        signer=signer,
     )
 
 

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 @value
 class Reach:
-    """How a provider is reached by requests that are passed on to it, and within which limits."""
+    """How a provider is reached by requests that are passed on to it, and within which limits.
+
+    ``base_url`` and ``kind`` say who it is: where they change, nothing that was learned holds.
+    """
 
     host: HostName
+    base_url: str = ""
+    kind: str = ""
     within_s: float = 120.0
     connect_s: float = 3.0
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -17,9 +18,13 @@ import uvloop
 from sidecar.app import App, serve
 from sidecar.config.from_env import describe, from_env
 from sidecar.config.load import load
+from sidecar.config.prices import doubt
+from sidecar.config.watch import Watched
+from sidecar.reload import Origin
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from sidecar.config.model import Config
 
@@ -37,16 +42,24 @@ def run(args: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    watched = None if args.config is None else Watched(args.config)
     config = _built() if args.config is None else load(args.config, os.environ)
+    origin = Origin(load=partial(_again, args.config), watched=watched)
     for warning in config.warnings:
         _say(f"warning: {warning}")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(App(config), _announce))
+            runner.run(serve(App(config, origin=origin), _announce))
     except OSError as error:
         _say(f"cannot listen: {error}")
         return EXIT_ADDRESS_TAKEN
     return 0
+
+
+def _again(path: Path | None) -> Config:
+    """Return the configuration as it is now, list prices included; raises as ``run``."""
+    doubt()
+    return from_env(os.environ) if path is None else load(path, os.environ)
 
 
 def _built() -> Config:

@@ -240,7 +240,13 @@ class _Parts:
         defaults = self._file.defaults
         connect_s = build(Timers, defaults.timers).connect_s
         return {
-            name: Reach(host=_host(target.base_url), within_s=defaults.within, connect_s=connect_s)
+            name: Reach(
+                host=_host(target.base_url),
+                base_url=target.base_url.rstrip("/"),
+                kind=target.kind,
+                within_s=defaults.within,
+                connect_s=connect_s,
+            )
             for name, target in self.targets.items()
         }
 

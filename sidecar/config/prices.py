@@ -73,28 +73,36 @@ class Listed:
 
 Wanted = tuple[str, str]
 _known: dict[Wanted, Listed | None] = {}
+_doubted: set[Wanted] = set()
+
+
+def doubt() -> None:
+    """Ask the list anew for all that is remembered, at the next look-up: it may have changed."""
+    _doubted.update(_known)
 
 
 def look_up(wanted: Sequence[Wanted]) -> Mapping[Wanted, Listed]:
     """Return what is listed of (base URL, provider's model name) pairs; the rest is absent.
 
-    Hosts inside are not asked for. What was found is remembered, so that a reload costs nothing.
-    A list that cannot be read is as good as empty.
+    Hosts inside are not asked for. What was found is remembered until it is doubted. A list that
+    cannot be read is as good as empty, and changes nothing that was read before.
     """
     missing = [
         pair
         for pair in dict.fromkeys(wanted)
-        if pair not in _known and not is_private(urlsplit(pair[0]).hostname or "")
+        if (pair not in _known or pair in _doubted)
+        and not is_private(urlsplit(pair[0]).hostname or "")
     ]
     if missing:
-        _known.update(zip(missing, _ask_child(missing), strict=True))
-    found = ((pair, _known.get(pair)) for pair in wanted)
-    return {pair: listed for pair, listed in found if listed is not None}
+        found = _ask_child(missing)
+        _known.update(zip(missing, found or map(_known.get, missing), strict=True))
+        _doubted.difference_update(missing)
+    known = ((pair, _known.get(pair)) for pair in wanted)
+    return {pair: listed for pair, listed in known if listed is not None}
 
 
-def _ask_child(wanted: list[Wanted]) -> list[Listed | None]:
-    """Return what a short-lived process finds in the list."""
-    nothing: list[Listed | None] = [None] * len(wanted)
+def _ask_child(wanted: list[Wanted]) -> list[Listed | None] | None:
+    """Return what a short-lived process finds in the list, None if it cannot be read."""
     try:
         child = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
             [sys.executable, "-c", _CHILD],
@@ -105,5 +113,5 @@ def _ask_child(wanted: list[Wanted]) -> list[Listed | None]:
         )
         found = msgspec.json.decode(child.stdout, type=list[Listed | None])
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
-        return nothing
-    return found if len(found) == len(wanted) else nothing
+        return None
+    return found if len(found) == len(wanted) else None

@@ -12,6 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from sidecar.core.outcome import AccountEffect
+from sidecar.core.tunable import Tunable
 from sidecar.domain import Gate
 from sidecar.value import value
 
@@ -39,7 +40,7 @@ class AccountSettings:
     auth_run_min: int = 2
 
 
-class Account:
+class Account(Tunable[AccountSettings]):
     """The blocks of one credential. Owns when each kind of block ends."""
 
     def __init__(self, settings: AccountSettings, rng: random.Random) -> None:

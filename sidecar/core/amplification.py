@@ -11,6 +11,7 @@ they can wait; interactive ones go on, bounded by their own ``attempts_max``.
 from __future__ import annotations
 
 from sidecar.core.trailing import TrailingSum
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 
@@ -32,7 +33,7 @@ class AmplificationSettings:
 _DEFAULTS = AmplificationSettings()
 
 
-class AmplificationGuard:
+class AmplificationGuard(Tunable[AmplificationSettings]):
     """Requests and extra attempts of one sidecar. State: two trailing counts."""
 
     def __init__(self, settings: AmplificationSettings = _DEFAULTS) -> None:

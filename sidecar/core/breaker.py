@@ -90,6 +90,12 @@ class Breaker:
         self._run_serial = 0  # the last permit taken before the run of failures began
         self._is_last_hard = False
 
+    def adapt(self, settings: BreakerSettings) -> None:
+        """Go by ``settings`` from now on; what was counted and an open period stay as they are."""
+        self._recovery.adapt(settings)
+        self._storage.ring.adapt(settings)
+        self._machine.success_threshold = settings.trial_successes
+
     def state(self, _now: float) -> BreakerState:
         """Return the state; one that is due for a trial reads OPEN until ``admit`` moves it."""
         return self._state

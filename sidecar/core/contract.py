@@ -127,6 +127,11 @@ class ContractGuard:
         until_at = self._ejected_until.get(endpoint)
         return until_at is not None and now < until_at
 
+    def forget(self, endpoint: EndpointId) -> None:
+        """Forget the evidence on an endpoint: the name now means another, or nobody."""
+        self._requests.pop(endpoint, None)
+        self._ejected_until.pop(endpoint, None)
+
     def _note(self, endpoint: EndpointId, request: _Request) -> None:
         requests = self._requests.get(endpoint)
         if requests is None:

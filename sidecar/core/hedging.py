@@ -27,6 +27,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.core.trailing import TrailingSum
+from sidecar.core.tunable import Tunable
 from sidecar.domain import Priority
 from sidecar.value import value
 
@@ -198,7 +199,7 @@ def _wait_s(facts: HedgeFacts, view: EndpointView, settings: HedgeSettings) -> f
     return min(wait_s, latest_s) if latest_s >= soonest_s else wait_s
 
 
-class HedgeBudget:
+class HedgeBudget(Tunable[HedgeSettings]):
     """How many hedges, and how dear. State: tokens (starts full) and two trailing sums."""
 
     def __init__(self, settings: HedgeSettings = _DEFAULTS) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class LadderSettings:
 _DEFAULTS = LadderSettings()
 
 
-class Ladder:
+class Ladder(Tunable[LadderSettings]):
     """Whether the sidecar sheds. State: that, the last observation, and since when it holds."""
 
     def __init__(self, settings: LadderSettings = _DEFAULTS) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from math import ceil, exp, log
 
+from sidecar.core.tunable import Tunable
 from sidecar.core.window import Window
 from sidecar.value import value
 
@@ -102,7 +103,7 @@ _TTFT_LEAST_S = 0.001
 """The model never predicts nothing: ratios divide by it."""
 
 
-class LatencyModel:
+class LatencyModel(Tunable[LatencySettings]):
     """Latency of one endpoint. Owns the trend, the level ``g``, the token gap, bounded windows."""
 
     def __init__(
@@ -125,6 +126,13 @@ class LatencyModel:
         self._suspect_level = log(settings.suspect_ratio)
         self._sluggish_min = ceil(settings.sluggish_share * settings.sluggish_window)
         self.samples = 0
+
+    def adapt(self, settings: LatencySettings) -> None:
+        """Go by ``settings`` from now on; the windows keep their lengths, the prior its weight."""
+        super().adapt(settings)
+        self._trend.adapt(settings)
+        self._suspect_level = log(settings.suspect_ratio)
+        self._sluggish_min = ceil(settings.sluggish_share * (self._recent.maxlen or 0))
 
     def observe_first_content(
         self, prompt_tokens: int, ttft_s: float, now: float, *, weight: float = 1.0
@@ -269,7 +277,7 @@ class LatencyModel:
         self._level_at = now
 
 
-class _Trend:
+class _Trend(Tunable[LatencySettings]):
     """Exponentially weighted least squares of seconds over tokens, shrunk towards a prior."""
 
     def __init__(self, settings: LatencySettings, prior_s: float) -> None:

@@ -13,6 +13,7 @@ really in use.
 
 from __future__ import annotations
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 
@@ -33,7 +34,7 @@ class LimitSettings:
     cut_factor: float = 0.7
 
 
-class ConcurrencyLimit:
+class ConcurrencyLimit(Tunable[LimitSettings]):
     """Owns the calls under way of one endpoint: the limit ``value`` and its use ``inflight``.
 
     ``cut_at`` is when an overload last cut it, None if never.
@@ -44,6 +45,12 @@ class ConcurrencyLimit:
         self.value = settings.limit_max
         self.inflight = 0
         self.cut_at: float | None = None
+
+    def adapt(self, settings: LimitSettings) -> None:
+        """Go by ``settings`` from now on; without an overload so far the limit is the highest."""
+        super().adapt(settings)
+        most = settings.limit_max
+        self.value = most if self.cut_at is None else min(self.value, most)
 
     def try_acquire(self, _now: float) -> bool:
         """Take a place if there is one; pair with ``release``. A limit of 5.6 passes six."""

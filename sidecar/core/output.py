@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import exp
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 
@@ -29,7 +30,7 @@ class OutputSettings:
 _DEFAULTS = OutputSettings()
 
 
-class OutputModel:
+class OutputModel(Tunable[OutputSettings]):
     """Answer length of one route. State: decayed sum and weight of observed lengths."""
 
     def __init__(self, settings: OutputSettings = _DEFAULTS) -> None:

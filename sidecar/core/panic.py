@@ -16,6 +16,7 @@ from __future__ import annotations
 from math import exp
 from typing import TYPE_CHECKING
 
+from sidecar.core.tunable import Tunable
 from sidecar.domain import Gate
 from sidecar.value import value
 
@@ -56,7 +57,7 @@ class PanicSettings:
 _DEFAULTS = PanicSettings()
 
 
-class PanicRation:
+class PanicRation(Tunable[PanicSettings]):
     """The ration of one sidecar. State: when it was last used."""
 
     def __init__(self, settings: PanicSettings = _DEFAULTS) -> None:

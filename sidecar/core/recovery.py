@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sidecar.core.tunable import Tunable
+
 if TYPE_CHECKING:
     import random
 
@@ -40,7 +42,7 @@ class RecoverySettings:
     slow_start_min: float = 0.1
 
 
-class Recovery:
+class Recovery(Tunable[RecoverySettings]):
     """Owns one breaker's count of failed trials and its time since closing."""
 
     def __init__(self, settings: RecoverySettings, rng: random.Random) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from math import exp
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 
@@ -52,7 +53,7 @@ _RELIABILITY = ReliabilitySettings()
 _PENALTY = PenaltySettings()
 
 
-class Reliability:
+class Reliability(Tunable[ReliabilitySettings]):
     """Success rate with decaying evidence. State: two masses above the prior, and their time."""
 
     def __init__(self, settings: ReliabilitySettings = _RELIABILITY) -> None:
@@ -87,7 +88,7 @@ class Reliability:
         return exp(-max(0.0, now - self._at) / self._settings.decay_s)
 
 
-class Penalty:
+class Penalty(Tunable[PenaltySettings]):
     """Latency that failures add for a while. State: the last injected value and its time."""
 
     def __init__(self, settings: PenaltySettings = _PENALTY) -> None:

@@ -8,6 +8,7 @@ budgets with a ten-second memory, which starve a caller of a few calls a minute.
 
 from __future__ import annotations
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 
@@ -21,7 +22,7 @@ class RetryTokenSettings:
     retry_above: float = 5.0
 
 
-class RetryTokens:
+class RetryTokens(Tunable[RetryTokenSettings]):
     """The tokens of one host; starts full."""
 
     def __init__(self, settings: RetryTokenSettings) -> None:

@@ -22,6 +22,8 @@ from enum import Enum
 from itertools import islice
 from math import ceil
 
+from sidecar.core.tunable import Tunable
+
 
 class Cause(Enum):
     """Why a breaker changed state: one of the ring's two rules, or what the breaker itself met."""
@@ -63,7 +65,7 @@ class RingSettings:
     share_min: float = 0.5
 
 
-class CountRing:
+class CountRing(Tunable[RingSettings]):
     """Owns the outcomes of one breaker while it is closed, at most ``history_max`` of them."""
 
     def __init__(self, settings: RingSettings) -> None:

@@ -27,6 +27,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sidecar.core.eligibility import Survey
+from sidecar.core.tunable import Tunable
 from sidecar.core.weighing import costs_of, second_best_s, weights_of
 from sidecar.value import value
 
@@ -163,7 +164,7 @@ class Choice:
 _DEFAULTS = RoutingSettings()
 
 
-class Router:
+class Router(Tunable[RoutingSettings]):
     """Chooses. State: each route's previous winner, the oldest forgotten first."""
 
     def __init__(self, settings: RoutingSettings = _DEFAULTS) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from math import inf, log10
 from typing import TYPE_CHECKING
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Wait:
 _DEFAULTS = SilenceSettings()
 
 
-class Silence:
+class Silence(Tunable[SilenceSettings]):
     """Evidence of one endpoint. State: what it last answered and when, what given-up waits said
     since.
     """

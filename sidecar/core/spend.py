@@ -38,6 +38,12 @@ class SpendGate:
     """The probe budget. State: how full the bucket is, and when that was."""
 
     def __init__(self, settings: SpendSettings = _DEFAULTS) -> None:
+        self._filled_usd = 0.0
+        self._at = 0.0
+        self.adapt(settings)
+
+    def adapt(self, settings: SpendSettings) -> None:
+        """Go by ``settings`` from now on; what was spent stays spent."""
         self._size_usd = settings.daily_usd * settings.burst_share
         self._refill_usd_per_s = settings.daily_usd * (1.0 - settings.burst_share) / DAY_S
         self._shares = {
@@ -45,8 +51,6 @@ class SpendGate:
             ProbeWhy.SUSPECT: settings.suspect_share,
             ProbeWhy.IDLE: settings.idle_share,
         }
-        self._filled_usd = 0.0
-        self._at = 0.0
 
     def may_spend(self, usd: float, why: ProbeWhy, now: float) -> bool:
         """Return whether a probe of ``usd`` fits, as a free one always does; reserves nothing."""

@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ThrottleSettings:
     requests_min: int = 10
 
 
-class OverloadThrottle:
+class OverloadThrottle(Tunable[ThrottleSettings]):
     """Owns the counts of one endpoint's window, and their sums: each call asks. Bound:
     ``window_s / slot_s`` slots and one.
     """

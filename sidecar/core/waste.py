@@ -10,6 +10,7 @@ times another.
 from __future__ import annotations
 
 from sidecar.core.trailing import TrailingSum
+from sidecar.core.tunable import Tunable
 from sidecar.value import value
 
 
@@ -32,7 +33,7 @@ class WasteSettings:
 _DEFAULTS = WasteSettings()
 
 
-class WasteBudget:
+class WasteBudget(Tunable[WasteSettings]):
     """Money paid and money wasted of one sidecar. State: two trailing sums."""
 
     def __init__(self, settings: WasteSettings = _DEFAULTS) -> None:

@@ -38,6 +38,12 @@ class Budgets:
         self.amplification = AmplificationGuard(settings.amplification)
         self.waste = WasteBudget(settings.waste)
 
+    def adapt(self, settings: BudgetSettings) -> None:
+        """Go by ``settings`` from now on; what was spent stays spent."""
+        self.hedge.adapt(settings.hedge)
+        self.amplification.adapt(settings.amplification)
+        self.waste.adapt(settings.waste)
+
     def started(self, kind: str, predicted_usd: float | None, now: float) -> None:
         """Note an attempt of ``kind``; a hedge reserves what it is expected to cost."""
         if kind == "first":

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sidecar.core.tunable import Tunable
 from sidecar.domain import Rung
 from sidecar.value import value
 from sidecar.wire.cache_key import cache_key, is_cacheable
@@ -41,7 +42,7 @@ class _Entry:
     size: int
 
 
-class StaleCache:
+class StaleCache(Tunable[CacheSettings]):
     """Owns the kept answers, least recently used first."""
 
     def __init__(self, settings: CacheSettings) -> None:

@@ -171,6 +171,31 @@ class EndpointHealth:
         self._learned_at = -inf
         self._starts: deque[float] = deque(maxlen=RATE_SAMPLES_MAX)
 
+    def adopt(
+        self,
+        endpoint: Endpoint,
+        settings: EndpointSettings,
+        *,
+        account_limits: AccountLimits,
+        pacer: Pacer | None,
+    ) -> None:
+        """Be ``endpoint`` as a new configuration has it, under its thresholds; forget nothing."""
+        self.endpoint, self.settings = endpoint, settings
+        self.account_limits, self.pacer = account_limits, pacer
+        self.standing = None
+        if endpoint.capacity is not Capacity.DEDICATED:
+            self.gradient = None
+        elif self.gradient is None:
+            self.gradient = GradientLimit(settings.gradient)
+        self.breaker.adapt(settings.breaker)
+        self.limit.adapt(settings.limit)
+        self.throttle.adapt(settings.throttle)
+        self.latency.adapt(settings.latency)
+        self.silence.adapt(settings.silence)
+        self.reliability.adapt(settings.reliability)
+        self.availability.adapt(settings.reliability)
+        self.penalty.adapt(settings.penalty)
+
     @property
     def limit_value(self) -> float:
         """How many attempts may be under way: by overloads and, where it shows, by queueing."""

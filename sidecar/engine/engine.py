@@ -8,6 +8,7 @@ so that production, tests and simulation run the same code.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -16,17 +17,25 @@ from sidecar.engine.count import count_tokens
 from sidecar.engine.parts import Parts
 from sidecar.engine.passing import PassageRun
 from sidecar.engine.prober import Prober
+from sidecar.errors import UnavailableError
 
 if TYPE_CHECKING:
     import random
 
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import Call
+    from sidecar.core.ladder import Ladder
+    from sidecar.core.output import OutputModel
+    from sidecar.domain import Call, ProviderName, RouteName
     from sidecar.engine.answer import CountAnswer, PlainAnswer
+    from sidecar.engine.budgets import Budgets
+    from sidecar.engine.cache import StaleCache
+    from sidecar.engine.health import Health
+    from sidecar.engine.keepers import Keepers
     from sidecar.engine.passing import Passage
     from sidecar.engine.ports import Upstream
     from sidecar.engine.relay import Relay
     from sidecar.engine.settings import EngineSettings
+    from sidecar.engine.timer import Timers
     from sidecar.errors import CallError
     from sidecar.events import Observer
 
@@ -36,8 +45,11 @@ CREDENTIALS_S = 2.0
 """How often a new credential is looked for: a rotated key lifts its block within 5 s."""
 
 
-class Engine(Parts):
-    """Answers calls. Run ``background`` beside it for overdue calls, probes and new credentials."""
+class Engine:
+    """Answers calls. Run ``background`` beside it for overdue calls, probes and new credentials.
+
+    Owns the generation of parts that new calls begin with.
+    """
 
     def __init__(
         self,
@@ -48,10 +60,62 @@ class Engine(Parts):
         observer: Observer,
         rng: random.Random,
     ) -> None:
-        super().__init__(
+        self.parts = Parts(
             catalogue=catalogue, settings=settings, upstream=upstream, observer=observer, rng=rng
         )
-        self.prober = Prober(self)
+        self.prober = Prober(self.parts)
+        self._credentials: dict[ProviderName, int] = {}
+
+    def reload(
+        self, catalogue: Catalogue, settings: EngineSettings, upstream: Upstream | None = None
+    ) -> None:
+        """Go by another configuration from the next call on; calls under way end with their own.
+
+        ``upstream`` reaches the providers of ``catalogue``, where another one is needed for that.
+        """
+        catalogue = replace(catalogue, generation=self.catalogue.generation + 1)
+        self.parts = self.parts.succeeded(catalogue, settings, upstream or self.parts.upstream)
+        self.prober.adopt(self.parts)
+        self._look_at_credentials()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What callers may name now."""
+        return self.parts.catalogue
+
+    @property
+    def health(self) -> Health:
+        """What is known of the endpoints that there are now."""
+        return self.parts.health
+
+    @property
+    def budgets(self) -> Budgets:
+        """What extra work may cost."""
+        return self.parts.budgets
+
+    @property
+    def cache(self) -> StaleCache:
+        """The answers kept for an outage."""
+        return self.parts.cache
+
+    @property
+    def keepers(self) -> Keepers:
+        """Who keeps what calls refer to."""
+        return self.parts.keepers
+
+    @property
+    def ladder(self) -> Ladder:
+        """Whether load is shed."""
+        return self.parts.ladder
+
+    @property
+    def timers(self) -> Timers:
+        """The timers of all work in progress."""
+        return self.parts.timers
+
+    def output_model(self, route: RouteName) -> OutputModel:
+        """Return the answer-length model of ``route``."""
+        return self.parts.output_model(route)
 
     async def answer(self, call: Call) -> PlainAnswer | Relay:
         """Return the answer to ``call``, whole or as a committed stream.
@@ -59,17 +123,25 @@ class Engine(Parts):
         Raises:
             CallError: there is none; the error says why and what was tried.
         """
-        call = self.keepers.pinned(call, self.catalogue)
+        parts = self.parts
+        call = parts.keepers.pinned(call, parts.catalogue)
         self.prober.wanted(call.route, loop_now())
-        return await CallRun(self, call).run()
+        return await CallRun(parts, call).run()
 
     async def count_tokens(self, call: Call) -> CountAnswer:
         """Return the input tokens of ``call``: as its provider counts them, else an estimate."""
-        return await count_tokens(self, call)
+        return await count_tokens(self.parts, call)
 
     def passage(self, passage: Passage) -> PassageRun:
-        """Return the run of a request that is passed on to its provider."""
-        return PassageRun(self, passage)
+        """Return the run of a request that is passed on to its provider.
+
+        Raises:
+            UnavailableError: the provider was there when the request came, and is no more.
+        """
+        name = passage.request.provider
+        if name not in self.catalogue.providers:
+            raise UnavailableError(f"provider {name!r} was taken out of the configuration")
+        return PassageRun(self.parts, passage)
 
     def interrupt(self, reason: CallError) -> None:
         """End all work in progress because of ``reason``: streams with an error event, calls with
@@ -102,11 +174,15 @@ class Engine(Parts):
         return shut / len(endpoints) if endpoints else 0.0
 
     async def _watch_credentials(self) -> None:
-        versions = {name: self.upstream.credential_version(name) for name in self.health.accounts}
         while True:
+            self._look_at_credentials()
             await asyncio.sleep(CREDENTIALS_S)
-            for name, known in versions.items():
-                version = self.upstream.credential_version(name)
-                if version != known:
-                    versions[name] = version
-                    self.health.credential_changed(name, loop_now())
+
+    def _look_at_credentials(self) -> None:
+        """Lift the blocks of accounts whose credential is another one than at the last look."""
+        known, self._credentials = self._credentials, {}
+        for name in self.health.accounts:
+            version = self.parts.upstream.credential_version(name)
+            self._credentials[name] = version
+            if known.get(name, version) != version:
+                self.health.credential_changed(name, loop_now())

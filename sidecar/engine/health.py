@@ -17,11 +17,11 @@ from sidecar.core.local_faults import LagMonitor
 from sidecar.core.outcome import HARD_FAIL, LimiterEffect
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
-from sidecar.engine.endpoint_health import EndpointHealth, Ticket
-from sidecar.engine.pacer import Pacer
+from sidecar.engine.endpoint_health import Ticket
 from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
 from sidecar.engine.standing import Standing, standing
+from sidecar.engine.succession import health_of, pacers_of
 from sidecar.events import EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from sidecar.core.breaker import Permit
     from sidecar.core.outcome import Effects
     from sidecar.domain import Call, Endpoint, EndpointId, HostName, Outcome
-    from sidecar.engine.endpoint_health import HealthSettings
+    from sidecar.engine.endpoint_health import EndpointHealth, HealthSettings
+    from sidecar.engine.succession import Legacy
     from sidecar.events import Observer
 
 PROBE_WEIGHT = 0.5
@@ -55,29 +56,39 @@ class Health(ProviderHealth):
         settings: HealthSettings,
         rng: random.Random,
         observer: Observer,
+        legacy: Legacy | None = None,
     ) -> None:
         super().__init__(settings, rng, observer)
         self.endpoints: dict[EndpointId, EndpointHealth] = {}
-        self.pacers = {name: Pacer(pace) for name, pace in settings.pacers.items()}
-        self._retry_tokens: dict[HostName, RetryTokens] = {}
+        self.pacers = pacers_of(settings, legacy)
+        self.retry_tokens: dict[HostName, RetryTokens] = {}
         self.contract = ContractGuard(settings.contract)
         self.lag = LagMonitor(settings.lag)
         self.room = Room(settings.queue)
+        before = None if legacy is None else legacy.health
+        same = () if legacy is None else legacy.providers
+        if before is not None:
+            self.egress, self.contract = before.egress, before.contract
+            self.lag, self.room = before.lag, before.room
+            self.version = before.version + 1
         for endpoint in catalogue.endpoints.values():
-            own = settings.by_endpoint.get(endpoint.id, settings.endpoint)
-            self.know(endpoint.provider, endpoint.host)
-            self.endpoints[endpoint.id] = EndpointHealth(
+            self.know(endpoint.provider, endpoint.host, before, is_same=endpoint.provider in same)
+            self.endpoints[endpoint.id] = health_of(
                 endpoint,
-                own,
+                settings,
                 rng,
                 observer.on_event,
                 account_limits=self.account_limits[endpoint.provider],
                 pacer=self.pacers.get(endpoint.provider),
+                legacy=legacy,
             )
-            if endpoint.host not in self._retry_tokens:
-                self._retry_tokens[endpoint.host] = RetryTokens(settings.retry_tokens)
+            if endpoint.host not in self.retry_tokens:
+                known = None if before is None else before.retry_tokens.get(endpoint.host)
+                tokens = known or RetryTokens(settings.retry_tokens)
+                tokens.adapt(settings.retry_tokens)
+                self.retry_tokens[endpoint.host] = tokens
         for provider, reach in catalogue.providers.items():
-            self.know(provider, reach.host)
+            self.know(provider, reach.host, before, is_same=provider in same)
 
     # --- gates ---------------------------------------------------------------------------------
 
@@ -235,7 +246,7 @@ class Health(ProviderHealth):
         _settle_limits(health, ticket, effect, now)
         health.learn(ticket, outcome, effect, is_current=is_current)
         if effect.endpoint_fail is not None:
-            tokens = self._retry_tokens[endpoint.host]
+            tokens = self.retry_tokens[endpoint.host]
             if effect.endpoint_fail == 0.0:
                 tokens.deposit()
             else:
@@ -292,7 +303,7 @@ class Health(ProviderHealth):
 
     def may_retry(self, endpoint_id: EndpointId) -> bool:
         """Return whether the host of ``endpoint_id`` has retry tokens for a same-host retry."""
-        return self._retry_tokens[self.endpoints[endpoint_id].endpoint.host].may_retry()
+        return self.retry_tokens[self.endpoints[endpoint_id].endpoint.host].may_retry()
 
     # --- time and operators --------------------------------------------------------------------
 

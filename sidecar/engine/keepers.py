@@ -21,7 +21,7 @@ from sidecar.errors import BadRequestError
 from sidecar.wire.responses_items import response_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sidecar.catalogue import Catalogue
     from sidecar.domain import Call, Endpoint, EndpointId
@@ -52,6 +52,13 @@ class Keepers:
             self._keepers.move_to_end(name)
         while len(self._keepers) > self._ids_max:
             self._keepers.popitem(last=False)
+
+    def forget(self, gone: Collection[EndpointId]) -> None:
+        """Forget what was kept by endpoints that are no more, or are others by now."""
+        if gone:
+            stale = [name for name, keeper in self._keepers.items() if keeper in gone]
+            for name in stale:
+                del self._keepers[name]
 
     def pinned(self, call: Call, catalogue: Catalogue) -> Call:
         """Return ``call`` with its route narrowed to the endpoint that keeps what it refers to.

@@ -35,6 +35,7 @@ class Pacer:
     """Grants one request at a time, in order of asking."""
 
     def __init__(self, settings: PacerSettings) -> None:
+        self.settings = settings
         self._throttler: Throttler | None = None
         self._gap_s = 0.0
         if settings.requests_per_minute is not None:

@@ -17,6 +17,7 @@ from sidecar.engine.health import Health
 from sidecar.engine.keepers import Keepers
 from sidecar.engine.output_check import OutputChecks
 from sidecar.engine.prospect import Prospects
+from sidecar.engine.succession import legacy_of
 from sidecar.engine.timer import Timers
 
 if TYPE_CHECKING:
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from sidecar.domain import RouteName
     from sidecar.engine.ports import Upstream
     from sidecar.engine.settings import EngineSettings
+    from sidecar.engine.succession import Legacy
     from sidecar.events import Observer
 
 
 class Parts:
-    """Owns the health registry, the router, the budgets, all timers, one output model a route."""
+    """Owns the health registry, the router, the budgets, all timers, one output model a route.
+
+    One generation of them: ``succeeded`` makes the next, and who began with this one keeps it.
+    """
 
     def __init__(
         self,
@@ -40,13 +45,14 @@ class Parts:
         upstream: Upstream,
         observer: Observer,
         rng: random.Random,
+        legacy: Legacy | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.settings = settings
         self.upstream = upstream
         self.observer = observer
         self.rng = rng
-        self.health = Health(catalogue, settings.health, rng, observer)
+        self.health = Health(catalogue, settings.health, rng, observer, legacy)
         self.router = Router(settings.routing)
         self.budgets = Budgets(settings.budgets)
         self.panic = PanicRation(settings.panic)
@@ -55,8 +61,36 @@ class Parts:
         self.keepers = Keepers()
         self.output_checks = OutputChecks()
         self.timers = Timers()
-        self.prospects = Prospects(self)
+        self.prospects = Prospects(self.health)
         self._outputs: dict[RouteName, OutputModel] = {}
+
+    def succeeded(
+        self, catalogue: Catalogue, settings: EngineSettings, upstream: Upstream
+    ) -> Parts:
+        """Return the parts for another configuration, with all that was learned and still holds."""
+        legacy = legacy_of(self.health, self.catalogue, catalogue)
+        heir = Parts(
+            catalogue=catalogue,
+            settings=settings,
+            upstream=upstream,
+            observer=self.observer,
+            rng=self.rng,
+            legacy=legacy,
+        )
+        heir.timers, heir.output_checks = self.timers, self.output_checks
+        heir.router, heir.budgets, heir.panic = self.router, self.budgets, self.panic
+        heir.ladder, heir.cache, heir.keepers = self.ladder, self.cache, self.keepers
+        heir.router.adapt(settings.routing)
+        heir.budgets.adapt(settings.budgets)
+        heir.panic.adapt(settings.panic)
+        heir.ladder.adapt(settings.ladder)
+        heir.cache.adapt(settings.cache)
+        heir.keepers.forget(self.catalogue.endpoints.keys() - legacy.endpoints)
+        for route, model in self._outputs.items():
+            if route in catalogue.routes:
+                model.adapt(settings.output)
+                heir._outputs[route] = model
+        return heir
 
     def output_model(self, route: RouteName) -> OutputModel:
         """Return the answer-length model of ``route``; routes are bounded by the configuration."""

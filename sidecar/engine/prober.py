@@ -61,16 +61,30 @@ class Prober:
     """Owns the probe budget and, for each endpoint, what its probes have shown so far."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._settings = parts.settings.probes
         self.spend = SpendGate(parts.settings.spend)
         self.spent_usd = 0.0
         self.probes_count = 0
         self._wanted_until: dict[EndpointId, float] = {}
-        self._records = {
-            name: _Record(jitter=draw_jitter(self._settings, parts.rng))
-            for name in parts.catalogue.endpoints
+        self._records: dict[EndpointId, _Record] = {}
+        self._know(parts)
+
+    def adopt(self, parts: Parts) -> None:
+        """Probe the endpoints of ``parts`` from now on; probes under way end where they began."""
+        before = self._parts.health.endpoints
+        stays = {name for name, own in parts.health.endpoints.items() if before.get(name) is own}
+        self._records = {name: one for name, one in self._records.items() if name in stays}
+        self._wanted_until = {
+            name: at for name, at in self._wanted_until.items() if name in parts.health.endpoints
         }
+        self.spend.adapt(parts.settings.spend)
+        self._know(parts)
+
+    def _know(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings.probes
+        for name in parts.catalogue.endpoints:
+            if name not in self._records:
+                self._records[name] = _Record(jitter=draw_jitter(self._settings, parts.rng))
 
     def wanted(self, route: Route, now: float) -> None:
         """Note that ``route`` is in use: its first endpoints are worth knowing."""
@@ -82,8 +96,9 @@ class Prober:
         async with asyncio.TaskGroup() as group:
             while True:
                 for endpoint_id, need in self._due(loop_now()):
-                    self._records[endpoint_id].is_in_flight = True
-                    group.create_task(self._probe(endpoint_id, need))
+                    record = self._records[endpoint_id]
+                    record.is_in_flight = True
+                    group.create_task(self._probe(self._parts, endpoint_id, record, need))
                 await asyncio.sleep(LOOK_S)
 
     def _due(self, now: float) -> list[tuple[EndpointId, ProbeNeed]]:
@@ -145,8 +160,9 @@ class Prober:
             jitter=record.jitter,
         )
 
-    async def _probe(self, endpoint_id: EndpointId, need: ProbeNeed) -> None:
-        parts, record = self._parts, self._records[endpoint_id]
+    async def _probe(
+        self, parts: Parts, endpoint_id: EndpointId, record: _Record, need: ProbeNeed
+    ) -> None:
         endpoint = parts.catalogue.endpoints[endpoint_id]
         try:
             probe = free_probe if need.kind is ProbeKind.FREE else paid_probe

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sidecar.core.attempts import Start
     from sidecar.domain import Call, EndpointId, Gate, Route
+    from sidecar.engine.health import Health
     from sidecar.engine.parts import Parts
 
 KEPT_MAX = 512
@@ -85,8 +86,8 @@ class _Kept:
 class Prospects:
     """The first attempts chosen lately; ``KEPT_MAX`` at most."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, health: Health) -> None:
+        self._health = health
         self._kept: dict[Hashable, _Kept] = {}
 
     def find(
@@ -94,7 +95,7 @@ class Prospects:
     ) -> tuple[Prospect, tuple[tuple[EndpointId, Gate], ...]] | None:
         """Return what was chosen for such a call a moment ago, and who was out; None if nothing."""
         kept = self._kept.get(_kind_of(call)) if _is_usual(call) else None
-        if kept is None or kept.version != self._parts.health.version:
+        if kept is None or kept.version != self._health.version:
             return None
         if kept.route is not call.route or not 0.0 <= now - kept.at < FRESH_S:
             return None
@@ -116,7 +117,7 @@ class Prospects:
             self._kept.clear()
         self._kept[_kind_of(call)] = _Kept(
             at=now,
-            version=self._parts.health.version,
+            version=self._health.version,
             route=call.route,
             prospect=prospect,
             rejected=rejected,
@@ -133,7 +134,7 @@ class Prospects:
             cost_usd = predicted_cost_usd(endpoint.price, tokens, ceil(view.output_tokens))
             if cost_usd is None or cost_usd > budget_usd:
                 return False
-        return not self._parts.health.endpoints[endpoint.id].context.is_short(tokens, now)
+        return not self._health.endpoints[endpoint.id].context.is_short(tokens, now)
 
 
 def _is_usual(call: Call) -> bool:

@@ -39,15 +39,33 @@ class ProviderHealth:
         self.egress = EgressMonitor(settings.egress)
         self.version = 0  # grows with whatever may shut a gate; see ``standing``
 
-    def know(self, provider: ProviderName, host: HostName) -> None:
-        """Begin to watch a provider and its host; may repeat."""
+    def know(
+        self,
+        provider: ProviderName,
+        host: HostName,
+        before: ProviderHealth | None = None,
+        *,
+        is_same: bool = True,
+    ) -> None:
+        """Begin to watch a provider and its host, with what was known ``before``; may repeat.
+
+        Not ``is_same``: the name now means another account, of which nothing is known.
+        """
         if host not in self.hosts:
-            self.hosts[host] = Breaker(
+            known = None if before is None else before.hosts.get(host)
+            self.hosts[host] = known or Breaker(
                 host, self._settings.host, self._rng, self._observer.on_event
             )
-        if provider not in self.accounts:
+            self.hosts[host].adapt(self._settings.host)
+        if provider in self.accounts:
+            return
+        if before is not None and is_same and provider in before.accounts:
+            self.accounts[provider] = before.accounts[provider]
+            self.account_limits[provider] = before.account_limits[provider]
+        else:
             self.accounts[provider] = Account(self._settings.account, self._rng)
             self.account_limits[provider] = AccountLimits()
+        self.accounts[provider].adapt(self._settings.account)
 
     def host_gate(self, host: HostName, now: float) -> Gate | None:
         """Return why ``host`` takes nothing now, None if it does."""

@@ -18,7 +18,7 @@ from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sidecar.server.exchange import Exchange
 
@@ -33,12 +33,13 @@ _OK, _NOT_NOW = 200, 503
 
 @value
 class HealthStatus:
-    """The facts behind readiness; ``config_problems``: why the latest configuration was refused."""
+    """The facts behind readiness. ``config`` is shown as it is: what is in force, since when, and
+    why a later one is not.
+    """
 
     is_started: bool
     is_draining: bool
-    generation: int
-    config_problems: tuple[str, ...] = ()
+    config: Mapping[str, object]
 
 
 class HealthPlane:
@@ -71,6 +72,6 @@ class HealthPlane:
             "ready": is_ready,
             "started": status.is_started,
             "draining": status.is_draining,
-            "config": {"generation": status.generation, "problems": status.config_problems},
+            "config": status.config,
         }
         return (_OK if is_ready else _NOT_NOW), body

@@ -312,7 +312,7 @@ def _engines(world: World, pods: int, seed: int) -> list[Engine]:
     more = [
         Engine(
             catalogue=world.catalogue,
-            settings=world.engine.settings,
+            settings=world.engine.parts.settings,
             upstream=world.upstream,
             observer=world.recorder,
             rng=random.Random(f"pod/{seed}/{number}"),

@@ -95,10 +95,49 @@ class HttpUpstream:
         self._pool_of: dict[ProviderName, Pool] = {}
         self._connector: Connector | None = None
         self._predictions = Predictions()
+        self._retired: list[Pool] = []
+        self._versions_before: dict[ProviderName, int] = {}
 
     async def start(self) -> None:
         """Take the running loop for all that follows."""
-        self._connector = connector = Connector()
+        self._connector = Connector()
+        self._open_pools(self._connector)
+
+    def successor(
+        self,
+        *,
+        providers: Mapping[ProviderName, ProviderTarget],
+        endpoints: Mapping[EndpointId, Endpoint],
+    ) -> HttpUpstream:
+        """Return the upstream of another configuration; this one still serves who began with it.
+
+        They share all connections, and what is known of names; those that lead to nobody any more
+        are not kept. Must be called after ``start``; from then on the successor is to be closed.
+
+        Raises:
+            ConfigError: as for a new one.
+        """
+        assert self._connector is not None, "a successor before start()"
+        heir = HttpUpstream(providers=providers, endpoints=endpoints)
+        heir._pools, heir._connector = self._pools, self._connector
+        heir._predictions = self._predictions
+        heir._open_pools(self._connector)
+        for name, entry in heir._entries.items():
+            if name in self._entries:
+                seen = self.credential_version(name)
+                is_kept = _keys_of(entry.target) is _keys_of(self._entries[name].target)
+                base = self._versions_before.get(name, 0)
+                heir._versions_before[name] = base if is_kept else seen + 1
+        heir._retired = [pool for pool in self._retired if not pool.is_empty]
+        in_use = tuple(heir._pool_of.values())
+        for way, pool in tuple(self._pools.items()):
+            if pool in self._pool_of.values() and pool not in in_use:
+                del self._pools[way]
+                pool.retire()
+                heir._retired.append(pool)
+        return heir
+
+    def _open_pools(self, connector: Connector) -> None:
         for name, entry in self._entries.items():
             way = _way(entry, entry.base)
             if way.is_tls:
@@ -110,9 +149,10 @@ class HttpUpstream:
         await self._predictions.aclose()
         if self._connector is not None:
             self._connector.close()
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *self._retired):
             await pool.aclose()
         self._pools.clear()
+        self._retired.clear()
         self._pool_of.clear()
         self._connector = None
 
@@ -198,9 +238,8 @@ class HttpUpstream:
 
     def credential_version(self, provider: ProviderName) -> int:
         """Return a number that grows when the provider's key changed; 0 without a key."""
-        target = self._entries[provider].target
-        credential = target.credential or target.signer
-        return 0 if credential is None else credential.version
+        keys = _keys_of(self._entries[provider].target)
+        return self._versions_before.get(provider, 0) + (0 if keys is None else keys.version)
 
 
 async def _exchange(
@@ -262,6 +301,10 @@ def _way(entry: _Entry, address: Address) -> Way:
         proxy=entry.proxy,
         verifies=entry.target.verify_tls,
     )
+
+
+def _keys_of(target: ProviderTarget) -> Credential | Signer | None:
+    return target.credential or target.signer
 
 
 def _secrets(target: ProviderTarget) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class Pool:
         self._idle: list[Connection] = []  # the longest waiting one first
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_retired = False
         self._emptied: asyncio.Future[None] | None = None
 
     @property
@@ -78,6 +79,9 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Keep ``connection`` for the next request."""
+        if self._is_retired:
+            connection.cut()
+            return
         now = connection.idle_since = clock.now()
         self._idle.append(connection)
         if self._timer is None:
@@ -88,6 +92,12 @@ class Pool:
         self._forget(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+
+    def retire(self) -> None:
+        """Keep nothing for later: what waits is cut now, what is in use after its answer."""
+        self._is_retired = True
+        while self._idle:
+            self._idle.pop().cut()
 
     async def aclose(self) -> None:
         """Cut every connection, and wait until the loop has let go of them."""

@@ -74,6 +74,10 @@ class MemoryUpstream:
         self._keys = {name: provider.api_key for name, provider in self.providers.items()}
         self._key_versions = dict.fromkeys(self.providers, 0)
 
+    def know(self, endpoints: Mapping[EndpointId, Endpoint]) -> None:
+        """Reach ``endpoints`` too, as after a reload; calls under way may still ask the others."""
+        self._provider_of |= {name: endpoint.provider for name, endpoint in endpoints.items()}
+
     def set_key(self, provider: ProviderName, key: str) -> None:
         """Send ``key`` from now on."""
         self._keys[provider] = key

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sidecar.config import prices
-from sidecar.config.prices import Listed, look_up
+from sidecar.config.prices import Listed, doubt, look_up
 from sidecar.domain import Price
 
 if TYPE_CHECKING:
@@ -40,6 +40,22 @@ def test_a_list_that_cannot_be_read_is_empty(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(prices, "_known", {})
     monkeypatch.setattr(prices, "_CHILD", "raise SystemExit(1)")
     assert look_up([OPENAI]) == {}
+
+
+def test_doubt_asks_the_list_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was remembered is read anew after a doubt; a list that fails then changes nothing."""
+    old = Listed(context_tokens=5)
+    monkeypatch.setattr(prices, "_known", {OPENAI: old})
+    monkeypatch.setattr(prices, "_doubted", set())
+    doubt()
+    with monkeypatch.context() as broken:
+        broken.setattr(prices, "_CHILD", "raise SystemExit(1)")
+        assert look_up([OPENAI]) == {OPENAI: old}
+    assert look_up([OPENAI]) == {OPENAI: old}
+    doubt()
+    found = look_up([OPENAI])[OPENAI]
+    assert found.price() is not None
+    assert look_up([OPENAI]) == {OPENAI: found}
 
 
 def test_half_a_price_is_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -312,3 +313,23 @@ def test_a_drain_ends_it() -> None:
 
     world = _play_and_check(scenario)
     assert _classes(world) == ["alpha:LOCAL"]
+
+
+def test_a_provider_that_is_taken_away_answers_who_asked_before() -> None:
+    """A reload lets a request under way end where it began; who comes after it is told at once."""
+
+    async def scenario(world: World) -> None:
+        run = _run(world)
+        passing = asyncio.ensure_future(_pass(run))
+        await asyncio.sleep(0.1)
+        left = {name: one for name, one in world.endpoints.items() if one.provider != ALPHA}
+        providers = {name: one for name, one in world.catalogue.providers.items() if name != ALPHA}
+        routes = {name: one for name, one in world.catalogue.routes.items() if name == "alone-beta"}
+        catalogue = replace(world.catalogue, endpoints=left, providers=providers, routes=routes)
+        world.engine.reload(catalogue, world.engine.parts.settings)
+        assert b"alpha:0" in await passing
+        with pytest.raises(UnavailableError, match="taken out"):
+            _run(world)
+
+    world = _play_and_check(scenario)
+    assert _classes(world) == ["alpha:OK"]

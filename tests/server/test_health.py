@@ -8,9 +8,9 @@ import pytest
 
 from sidecar.server.health import HealthPlane, HealthStatus
 
-UP = HealthStatus(is_started=True, is_draining=False, generation=3)
-DRAINING = HealthStatus(is_started=True, is_draining=True, generation=3)
-STARTING = HealthStatus(is_started=False, is_draining=False, generation=0)
+UP = HealthStatus(is_started=True, is_draining=False, config={"generation": 3})
+DRAINING = HealthStatus(is_started=True, is_draining=True, config={"generation": 3})
+STARTING = HealthStatus(is_started=False, is_draining=False, config={})
 
 
 async def ask(make_exchange: Any, path: str, status: HealthStatus, method: str = "GET") -> Any:
@@ -43,12 +43,11 @@ async def test_each_probe_has_its_own_meaning(
 
 async def test_readiness_shows_the_configuration(make_exchange: Any) -> None:
     """A refused configuration is visible where operators look first, without being fatal."""
-    status = HealthStatus(
-        is_started=True, is_draining=False, generation=3, config_problems=("x.yaml:3: no",)
-    )
+    config = {"generation": 3, "error": ("x.yaml:3: no",)}
+    status = HealthStatus(is_started=True, is_draining=False, config=config)
     exchange = await ask(make_exchange, "/readyz", status)
     assert exchange.status == 200
-    assert exchange.json()["config"] == {"generation": 3, "problems": ["x.yaml:3: no"]}
+    assert exchange.json()["config"] == {"generation": 3, "error": ["x.yaml:3: no"]}
     assert exchange.sent_headers["cache-control"] == "no-store"
 
 
