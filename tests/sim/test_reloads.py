@@ -33,6 +33,7 @@ class ReloadedWorld(SwarmWorld):
         super().__init__(options)
         self.everyone: dict[int, EndpointHealth] = {}
         self.busy_count = 0  # endpoints that were taken away with calls under way
+        self._renewed: set[str] = set()
         self._first = self.catalogue
         self._luck = random.Random(f"reloads/{options.seed}")
 
@@ -56,15 +57,21 @@ class ReloadedWorld(SwarmWorld):
         self.everyone |= {id(own): own for own in before.endpoints.values()}
         for name, own in before.endpoints.items():
             if after.endpoints.get(name) is not own:
-                # Another takes the name, if at all: what its breaker says begins anew.
-                self.traces.breakers.pop(name, None)
+                self._renewed.add(name)
                 self.busy_count += bool(own.in_flight)
         for host, breaker in before.hosts.items():
             if after.hosts.get(host) is not breaker:
-                self.traces.breakers.pop(host, None)
+                self._renewed.add(host)
         for account in before.accounts:
             if after.accounts.get(account) is not before.accounts[account]:
-                self.traces.accounts.pop(account, None)
+                self._renewed.add(account)
+
+    async def _drain(self) -> None:
+        await super()._drain()
+        for name in self._renewed:
+            # Several bore the name, and events do not tell whose breaker or block they are of.
+            self.traces.breakers.pop(name, None)
+            self.traces.accounts.pop(name, None)
 
     def _drawn(self) -> Catalogue:
         """Return some of the endpoints, some dearer, and all routes over these alone."""
