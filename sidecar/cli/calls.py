@@ -155,7 +155,7 @@ def _asked(url: str, path: str) -> list[Call]:
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        message = f"no sidecar answers at {url} ({error or type(error).__name__})"
+        message = f"no sidecar answers at {url} ({str(error) or type(error).__name__})"
         raise CannotAskError(
             f"{message}; start one, or name its admin plane (--admin URL) or a file (--ledger FILE)"
         ) from error

@@ -72,9 +72,9 @@ def advise(config: Config, notes: Problems) -> None:
         if url.scheme == "http" and not is_loopback(url.hostname or ""):
             message = f"prompts and the key travel to {url.hostname} in plain text"
             notes.add(member(member("$.providers", name), "base_url"), f"{message}; use https://")
-    path = config.ledger.path
-    if path is not None and not Path(path).absolute().parent.is_dir():
-        message = f"there is no directory {Path(path).absolute().parent}: calls are kept in memory"
+    file = config.ledger.path
+    if file is not None and not (folder := Path(file).absolute().parent).is_dir():
+        message = f"there is no directory {folder}: calls are kept in memory"
         notes.add("$.ledger.path", f"{message} alone; make it, or mount a volume there")
     if config.settings.spend.daily_usd == 0:
         message = "nothing may be spent on probes: recovery is seen by callers' own calls only"

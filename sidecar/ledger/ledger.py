@@ -206,8 +206,8 @@ class Ledger:
                 return
             events, self._unsaved = self._unsaved, deque()
             sums, self._unsaved_sums = self._unsaved_sums, {}
-            is_saved = await self._tried(lambda store: store.save(events, sums) is None)
-            if is_saved is None:
+            saved = await self._tried(lambda store: store.save(events, sums))
+            if saved is None:
                 events.extend(self._unsaved)
                 self._unsaved = events
                 merge(self._unsaved_sums, sums)

@@ -116,8 +116,8 @@ class CallQuery:
         )
 
 
-ATTEMPT_FIELDS = tuple(field.name for field in fields(AttemptRecord))  # type: ignore[arg-type]  # @value makes dataclasses
-HEAD_FIELDS = tuple(field.name for field in fields(CallHead))  # type: ignore[arg-type]  # the same
+ATTEMPT_FIELDS = tuple(field.name for field in fields(AttemptRecord))
+HEAD_FIELDS = tuple(field.name for field in fields(CallHead))
 
 
 def head_of(event: CallFinished | PassageFinished, offset_s: float) -> CallHead:

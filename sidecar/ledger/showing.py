@@ -93,5 +93,5 @@ def _row(key: tuple[int, str, str], sums: Sums) -> dict[str, object]:
     }
 
 
-def _rounded(number: float) -> float:
+def _rounded(number: object) -> object:
     return round(number, 9) if isinstance(number, float) else number

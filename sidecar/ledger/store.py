@@ -75,13 +75,16 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._aged_at: float | None = None
 
-    def save(self, events: Sequence[tuple[float, Kept]], sums: dict[Key, Sums]) -> None:
+    def save(self, events: Sequence[tuple[float, Kept]], sums: dict[Key, Sums]) -> int:
         """Write a batch: events with their offsets to the epoch, and what to add to the sums.
+
+        Returns how many events were written.
 
         Raises:
             StoreError: nothing of it was written.
         """
         self._guarded(lambda connection: self._write(connection, events, sums))
+        return len(events)
 
     def retain(self, wall: float) -> None:
         """Remove what is too old at ``wall``, and the oldest of what is too much.

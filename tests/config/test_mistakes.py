@@ -24,7 +24,7 @@ def _with(entry: str, more: str) -> tuple[str, str]:
 CASES: dict[str, tuple[tuple[str, str], str]] = {
     "a ledger of no days": (
         ("routes:", "ledger: {keep_days: 0}\nroutes:"),
-        "c.yaml:7: $.ledger.keep_days: expected at least 1, got 0",
+        "c.yaml:7: $.ledger.keep_days: expected a whole number from 1 to 3660, got 0",
     ),
     "a ledger that is a directory": (
         ("routes:", "ledger: {path: /tmp}\nroutes:"),

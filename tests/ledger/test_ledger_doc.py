@@ -38,7 +38,7 @@ def test_the_settings_shown_are_all_with_their_defaults() -> None:
     """The page's configuration is the defaults, but for the path."""
     (text,) = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
     shown = yaml.safe_load(text)["ledger"]
-    assert shown | {"path": None} == asdict(LedgerSettings())  # type: ignore[call-overload]  # @value makes dataclasses
+    assert shown | {"path": None} == asdict(LedgerSettings())
 
 
 def test_the_options_are_those_of_the_command() -> None:
@@ -54,10 +54,10 @@ def test_the_fields_are_those_of_a_call() -> None:
     """Every field of a call and of an attempt is named."""
     (record,) = told()._memory.calls(CallQuery())
     shown = first_cells("call")
-    assert sorted(shown) == sorted(asdict(record))  # type: ignore[call-overload]  # the same
+    assert sorted(shown) == sorted(asdict(record))
     (row,) = (line for line in DOC.splitlines() if line.startswith("| `attempts` |"))
     named = set(re.findall(r"`(\w+)`", row)) - {"attempts"}
-    fields = {name for name in asdict(record)["attempts"][0] if not name.endswith("_tokens")}  # type: ignore[call-overload]  # the same
+    fields = {name for name in asdict(record)["attempts"][0] if not name.endswith("_tokens")}
     assert named == fields - {"call_id"}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.ledger.memory import Memory
 from sidecar.ledger.reading import read_file
-from sidecar.ledger.records import WELL, CallQuery, CallRecord
+from sidecar.ledger.records import WELL, CallQuery, CallRecord, Kept
 from sidecar.ledger.settings import LedgerSettings
 from sidecar.ledger.store import Store
 from tests.ledger.events import SMALL, attempt, call, outcome
@@ -41,7 +41,8 @@ QUERIES = st.builds(
 
 def answers_of(calls: list[Told], query: CallQuery) -> tuple[list[CallRecord], list[CallRecord]]:
     """Return what memory and file answer to ``query`` after ``calls``."""
-    memory, events = Memory(1000), []
+    memory = Memory(1000)
+    events: list[Kept] = []
     for number, (route, result, at, attempts) in enumerate(calls, 1):
         name = f"c{number}"
         tried = [outcome(SMALL, at=at, cost_usd=0.5 * one) for one in range(attempts)]
@@ -57,7 +58,7 @@ def answers_of(calls: list[Told], query: CallQuery) -> tuple[list[CallRecord], l
         return memory.calls(query), read_file(path, query)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(calls=CALLS, query=QUERIES)
 def test_every_filter_means_the_same_everywhere(calls: list[Told], query: CallQuery) -> None:
     """What is shown is exactly what was asked for, newest first, from memory as from a file."""
