@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar.cli import simulate_arguments
 from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def _run(args: argparse.Namespace) -> int:
             from sidecar.cli import check  # noqa: PLC0415
 
             return check.run(args)
+        case "simulate":
+            from sidecar.cli import simulate  # noqa: PLC0415
+
+            return simulate.run(args)
         case _:
             from sidecar.cli import schema  # noqa: PLC0415
 
@@ -67,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="serve calls"))
     _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
     _add_check(commands.add_parser("check", help="say whether a configuration is right"))
+    simulate_arguments.add_arguments(
+        commands.add_parser("simulate", help="play a configuration against incidents")
+    )
     commands.add_parser("schema", help="print the JSON Schema of the configuration")
     return parser
 
