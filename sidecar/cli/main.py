@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar.cli import simulate_arguments
 from sidecar.durations import parse_duration
 from sidecar.errors import ConfigError
 
@@ -58,6 +59,10 @@ def _run(args: argparse.Namespace) -> int:
             from sidecar.cli import calls  # noqa: PLC0415
 
             return calls.run(args)
+        case "simulate":
+            from sidecar.cli import simulate  # noqa: PLC0415
+
+            return simulate.run(args)
         case _:
             from sidecar.cli import schema  # noqa: PLC0415
 
@@ -75,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
     _add_check(commands.add_parser("check", help="say whether a configuration is right"))
     _add_calls(commands.add_parser("calls", help="show the last calls and what they cost"))
+    simulate_arguments.add_arguments(
+        commands.add_parser("simulate", help="play a configuration against incidents")
+    )
     commands.add_parser("schema", help="print the JSON Schema of the configuration")
     return parser
 

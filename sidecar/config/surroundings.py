@@ -30,6 +30,10 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 """What surely is the name of a variable; anything else might be a key in the wrong place."""
 
 
+class EverySecret(dict[str, str]):
+    """An environment in which every secret is there, key files too: for what sends nothing."""
+
+
 def check_surroundings(
     raw: Mapped, fitted: Mapped, env: Mapping[str, str], problems: Problems
 ) -> None:
@@ -106,6 +110,8 @@ def _check_secret(path: str, secret: Mapped, env: Mapping[str, str], problems: P
     name, file = secret.get("env"), secret.get("file")
     if isinstance(name, str) and isinstance(file, str):
         problems.add(path, "expected either env or file, got both; remove one")
+    elif isinstance(env, EverySecret) and (isinstance(name, str) or isinstance(file, str)):
+        return
     elif isinstance(name, str):
         value = env.get(name)
         if not (value or "").strip():

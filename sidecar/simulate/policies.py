@@ -28,9 +28,10 @@ from sidecar.upstream.simulated_faults import DISTURBING_KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sidecar.domain import Call, Endpoint
+    from sidecar.domain import Call, Endpoint, EndpointId
     from sidecar.simulate.world import World
     from sidecar.upstream.simulated import SimulatedLimits
+    from sidecar.upstream.simulated_memory import MemoryUpstream
 
 LIMIT_S = 10.0
 SDK_WAITS_S = (0.5, 1.0)
@@ -49,10 +50,22 @@ class Policy(Protocol):
         """Answer ``call``; never raises for a failed one."""
 
 
+class Surroundings(Protocol):
+    """Where a program finds itself."""
+
+    @property
+    def upstream(self) -> MemoryUpstream:
+        """Return the way to the providers."""
+
+    @property
+    def endpoints(self) -> Mapping[EndpointId, Endpoint]:
+        """Return what may be asked."""
+
+
 class Sdk:
     """Retries at one provider, then maybe at the next ones."""
 
-    def __init__(self, world: World, *, is_list: bool) -> None:
+    def __init__(self, world: Surroundings, *, is_list: bool) -> None:
         self._world = world
         self._client = PlainClient(world.upstream)
         self._is_list = is_list

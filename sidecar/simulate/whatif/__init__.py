@@ -1,0 +1,1 @@
+"""`sidecar simulate`: a configuration against a history of incidents, in simulated time."""
