@@ -93,9 +93,7 @@ def strip(name: str, hours: Mapping[int, Cell], timeline: Timeline) -> str:
 def legend() -> str:
     """Return what the shades of a strip mean."""
     lines, x = [], float(NAMES)
-    bounds = (0.0, *SHADES)
-    names = ("none", *(f"above {one * 100:g} %" for one in bounds[1:]))
-    shown = ("no call", "up to 0.01 %", *names[1:])
+    shown = ("none", f"up to {SHADES[0] * 100:g} %", *(f"above {one * 100:g} %" for one in SHADES))
     for share, name in zip((0.0, 0.00005, *(one * 1.01 for one in SHADES)), shown, strict=True):
         lines += [
             f'<rect {_shade(share)} x="{x}" y="4" width="14" height="14"/>',
