@@ -12,7 +12,7 @@ only while nothing was committed.
 * A wait for a provider is at most a third of what is left.
 
 It needs no memory of waits: once the least wait has passed since the failure, asking again says
-start. A hedge can later be one more step beside ``Start``.
+start. Hedges are no step of it (``core/hedging.py``): they run beside one.
 """
 
 from __future__ import annotations

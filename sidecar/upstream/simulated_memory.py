@@ -1,6 +1,6 @@
 """Simulated providers behind the engine's port: no socket, waits on the running loop's clock.
 
-It fails as sockets and aiohttp would: a refused connection at once, a blackhole after the connect
+It fails as sockets would: a refused connection at once, a blackhole after the connect
 limit, a reset on a reused connection as a stale one. An answer runs on a timeline of its own, as
 a provider generates into socket buffers whether or not they are read: a slow reader finds the
 bytes waiting.
