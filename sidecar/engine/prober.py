@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.breaker import BreakerState
-from sidecar.core.cost import cost_usd, predicted_cost_usd
+from sidecar.core.cost import predicted_cost_usd
 from sidecar.core.probing import ProbeKind, ProbeView, ProbeWhy, draw_jitter, probe_need
 from sidecar.core.spend import SpendGate
 from sidecar.domain import Gate, OutcomeClass
@@ -173,9 +173,8 @@ class Prober:
             record.jitter = draw_jitter(self._settings, parts.rng)
         if isinstance(outcome, Gate):
             return
-        paid_usd = cost_usd(endpoint.price, outcome.usage) if outcome.usage is not None else None
-        self.spend.spent(paid_usd or 0.0, loop_now())
-        self.spent_usd += paid_usd or 0.0
+        self.spend.spent(outcome.cost_usd, loop_now())
+        self.spent_usd += outcome.cost_usd
         self.probes_count += 1
         self._remember(record, need, is_ok=outcome.cls.value == "OK")
         parts.observer.on_event(
@@ -185,7 +184,7 @@ class Prober:
                 kind=need.kind.value,
                 why=need.why.value,
                 outcome=outcome,
-                cost_usd=paid_usd or 0.0,
+                cost_usd=outcome.cost_usd,
             )
         )
 

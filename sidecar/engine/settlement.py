@@ -19,6 +19,7 @@ from sidecar.value import value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sidecar.core.metering import TokenMeter
     from sidecar.core.timers import AttemptLimits
     from sidecar.domain import Call, Fault, Usage
     from sidecar.engine.budgets import Budgets
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sidecar.engine.ports import RateLimit
     from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.prospect import Prospect
+    from sidecar.engine.tally import Tally
     from sidecar.events import Observer
 
 
@@ -135,6 +137,19 @@ class Settlement:
     def chunk_gap(self, gap_s: float, now: float) -> None:
         """Note the mean time between tokens."""
         self._health.chunk_gap(self.plan.ticket, gap_s, now)
+
+    @property
+    def meter(self) -> TokenMeter:
+        """What the endpoint's tokens are worth in what can be seen of them."""
+        return self._health.endpoints[self.plan.ticket.endpoint.id].meter
+
+    def usage_of(self, tally: Tally) -> Usage:
+        """Return the usage of an answer, as far as it came."""
+        return tally.usage(self.plan.call.facts.prompt_tokens, self.meter)
+
+    def learn(self, tally: Tally) -> None:
+        """Learn from a whole answer what tokens are worth."""
+        tally.teach(self.meter, self.plan.call.facts.prompt_tokens)
 
     def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
         """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
