@@ -17,6 +17,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from sidecar import clock
+from sidecar.engine import spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
@@ -95,6 +96,9 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        if self.engine.budgets.caps is not None:
+            await self.ledger.load()
+            self._recall_caps()
         try:
             for plane in self._planes():
                 self.ports[plane.name] = await self._front.open(plane)
@@ -123,6 +127,7 @@ class App:
         before, endpoints = self.config.catalogue.endpoints, config.catalogue.endpoints
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
         self.engine.reload(config.catalogue, config.settings, upstream)
+        self._recall_caps()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.config = config
@@ -183,7 +188,7 @@ class App:
                 restore=lambda name: self._operate(name, self.engine.health.restore),
             ),
         )
-        health = HealthPlane(self._status, lambda: exposition(self.ledger))
+        health = HealthPlane(self._status, self._metrics)
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),
@@ -208,6 +213,15 @@ class App:
             is_draining=self.admission.is_draining,
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
+
+    def _metrics(self) -> str:
+        return exposition(self.ledger) + spending.exposition(self.engine.budgets.caps)
+
+    def _recall_caps(self) -> None:
+        """Tell spend caps that are new what was spent today, as far as the ledger knows."""
+        caps = self.engine.budgets.caps
+        if caps is not None:
+            caps.recall(*self.ledger.spent_on(caps.day))
 
     def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
         if name not in self.engine.catalogue.endpoints:

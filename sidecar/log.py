@@ -18,6 +18,7 @@ from sidecar.events import (
     EndpointReturned,
     PassageFinished,
     ProbeFinished,
+    SpendCapChanged,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ class LogObserver:
                     event.provider,
                     event.reason,
                     wait,
+                )
+            case SpendCapChanged():
+                log.log(
+                    logging.WARNING if event.is_reached else logging.INFO,
+                    "spend_cap %s=%s state=%s spent_usd=%.6f usd_per_day=%g",
+                    event.scope,
+                    event.name,
+                    "reached" if event.is_reached else "free",
+                    event.spent_usd,
+                    event.usd_per_day,
                 )
             case EndpointEjected() | EndpointReturned():
                 is_out = isinstance(event, EndpointEjected)

@@ -73,6 +73,12 @@ class Launcher:
                 endpoint has understood it (``is_only_hope``).
         """
         parts, view = self._parts, prospect.start.view
+        caps, endpoint = parts.budgets.caps, view.endpoint
+        if caps is not None:
+            # No await between this look and what is reserved below.
+            gate = caps.refusal(endpoint.provider, self._call.route.name, view.cost_usd)
+            if gate is not None:
+                return gate
         clamp = self._clamp(view)
         try:
             body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
@@ -95,7 +101,10 @@ class Launcher:
             is_clamped=clamp is not None,
             is_kept=self._is_kept,
             flaw_of=self._flaw_of,
+            reserved_usd=0.0 if caps is None else view.cost_usd or 0.0,
         )
+        if caps is not None:
+            caps.reserve(endpoint.provider, self._call.route.name, plan.reserved_usd)
         now = ticket.admitted_at
         own.account_limits.reserve(ticket.prompt_tokens, view.output_tokens, now)
         parts.budgets.started(prospect.start.kind, view.cost_usd, now)

@@ -44,7 +44,7 @@ class AttemptPlan:
     ``prospect`` is what it was expected to take. ``is_whole``: a stream is committed only when it
     is complete. ``is_clamped``: the answer's length was bounded below what the caller asked for.
     ``is_kept``: a stream's text is remembered. ``flaw_of`` says how the text of a structured answer
-    is wrong, if it is; None: none was asked.
+    is wrong, if it is; None: none was asked. ``reserved_usd`` is what spend caps set aside.
     """
 
     call: Call
@@ -56,6 +56,7 @@ class AttemptPlan:
     is_clamped: bool
     is_kept: bool
     flaw_of: Callable[[str], str | None] | None
+    reserved_usd: float = 0.0
 
     def limits(self, now: float) -> AttemptLimits:
         """Return the limits of the attempt if the request leaves now, pacing being over."""
@@ -172,6 +173,10 @@ class Settlement:
         self.outcome = outcome
         self._health.settle(ticket, outcome)
         self._budgets.ended(plan.kind, plan.prospect.start.view.cost_usd, outcome)
+        caps = self._budgets.caps
+        if caps is not None:
+            provider, route = ticket.endpoint.provider, plan.call.route.name
+            caps.settle(provider, route, plan.reserved_usd, outcome.cost_usd)
         if plan.pacer is not None and ticket.sent_at is not None:
             used = 0 if usage is None else usage.input_tokens + usage.output_tokens
             plan.pacer.used(plan.tokens_reserved, used)
