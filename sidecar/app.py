@@ -28,6 +28,7 @@ from sidecar.ledger.records import CallQuery
 from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
 from sidecar.reload import Origin, Reloader
+from sidecar.repricing import PriceRefresh
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
 from sidecar.server.front import Front, Plane
@@ -84,6 +85,7 @@ class App:
         )
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
@@ -97,7 +99,8 @@ class App:
         await self.upstream.start()
         self.ledger.start()
         if self.engine.budgets.caps is not None:
-            await self.ledger.load()
+            if not await self.ledger.load():
+                log.warning("spend caps count from now: what was spent today cannot be read")
             self._recall_caps()
         try:
             for plane in self._planes():
@@ -114,6 +117,7 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
+            group.create_task(self.prices.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -130,6 +134,7 @@ class App:
         self._recall_caps()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
+        self.prices.adapt(config.prices)
         self.config = config
         log.info(
             "configuration reloaded generation=%d endpoints=%d new=%s gone=%s",
@@ -255,6 +260,7 @@ class App:
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
             "ledger": shown(self.ledger, clock.wall()),
+            "prices": self.prices.status,
         }
 
 

@@ -41,6 +41,7 @@ ALLOWED = {
         *("errors", "engine", "upstream", "ledger"),
     },
     "reload": {"clock", "config", "errors"},
+    "repricing": {"clock", "config"},
     "telemetry": BASE,
     "ledger": BASE,
     "fleet": BASE,

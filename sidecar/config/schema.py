@@ -251,6 +251,16 @@ class LedgerEntry(Entry, frozen=True):
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
 
 
+class PricesEntry(Entry, frozen=True):
+    """Whether new list prices are fetched while the sidecar runs: how often, and from where.
+
+    An hour at least: hundreds of pods may do the same.
+    """
+
+    refresh: Duration | None = None
+    url: Url | None = None
+
+
 class DefaultsEntry(Entry, frozen=True):
     """What holds where a model or route says nothing."""
 
@@ -293,4 +303,5 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    prices: PricesEntry = PricesEntry()
     defaults: DefaultsEntry = DefaultsEntry()

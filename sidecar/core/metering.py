@@ -26,6 +26,8 @@ PIECE_CHARS_MAX = 8.0
 CHARS_MISS, EVENTS_MISS = 0.3, 0.25
 """How far off either is taken to be before it was seen, as shares."""
 MISS_WEIGHT = 0.1
+LEARN_EVERY_S = 0.01
+"""A hundred answers a second teach enough; at higher rates learning would only cost time."""
 
 
 class Ratio:
@@ -54,13 +56,8 @@ class TokenMeter:
     """What one endpoint's tokens are worth in what we can see."""
 
     __slots__ = (
-        "_by_char",
-        "_by_event",
-        "_cached",
-        "_chars_miss",
-        "_events_miss",
-        "_hidden",
-        "_in",
+        *("_by_char", "_by_event", "_cached", "_chars_miss", "_events_miss", "_hidden", "_in"),
+        "_learned_at",
     )
 
     def __init__(self) -> None:
@@ -71,8 +68,16 @@ class TokenMeter:
         self._cached = Ratio(0.0, 1.0, least=0.0, most=1.0)
         self._hidden = Ratio(0.0, 1.0, least=0.0, most=1e6)
         self._chars_miss, self._events_miss = CHARS_MISS, EVENTS_MISS
+        self._learned_at: float | None = None
 
     # --- learning ------------------------------------------------------------------------------
+
+    def is_curious(self, now: float) -> bool:
+        """Return whether the next answer is worth learning from; then it is expected to be."""
+        if self._learned_at is not None and 0.0 <= now - self._learned_at < LEARN_EVERY_S:
+            return False
+        self._learned_at = now
+        return True
 
     def learn(
         self, usage: Usage, *, prompt_tokens: int, chars: int, events: int, is_thinking_shown: bool

@@ -150,7 +150,9 @@ class Settlement:
 
     def learn(self, tally: Tally) -> None:
         """Learn from a whole answer what tokens are worth."""
-        tally.teach(self.meter, self.plan.call.facts.prompt_tokens)
+        meter = self.meter
+        if meter.is_curious(loop_now()):
+            tally.teach(meter, self.plan.call.facts.prompt_tokens)
 
     def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
         """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""

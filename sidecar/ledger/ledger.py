@@ -153,14 +153,17 @@ class Ledger:
                 by_route[name] = by_route.get(name, 0.0) + sums.cost_usd
         return by_provider, by_route
 
-    async def load(self) -> None:
-        """Read the sums of earlier processes before anything else, for a moment at most."""
+    async def load(self) -> bool:
+        """Read the sums of earlier processes before anything else, for a moment at most; return
+        whether all that there are is known.
+        """
         if self.settings.path is None:
-            return
+            return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S), self._saving:
                 if not self._is_loaded:
                     await self._load()
+        return self._is_loaded
 
     @property
     def unsaved_count(self) -> int:

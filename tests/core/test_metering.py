@@ -113,6 +113,14 @@ def test_hidden_thoughts_are_added_and_shown_ones_are_not() -> None:
     assert aloud.said_tokens(400, 100) == pytest.approx(100, rel=0.05)
 
 
+def test_of_many_answers_some_teach() -> None:
+    """A hundred a second at most are learned from; a clock that was set back holds nobody up."""
+    meter = TokenMeter()
+    assert [meter.is_curious(at) for at in (0.0, 0.005, 0.011, 0.012, 0.001)] == [
+        *(True, False, True, False, True)
+    ]
+
+
 def test_nonsense_is_bounded() -> None:
     """A provider that reports rubbish cannot make an estimate a thousand times too high."""
     meter = TokenMeter()
