@@ -47,22 +47,26 @@ def billed(
         return None
     return settlement.meter.usage(
         prompt_tokens=plan.call.facts.prompt_tokens,
-        output_tokens=0.0 if cls is OutcomeClass.HANG else _written(plan, settlement.meter),
+        output_tokens=_written(plan, settlement.meter, cls),
     )
 
 
-def _written(plan: AttemptPlan, meter: TokenMeter) -> float:
-    """Return the tokens written for an answer of which nothing was seen: a stream would have shown
-    them, but for what it thinks first.
+def _written(plan: AttemptPlan, meter: TokenMeter, cls: OutcomeClass) -> float:
+    """Return the tokens written for an answer of which nothing was seen.
+
+    A stream would have shown them, but for what it thinks first. Who lost a race was late: it may
+    have written all the while, somewhere in between, and is taken to have.
     """
     view, sent_at = plan.prospect.start.view, plan.ticket.sent_at
-    waited_s = 0.0 if sent_at is None else loop_now() - sent_at
-    hidden = meter.hidden_tokens
-    if waited_s <= view.ttft_s:
-        return hidden * waited_s / view.ttft_s
-    if plan.call.facts.is_stream or view.itl_s <= 0:
+    if cls is OutcomeClass.HANG or sent_at is None:
+        return 0.0
+    waited_s, hidden = loop_now() - sent_at, meter.hidden_tokens
+    first_s = 0.0 if cls is OutcomeClass.OUTRUN else view.ttft_s
+    if waited_s <= first_s:
+        return hidden * waited_s / first_s
+    if view.itl_s <= 0 or (plan.call.facts.is_stream and cls is not OutcomeClass.OUTRUN):
         return hidden
-    return hidden + min(view.output_tokens, (waited_s - view.ttft_s) / view.itl_s)
+    return hidden + min(view.output_tokens, (waited_s - first_s) / view.itl_s)
 
 
 def in_full(plan: AttemptPlan, usage: Usage, cls: OutcomeClass) -> Usage:
