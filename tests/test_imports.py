@@ -40,6 +40,7 @@ ALLOWED = {
         *("abilities", "core", "catalogue", "domain", "durations"),
         *("errors", "engine", "upstream", "ledger"),
     },
+    "operations": ALL - {"app", "cli"},
     "reload": {"clock", "config", "errors"},
     "telemetry": BASE,
     "ledger": BASE,

@@ -8,10 +8,12 @@ import pytest
 
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.guard import Guard, GuardSettings
+from sidecar.server.timeline import Timeline
 
 if TYPE_CHECKING:
     from sidecar.domain import EndpointId
     from sidecar.server.calls_asked import CallsAsked
+    from sidecar.server.drill_asked import DrillAsked
 
 
 class Operated:
@@ -19,11 +21,20 @@ class Operated:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
+        self.timeline = Timeline(lambda _: "https://anthropic.test:443")
 
     def controls(self) -> Controls:
         """Return the callables the plane is given."""
         return Controls(
-            state=self.state, calls=self.calls, isolate=self.isolate, restore=self.restore
+            state=self.state,
+            calls=self.calls,
+            isolate=self.isolate,
+            restore=self.restore,
+            explain=lambda query: {"query": query},
+            drills=lambda: {"enabled": True, "drills": []},
+            drill=self.drill,
+            end_drill=self.end_drill,
+            timeline=self.timeline,
         )
 
     def state(self) -> dict[str, object]:
@@ -33,6 +44,14 @@ class Operated:
     async def calls(self, asked: CallsAsked) -> list[object]:
         """Return one call, which says what was asked for."""
         return [asked]
+
+    def drill(self, asked: DrillAsked) -> dict[str, object]:
+        """Return what was asked for."""
+        return {"fault": asked.fault, "for_s": asked.for_s, "share": asked.share}
+
+    def end_drill(self, endpoint: EndpointId) -> dict[str, object]:
+        """Return whose drill was to end."""
+        return {"endpoint": endpoint, "ended": True}
 
     def isolate(self, endpoint: EndpointId) -> bool:
         """Note it; only one endpoint exists."""
