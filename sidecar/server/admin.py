@@ -17,7 +17,7 @@ from sidecar.domain import EndpointId
 from sidecar.errors import MethodNotAllowedError, NotFoundError
 from sidecar.server.calls_asked import calls_asked
 from sidecar.server.drill_asked import drill_asked
-from sidecar.server.live import send_events
+from sidecar.server.live import number_after, send_events
 from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
@@ -36,6 +36,7 @@ STATE_PATH = "/api/v1/state"
 CALLS_PATH = "/api/v1/calls"
 EXPLAIN_PATH = "/api/v1/explain"
 EVENTS_PATH = "/api/v1/events"
+TIMELINE_PATH = "/api/v1/timeline"
 DRILLS_PATH = "/api/v1/drills"
 ENDPOINTS_PATH = "/api/v1/endpoints/"
 HEADERS = {
@@ -78,6 +79,7 @@ class AdminPlane:
             CALLS_PATH: {"GET": self._calls},
             EXPLAIN_PATH: {"GET": self._explain},
             EVENTS_PATH: {"GET": self._events},
+            TIMELINE_PATH: {"GET": self._timeline},
             DRILLS_PATH: {"GET": self._drills, "POST": self._drill},
         }
         self._pages: Mapping[str, Mapping[str, _Act]] = pages
@@ -126,6 +128,9 @@ class AdminPlane:
 
     async def _events(self, exchange: Exchange) -> None:
         await send_events(exchange, self._controls.timeline)
+
+    async def _timeline(self, exchange: Exchange) -> dict[str, object]:
+        return {"events": self._controls.timeline.read(number_after(exchange))}
 
     async def _drills(self, _: Exchange) -> dict[str, object]:
         return self._controls.drills()

@@ -36,7 +36,7 @@ async def send_events(exchange: Exchange, timeline: Timeline) -> None:
     Raises:
         BadRequestError: the number to begin after is none.
     """
-    after = _after(exchange)
+    after = number_after(exchange)
     await exchange.start_stream(200, HEADERS)
     await exchange.write(b"retry: 1000\n\n")
     while True:
@@ -57,7 +57,12 @@ def _event(entry: dict[str, object]) -> bytes:
     return head.encode() + msgspec.json.encode(entry) + b"\n\n"
 
 
-def _after(exchange: Exchange) -> int:
+def number_after(exchange: Exchange) -> int:
+    """Return after which event a reader wants to begin, 0 for all there is.
+
+    Raises:
+        BadRequestError: what is given is no number.
+    """
     asked = parse_qs(exchange.query, max_num_fields=4).get("after")
     text = exchange.headers.get("last-event-id") or (asked[0] if asked else "0")
     if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX):
