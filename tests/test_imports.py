@@ -40,6 +40,7 @@ ALLOWED = {
         *("abilities", "core", "catalogue", "domain", "durations"),
         *("errors", "engine", "upstream", "ledger"),
     },
+    "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
     "reload": {"clock", "config", "errors"},
     "telemetry": BASE,
     "ledger": BASE,
