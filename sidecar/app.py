@@ -25,6 +25,7 @@ from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
+from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
@@ -258,6 +259,7 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.set_exception_handler(tell_loop_error)
     loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
     try:
         await app.start()

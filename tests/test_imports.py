@@ -28,6 +28,7 @@ ALLOWED = {
     "clock": set(),
     "durations": set(),
     "log": {"domain", "events"},
+    "log_lines": {"errors"},
     "errors": {"domain"},
     "events": {"domain"},
     "catalogue": {"domain", "errors"},

@@ -81,6 +81,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:

@@ -62,11 +62,10 @@ def told_call(
 
 def _attempt(outcome: Outcome) -> dict[str, object]:
     first_at = outcome.first_content_at
-    is_ok = outcome.cls is OutcomeClass.OK
     return {
         "endpoint": outcome.endpoint,
         "outcome": outcome.cls.value,
-        "message": "" if is_ok else outcome.message[:MESSAGE_CHARS_MAX],
+        "message": outcome.reason()[:MESSAGE_CHARS_MAX],
         "duration_s": round(outcome.ended_at - outcome.started_at, 4),
         "first_content_s": None if first_at is None else round(first_at - outcome.started_at, 4),
     }
