@@ -14,6 +14,7 @@ from sidecar.events import (
     AttemptFinished,
     BreakerChanged,
     CallFinished,
+    DrillChanged,
     EndpointEjected,
     EndpointReturned,
     PassageFinished,
@@ -63,14 +64,15 @@ class LogObserver:
                     wait,
                 )
             case SpendCapChanged():
-                log.log(
-                    logging.WARNING if event.is_reached else logging.INFO,
-                    "spend_cap %s=%s state=%s spent_usd=%.6f usd_per_day=%g",
-                    event.scope,
-                    event.name,
-                    "reached" if event.is_reached else "free",
-                    event.spent_usd,
-                    event.usd_per_day,
+                _write_cap(event)
+            case DrillChanged():
+                left = None if event.until is None else f"{event.until - event.at:.1f}"
+                log.warning(
+                    "drill endpoint=%s fault=%s share=%g ends_in_s=%s",
+                    event.endpoint,
+                    event.fault,
+                    event.share,
+                    left,
                 )
             case EndpointEjected() | EndpointReturned():
                 is_out = isinstance(event, EndpointEjected)
@@ -81,6 +83,18 @@ class LogObserver:
                     event.endpoint,
                     event.reason,
                 )
+
+
+def _write_cap(event: SpendCapChanged) -> None:
+    log.log(
+        logging.WARNING if event.is_reached else logging.INFO,
+        "spend_cap %s=%s state=%s spent_usd=%.6f usd_per_day=%g",
+        event.scope,
+        event.name,
+        "reached" if event.is_reached else "free",
+        event.spent_usd,
+        event.usd_per_day,
+    )
 
 
 def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished) -> None:

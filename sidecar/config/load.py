@@ -125,6 +125,7 @@ def _build(file: File, tree: Tree) -> Config:
         drain=build(DrainSettings, file.defaults.drain),
         ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
         prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
+        may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
     warn(file, config, warnings)

@@ -304,4 +304,5 @@ class File(Entry, frozen=True):
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
     prices: PricesEntry = PricesEntry()
+    drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

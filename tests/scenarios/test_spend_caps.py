@@ -11,6 +11,7 @@ from sidecar import clock
 from sidecar.core.caps import DAY_S, CapSettings
 from sidecar.domain import ProviderName, Route, RouteName, Rung
 from sidecar.engine.budgets import BudgetSettings
+from sidecar.engine.explaining import explain
 from sidecar.engine.settings import EngineSettings
 from sidecar.engine.spending import exposition, shown
 from sidecar.engine.state import snapshot
@@ -207,6 +208,19 @@ def test_midnight_in_utc_frees_it(monkeypatch: pytest.MonkeyPatch) -> None:
         assert told(world) == [("provider", "alpha", True), ("provider", "alpha", False)]
 
     play(scenario, settings=capped(alpha=0.002))
+
+
+def test_an_explanation_names_the_cap_and_moves_nothing() -> None:
+    """An operator's question is no call that was refused."""
+
+    async def scenario(world: World) -> None:
+        said = explain(world.engine, world.make_call("strong"), clock.now())
+        assert "daily spend cap" in str(said["rejected"])
+        assert not caps_of(world).providers[ALPHA_NAME].is_reached
+        await asyncio.sleep(1.0)
+        assert told(world) == []
+
+    play(scenario, settings=capped(alpha=0.0))
 
 
 def test_without_caps_nothing_is_looked_at() -> None:
