@@ -1,9 +1,8 @@
 """The application: names every layer once. Build, start, reload, drain, stop.
 
-``serve`` is the main job: it starts an ``App``, waits for SIGTERM or SIGINT and drains. Drain, in
-order: new calls are refused with ``draining`` while open ones go on; when the grace is over, what
-is left is ended by an explicit error (event); then listeners, provider connections and background
-loops are closed. SIGHUP has the configuration read again, which also follows its file by itself.
+``serve`` is the main job: it starts an ``App``, waits for SIGTERM or SIGINT and drains
+(``engine/drain.py``); then listeners, provider connections and background loops are closed. SIGHUP
+has the configuration read again, which also follows its file by itself.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from typing import TYPE_CHECKING
 from sidecar import clock
 from sidecar.engine import spending
 from sidecar.engine.admission import Admission
+from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
-from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import exposition, shown
@@ -54,8 +53,6 @@ log = logging.getLogger("sidecar")
 
 GC_THRESHOLDS = (5_000, 20, 20)
 """Objects of a generation before it is looked at; usually 700, 10, 10."""
-GOODBYE_S = 2.0
-"""How long interrupted calls may take to write their error and be gone."""
 
 
 class App:
@@ -93,6 +90,9 @@ class App:
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
         self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
+        self._drain = Drain(
+            self.admission, lambda: self._front.deserted("data"), self.engine.interrupt
+        )
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
 
@@ -157,21 +157,9 @@ class App:
         is_kept = known is not None and (known.api_key, known.aws) == (target.api_key, target.aws)
         return _target(target, self._providers[target.name] if is_kept else None)
 
-    async def drain(self) -> None:
-        """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
-        self.admission.is_draining = True
-        grace_s = self.config.drain.grace_s
-        log.info("draining calls=%d grace_s=%.1f", self.admission.calls, grace_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self.admission.idle()
-                return
-        log.warning("grace is over, ending calls=%d", self.admission.calls)
-        message = f"the sidecar stopped; its grace of {grace_s:.3g} s is over"
-        self.engine.interrupt(DrainingError(message))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                await self.admission.idle()
+    async def drain(self, *, is_hasty: bool = False) -> None:
+        """Let calls come to their end within the grace; a hasty one takes no new ones meanwhile."""
+        await self._drain.run(self.config.drain, is_hasty=is_hasty)
 
     async def stop(self) -> None:
         """Close everything; may repeat."""
@@ -228,7 +216,7 @@ class App:
     def _status(self) -> HealthStatus:
         return HealthStatus(
             is_started=self._is_started,
-            is_draining=self.admission.is_draining,
+            is_draining=self._drain.has_begun,
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
@@ -255,7 +243,7 @@ class App:
                 "reloads": status.reloads_count,
                 "refused": status.refused_count,
             },
-            "draining": self.admission.is_draining,
+            "draining": self._drain.has_begun,
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
             "drills": self._operations.drills(),
@@ -267,6 +255,8 @@ class App:
 async def serve(app: App, on_start: Callable[[App], None]) -> None:
     """Run ``app`` until SIGTERM or SIGINT, then drain; a second one ends the grace at once.
 
+    SIGINT comes from a terminal, where nobody waits for an app that may go on calling.
+
     Raises:
         OSError: a plane's address is taken.
     """
@@ -274,11 +264,16 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
     stopping = asyncio.Event()
     hurry = asyncio.Event()
 
-    def on_signal() -> None:
+    is_hasty = False
+
+    def on_signal(number: int) -> None:
+        nonlocal is_hasty
+        if not stopping.is_set():
+            is_hasty = number == signal.SIGINT
         (hurry if stopping.is_set() else stopping).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     loop.set_exception_handler(tell_loop_error)
     loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
     try:
@@ -286,7 +281,7 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
         _settle_memory()
         on_start(app)
         await stopping.wait()
-        await _until_either(app.drain(), hurry.wait())
+        await _until_either(app.drain(is_hasty=is_hasty), hurry.wait())
     finally:
         await app.stop()
 

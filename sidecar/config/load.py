@@ -24,7 +24,6 @@ from sidecar.config.model import (
     Address,
     AwsKeys,
     Config,
-    DrainSettings,
     KeyReference,
     Listen,
     PriceSettings,
@@ -56,6 +55,7 @@ from sidecar.domain import (
     Timers,
 )
 from sidecar.engine.admission import AdmissionSettings
+from sidecar.engine.drain import DrainSettings
 from sidecar.errors import ConfigError
 from sidecar.ledger.settings import LedgerSettings
 from sidecar.upstream.kinds import KINDS

@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Meta, field
 
 from sidecar.config.groups import Amount, Duration, Given, section_mark
-from sidecar.config.model import DrainSettings
 from sidecar.config.texts import NAME_PATTERN
 from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
@@ -36,6 +35,7 @@ from sidecar.core.waste import WasteSettings
 from sidecar.domain import Timers
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.engine.cache import CacheSettings
+from sidecar.engine.drain import DrainSettings
 from sidecar.ledger.settings import LedgerSettings
 
 Name = Annotated[

@@ -1,5 +1,5 @@
-"""The door: how many calls and how many body bytes may be inside, and whether the sidecar is
-draining.
+"""The door: how many calls and how many body bytes may be inside, and whether new ones are let in
+at all.
 
 A bound on everything that can grow: calls in flight and the memory their replayable bodies hold.
 Refusing here is the sidecar's own shedding (429), the only 429 it ever makes. One owner of the
@@ -30,7 +30,7 @@ class AdmissionSettings:
 
 class Admission:
     """Counts calls in and out. ``enter`` and ``leave`` pair exactly; ``idle`` fires when the last
-    call left.
+    call left. ``is_draining``: no new one is let in any more, for good.
     """
 
     def __init__(self, settings: AdmissionSettings) -> None:
