@@ -4,8 +4,9 @@ In Kubernetes a native sidecar gets its SIGTERM when the app has ended: nobody i
 nothing to wait for. Everywhere else (older clusters, Compose, a shell) both are told at once, and
 an app that finishes its own work goes on calling for a while. So, counted from the signal:
 
-1. New calls are accepted while an app is still connected, up to ``refuse_before_s`` before the
-   grace is over. Readiness already says no.
+1. New calls are accepted until nobody has been connected or called for ``QUIET_S``, and at most up
+   to ``refuse_before_s`` before the grace is over. Readiness already says no. The pause is for apps
+   without connections to keep, which are nowhere to be seen between two calls.
 2. From then on they are refused as ``draining``; open ones go on, up to ``end_before_s`` before it.
 3. What is left then ends in an explicit error (event), and has what remains to write it.
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("sidecar")
 
 REFUSE_SHARE_MIN, END_SHARE_MIN = 0.4, 0.8
+QUIET_S = 0.5
+"""Long enough for the next of several calls to come; short beside what ending a pod takes."""
 
 
 @value
@@ -77,7 +80,7 @@ class Drain:
         self.has_begun = True
         log.info("draining calls=%d grace_s=%.1f", self._admission.calls, settings.grace_s)
         if not is_hasty:
-            await _until(began_at + settings.refuse_after_s, self._deserted())
+            await _until(began_at + settings.refuse_after_s, self._quiet())
         self._admission.is_draining = True
         if await _until(began_at + settings.end_after_s, self._admission.idle()):
             return
@@ -85,6 +88,14 @@ class Drain:
         message = f"the sidecar stopped; its grace of {settings.grace_s:.3g} s is over"
         self._interrupt(DrainingError(message))
         await _until(began_at + settings.grace_s, self._admission.idle())
+
+    async def _quiet(self) -> None:
+        """Return when nobody has been connected or called for a while."""
+        entered = -1
+        while entered != self._admission.entered:
+            entered = self._admission.entered
+            await asyncio.sleep(QUIET_S)
+            await self._deserted()
 
 
 async def _until(at: float, event: Awaitable[None]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.clock import now
 from sidecar.engine.admission import Admission, AdmissionSettings
-from sidecar.engine.drain import Drain, DrainSettings
+from sidecar.engine.drain import QUIET_S, Drain, DrainSettings
 from sidecar.errors import DrainingError
 from sidecar.simulate.loop import simulate
 
@@ -90,7 +90,7 @@ def test_who_is_connected_may_go_on_calling() -> None:
             assert house.is_open()
             house.disconnect()
         assert not house.is_open()
-        assert stopping.result() == 7.0
+        assert stopping.result() == 7.0 + QUIET_S
         assert house.ended == []
 
     run(main())
@@ -112,10 +112,26 @@ def test_who_never_hangs_up_is_refused_in_time() -> None:
 
 
 def test_without_an_app_there_is_nothing_to_wait_for() -> None:
-    """A native sidecar's app has ended before the signal: the end is at once."""
+    """A native sidecar's app has ended before the signal: the end is at hand."""
 
     async def main() -> None:
-        assert await House(apps=0).stop(DrainSettings()) == 0.0
+        assert await House(apps=0).stop(DrainSettings()) == QUIET_S
+
+    run(main())
+
+
+def test_an_app_that_keeps_no_connection_is_heard() -> None:
+    """Who connects for each call alone may go on as long as the calls follow each other."""
+
+    async def main() -> None:
+        house = House(apps=0)
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(house.stop(DrainSettings()))
+            for _ in range(10):
+                await asyncio.sleep(QUIET_S * 0.9)
+                assert house.is_open()
+        assert not house.is_open()
+        assert QUIET_S * 9 < stopping.result() <= QUIET_S * 11
 
     run(main())
 
