@@ -66,11 +66,28 @@ class UpstreamStream:
             raise self._failure
         try:
             chunk = await self.response.read()
-        except ConnectionBrokenError:
-            if not self._parser.is_complete():
-                raise
-            # All that was asked for is here; a rude goodbye changes nothing.
-            chunk = b""
+        except ConnectionBrokenError as error:
+            chunk = self._goodbye(error)
+        return self._read(chunk)
+
+    def take(self) -> Item | None:
+        """As ``read`` without waiting: None if nothing has come since."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            chunk = self.response.take()
+        except ConnectionBrokenError as error:
+            chunk = self._goodbye(error)
+        return None if chunk is None else self._read(chunk)
+
+    def _goodbye(self, error: ConnectionBrokenError) -> bytes:
+        """Take a rude end for a proper one where all that was asked for is here."""
+        if not self._parser.is_complete():
+            raise error
+        return b""
+
+    def _read(self, chunk: bytes) -> Item:
+        """Return the events that ``chunk`` completes; raises as ``read``."""
         try:
             events = self._framer.feed(chunk) if chunk else self._framer.end()
         except WireError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sidecar.errors import AttemptError
 
@@ -30,8 +30,9 @@ class Exchange:
     """An answer, see ``engine.ports.UpstreamResponse``; ``status`` is 0 until its head is in.
 
     The connection writes ``head`` (headers by lower-case name, repeated ones joined), ``status``,
-    ``pieces`` and ``size`` (bytes that nobody has read yet), and calls ``wake``, ``finish`` and
-    ``fail``. ``headers`` are those of the head that the engine gets.
+    ``pieces`` and ``size`` (bytes that nobody has read yet), calls ``finish`` and ``fail``, and
+    ``wake`` after each of these while ``is_awaited``. ``headers`` are those of the head that the
+    engine gets.
     """
 
     __slots__ = (
@@ -39,13 +40,15 @@ class Exchange:
         "_failure",
         "_is_over",
         "_loop",
+        "_waiter",
+        "_watcher",
         "head",
         "headers",
+        "is_awaited",
         "is_held",
         "pieces",
         "size",
         "status",
-        "waiter",
     )
 
     def __init__(self, connection: Source, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,7 +62,9 @@ class Exchange:
         self.pieces: list[bytes] = []
         self.size = 0
         self.is_held = False
-        self.waiter: asyncio.Future[None] | None = None
+        self.is_awaited = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._watcher: Callable[[], None] | None = None
 
     async def arrive(self) -> None:
         """Return once the head is in.
@@ -70,19 +75,23 @@ class Exchange:
         while self.status == 0:
             if self._failure is not None:
                 raise self._failure
-            self.waiter = self._loop.create_future()
-            await self.waiter
+            await self.more()
 
     async def read(self) -> bytes:
         """Return what has arrived, ``b""`` at a proper end; raises as the port says."""
-        while not self.pieces:
+        while (data := self.take()) is None:
+            await self.more()
+        return data
+
+    def take(self) -> bytes | None:
+        """As ``read`` without waiting: None if nothing is here."""
+        pieces = self.pieces
+        if not pieces:
             if self._is_over:
                 return b""
             if self._failure is not None:
                 raise self._failure
-            self.waiter = self._loop.create_future()
-            await self.waiter
-        pieces = self.pieces
+            return None
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self.size = 0
@@ -92,6 +101,22 @@ class Exchange:
                 self._connection.resume()
         return data
 
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """See the port."""
+        self._watcher = wake
+        self.is_awaited = wake is not None
+
+    async def more(self) -> None:
+        """Wait until there may be something to take."""
+        assert not self.is_awaited, "one reader at a time"
+        waiter = self._waiter = self._loop.create_future()
+        self.is_awaited = True
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            self.is_awaited = False
+
     def close(self) -> None:
         """Cut the connection unless the answer is over; may repeat."""
         connection, self._connection = self._connection, None
@@ -100,18 +125,17 @@ class Exchange:
 
     def wake(self) -> None:
         """Let whoever waits look again."""
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._watcher is not None:
+            self._watcher()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def finish(self) -> None:
         """Note that the answer is whole."""
         self._is_over = True
         self._connection = None
-        self.wake()
 
     def fail(self, error: AttemptError) -> None:
         """Note that no more will come."""
         self._failure = error
         self._connection = None
-        self.wake()
