@@ -183,14 +183,16 @@ class Relay:
         if event is None or event.done():
             return  # the limit came first, or the caller is gone
         try:
-            item = self._stream.take()
+            stream = self._stream
+            item = stream.take()
             if item is None:
                 return
             self._note(item)
-            if self._is_last():
+            tally = stream.tally
+            if tally.is_ended or stream.is_eof or tally.error is not None:
                 event.set_result(item)
                 return
-            out = self._pass_on(item)
+            out = item.raw if self._renderer is None else self._pass_on(item)
             if out and not self._sink.push(out):
                 event.set_result(None)
         except Exception as error:  # noqa: BLE001 - raised where the task waits
@@ -202,7 +204,8 @@ class Relay:
         if item.has_content:
             self._waited_s = 0.0
             self._last_content_at = now
-            self.timer.extend(min(limits.end_at, now + limits.stall_s))
+            stall_at = now + limits.stall_s
+            self.timer.extend(min(limits.end_at, stall_at))
         else:
             # Pings and comments are signs of life of the connection, not of the model.
             self._waited_s += now - self._waiting_since

@@ -193,7 +193,7 @@ class Connection(asyncio.BaseProtocol):
                 self._release()
             elif self._fed > OVERHEAD_BYTES_MAX:
                 self._refuse(None)
-        if exchange.is_awaited:
+        if exchange.wake is not None:
             exchange.wake()
 
     def eof_received(self) -> None:
@@ -311,7 +311,8 @@ class Connection(asyncio.BaseProtocol):
             self._exchange = None
             self._stop_sending()
             exchange.finish()
-            exchange.wake()
+            if exchange.wake is not None:
+                exchange.wake()
             return
         is_stale = self._was_used and not exchange.status and not self._fed
         self._fail(broken(error, has_head=exchange.status > 0, is_stale=is_stale), error)
@@ -335,7 +336,8 @@ class Connection(asyncio.BaseProtocol):
         if exchange is not None:
             failure.__cause__ = cause
             exchange.fail(failure)
-            exchange.wake()
+            if exchange.wake is not None:
+                exchange.wake()
 
     def _connected(self) -> asyncio.Transport:
         assert self._transport is not None, "not connected"

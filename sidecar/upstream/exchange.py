@@ -31,8 +31,8 @@ class Exchange:
 
     The connection writes ``head`` (headers by lower-case name, repeated ones joined), ``status``,
     ``pieces`` and ``size`` (bytes that nobody has read yet), calls ``finish`` and ``fail``, and
-    ``wake`` after each of these while ``is_awaited``. ``headers`` are those of the head that the
-    engine gets.
+    after each of these ``wake``, which is None where nobody waits. ``headers`` are those of the
+    head that the engine gets.
     """
 
     __slots__ = (
@@ -41,14 +41,13 @@ class Exchange:
         "_is_over",
         "_loop",
         "_waiter",
-        "_watcher",
         "head",
         "headers",
-        "is_awaited",
         "is_held",
         "pieces",
         "size",
         "status",
+        "wake",
     )
 
     def __init__(self, connection: Source, loop: asyncio.AbstractEventLoop) -> None:
@@ -62,9 +61,8 @@ class Exchange:
         self.pieces: list[bytes] = []
         self.size = 0
         self.is_held = False
-        self.is_awaited = False
+        self.wake: Callable[[], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._watcher: Callable[[], None] | None = None
 
     async def arrive(self) -> None:
         """Return once the head is in.
@@ -103,19 +101,17 @@ class Exchange:
 
     def watch(self, wake: Callable[[], None] | None) -> None:
         """See the port."""
-        self._watcher = wake
-        self.is_awaited = wake is not None
+        self.wake = wake
 
     async def more(self) -> None:
         """Wait until there may be something to take."""
-        assert not self.is_awaited, "one reader at a time"
-        waiter = self._waiter = self._loop.create_future()
-        self.is_awaited = True
+        assert self.wake is None, "one reader at a time"
+        self._waiter = self._loop.create_future()
+        self.wake = self._come
         try:
-            await waiter
+            await self._waiter
         finally:
-            self._waiter = None
-            self.is_awaited = False
+            self._waiter = self.wake = None
 
     def close(self) -> None:
         """Cut the connection unless the answer is over; may repeat."""
@@ -123,11 +119,8 @@ class Exchange:
         if connection is not None:
             connection.cut()
 
-    def wake(self) -> None:
-        """Let whoever waits look again."""
-        if self._watcher is not None:
-            self._watcher()
-        elif self._waiter is not None and not self._waiter.done():
+    def _come(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def finish(self) -> None:
