@@ -93,6 +93,8 @@ class Exchange:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self.size = 0
+        if self._connection is None and self.wake is not None:
+            self._loop.call_soon(self._tell_end)  # it came with these bytes
         if self.is_held:
             self.is_held = False
             if self._connection is not None:
@@ -118,6 +120,10 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.cut()
+
+    def _tell_end(self) -> None:
+        if self.wake is not None:
+            self.wake()
 
     def _come(self) -> None:
         if self._waiter is not None and not self._waiter.done():
