@@ -10,8 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.attempts import Start
+from sidecar.core.attempts import PANIC, Start
 from sidecar.core.exploring import explored
+from sidecar.core.panic import EARNED
 from sidecar.core.routing import CallNeeds
 from sidecar.domain import Gate, Priority
 from sidecar.engine.fitness import least_quality
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, EndpointId
     from sidecar.engine.parts import Parts
 
-PANIC = "panic"
+REPEATED = ("retry", "failover", PANIC)
+"""Kinds of attempts that multiply load, but for a first one past a gate."""
 ESTIMATE_LEAST = 0.7
 """A prompt may have so many of the tokens it was estimated at: where nobody else is left, who might
 have room is asked, and judges.
@@ -95,20 +97,48 @@ class Chooser:
         return {} if self.choice is None else dict(self.choice.rejected)
 
     def panic(self) -> Start | None:
-        """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
+        """Return a trial past shut gates for a call that was not tried yet: one that answers have
+        earned, else one of the ration, so that a recovery is noticed at once.
+        """
+        alive = self.past()
+        if alive:
+            return self.paid(_past(alive[0]))
         if self.choice is None or self._has_panicked:
             return None
-        chosen = self._parts.panic.choose(self.views, loop_now(), self.choice.rejected)
+        now, endpoints = loop_now(), self._parts.health.endpoints
+        untold = [one for one in self.views if not endpoints[one.endpoint.id].life.is_told(now)]
+        chosen = self._parts.panic.choose(untold, now, self.choice.rejected)
         if chosen is None:
             return None
         self._has_panicked = True
-        return Start(
-            endpoint_id=chosen.endpoint.id,
-            kind=PANIC,
-            needs_fresh_connection=False,
-            view=chosen,
-            next_view=None,
-        )
+        return _past(chosen)
+
+    def may_retry(self, endpoint_id: EndpointId) -> bool:
+        """Return whether the call may ask an endpoint again: it is known to answer now and then, or
+        it is all that the route has, and its host has retry tokens left.
+        """
+        health = self._parts.health
+        if health.endpoints[endpoint_id].life.may_try(loop_now()):
+            return True
+        return len(self._call.route.endpoints()) == 1 and health.may_retry(endpoint_id)
+
+    def past(self) -> tuple[EndpointView, ...]:
+        """Return who may be tried past its gate, since it answers now and then; best first."""
+        if self.choice is None:
+            return ()
+        now, endpoints = loop_now(), self._parts.health.endpoints
+        shut = {name for name, gate in self.choice.rejected if gate in EARNED}
+        names = {name for name in shut if endpoints[name].life.may_try(now)}
+        if not names:
+            return ()
+        alive = [view for view in self.views if view.endpoint.id in names]
+        return tuple(sorted(alive, key=lambda view: -view.reliability))
+
+    def paid(self, start: Start) -> Start:
+        """Use the earned try that ``start`` needs if it goes past a gate."""
+        if start.kind == PANIC:
+            self._parts.health.endpoints[start.endpoint_id].life.take()
+        return start
 
     def _rank(
         self, excluded: Mapping[EndpointId, Gate], *, may_try: bool, enough: int | None
@@ -140,6 +170,16 @@ class Chooser:
             may_try=may_try,
             may_overflow=may_overflow,
         )
+
+
+def _past(view: EndpointView) -> Start:
+    return Start(
+        endpoint_id=view.endpoint.id,
+        kind=PANIC,
+        needs_fresh_connection=False,
+        view=view,
+        next_view=None,
+    )
 
 
 def _space_of(parts: Parts, call: Call) -> str | None:

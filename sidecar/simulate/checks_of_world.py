@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
+import math
 from typing import TYPE_CHECKING
 
 from sidecar.domain import OutcomeClass, Priority
@@ -69,12 +69,31 @@ def _is_blocked(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
 
 
 def panic_is_rationed(world: SwarmWorld) -> Iterator[str]:
-    """Trials past shut gates keep their distance."""
-    at = sorted(one.outcome.started_at for one in world.traces.attempts if one.kind == "panic")
-    every_s = world.options.settings.panic.every_s
-    for before, after in pairwise(at):
-        if after - before < every_s - TINY_USD:
-            yield f"panic at {before:.3f} and {after:.3f}"
+    """Trials past shut gates are earned by their endpoint's answers, or keep their distance."""
+    settings = world.options.settings
+    life, tries = settings.health.endpoint.life, dict.fromkeys(world.catalogue.endpoints, 0)
+    rationed_at = -math.inf
+    for at, is_start, name in sorted(_answers_and_panics(world)):
+        if not is_start:
+            tries[name] = min(life.tries_max, tries[name] + life.tries_per_answer)
+        elif tries[name] > 0:
+            tries[name] -= 1
+        elif at - rationed_at < settings.panic.every_s - TINY_USD:
+            yield f"panic at {rationed_at:.3f} and {at:.3f}, nothing earned by {name}"
+        else:
+            rationed_at = at
+
+
+def _answers_and_panics(world: SwarmWorld) -> Iterator[tuple[float, bool, EndpointId]]:
+    """Yield when an attempt past a gate began (true), and when whose answer was whole (false)."""
+    for one in world.traces.attempts:
+        if one.kind == "panic":
+            yield one.outcome.started_at, True, one.outcome.endpoint
+    outcomes = [one.outcome for one in world.traces.attempts]
+    outcomes += [one.outcome for one in world.traces.probes]
+    for outcome in outcomes:
+        if outcome.cls is OutcomeClass.OK:
+            yield outcome.ended_at, False, outcome.endpoint
 
 
 def hedges_within_count(world: SwarmWorld) -> Iterator[str]:
