@@ -174,12 +174,14 @@ class _Question:
     settings: AttemptSettings
 
     def arrival(self, *, has_waited: bool) -> Step:
-        """The first attempt; it waits for an account that named its time, or for room."""
+        """The first attempt, past a gate if need be; or a wait for an account, or for room."""
         choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
             return self._start(choice.ranked, "first", is_fresh=not has_waited)
         if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
+        if alive := tuple(self.past()):
+            return self._start(alive, PANIC, is_fresh=not has_waited)
         opens_at = choice.rate_opens_at
         if opens_at is not None and self.now < opens_at <= self.now + self._wait_max_s():
             return WaitUntil(at=opens_at, reason="rate")
@@ -253,9 +255,8 @@ class _Question:
 
     def beyond(self) -> Step | None:
         """Somebody not yet asked, past a shut gate; None if nobody has earned it."""
-        alive = self.past()
-        excluded = exclusions(self.records, (view.endpoint for view in alive))
-        fresh = tuple(view for view in alive if view.endpoint.id not in excluded)
+        excluded = exclusions(self.records, (view.endpoint for view in self.past()))
+        fresh = tuple(view for view in self.past() if view.endpoint.id not in excluded)
         return self._start(fresh, PANIC) if fresh else None
 
     def retry(self, rng: random.Random, may_retry: Callable[[EndpointId], bool]) -> Step:
@@ -270,8 +271,7 @@ class _Question:
         choice = self.choose(barred, None)
         if choice.ranked:
             return self._start(choice.ranked, "retry")
-        alive = tuple(view for view in self.past() if view.endpoint.id not in barred)
-        if alive:
+        if alive := tuple(view for view in self.past() if view.endpoint.id not in barred):
             return self._start(alive, PANIC)
         return self._gate(choice)
 

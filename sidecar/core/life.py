@@ -11,7 +11,7 @@ of answers), each try costs one, and who is down altogether is left alone after 
 
 Tries are earned only after a failure and until it is well again: what was healthy and falls over
 has none, and the healthy path keeps no books. A time that the provider stated itself
-(503 with Retry-After) is a fact and outlasts every answer.
+(429 or 503 with Retry-After) is a fact and outlasts every answer; a 429 that names none is not.
 """
 
 from __future__ import annotations

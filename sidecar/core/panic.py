@@ -8,7 +8,7 @@ answers then earns more tries than the ration (``core/life.py``).
 Only gates that are our own guess may be passed: a breaker or the throttle. Never one that states a
 fact: an operator's isolation, a model that is gone, a blocked account (for its rate too: the
 provider said when to return, and asking before is no trial but a certain refusal), a full endpoint,
-or anything the call itself rules out.
+or anything the call itself rules out. (Earned tries also go past a 429 that names no time.)
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ class CallRun:
             return self._chooser.panic() or step
         if not isinstance(step, Start):
             return step
-        if step.kind in REPEATED and not self._may_repeat():
+        if self.records and step.kind in REPEATED and not self._may_repeat():
             return Fail(reason=FailReason.EXHAUSTED)
         return self._chooser.paid(step)
 

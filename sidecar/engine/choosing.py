@@ -97,12 +97,7 @@ class Chooser:
         return {} if self.choice is None else dict(self.choice.rejected)
 
     def panic(self) -> Start | None:
-        """Return a trial past shut gates for a call that was not tried yet: one that answers have
-        earned, else one of the ration, so that a recovery is noticed at once.
-        """
-        alive = self.past()
-        if alive:
-            return self.paid(_past(alive[0]))
+        """Return a rationed trial past shut gates, so that a recovery is noticed at once."""
         if self.choice is None or self._has_panicked:
             return None
         now, endpoints = loop_now(), self._parts.health.endpoints
@@ -111,7 +106,13 @@ class Chooser:
         if chosen is None:
             return None
         self._has_panicked = True
-        return _past(chosen)
+        return Start(
+            endpoint_id=chosen.endpoint.id,
+            kind=PANIC,
+            needs_fresh_connection=False,
+            view=chosen,
+            next_view=None,
+        )
 
     def may_retry(self, endpoint_id: EndpointId) -> bool:
         """Return whether the call may ask an endpoint again: it is known to answer now and then, or
@@ -127,12 +128,23 @@ class Chooser:
         if self.choice is None:
             return ()
         now, endpoints = loop_now(), self._parts.health.endpoints
-        shut = {name for name, gate in self.choice.rejected if gate in EARNED}
-        names = {name for name in shut if endpoints[name].life.may_try(now)}
+        names = {
+            name
+            for name, gate in self.choice.rejected
+            if endpoints[name].life.may_try(now) and self._is_guess(name, gate, now)
+        }
         if not names:
             return ()
         alive = [view for view in self.views if view.endpoint.id in names]
         return tuple(sorted(alive, key=lambda view: -view.reliability))
+
+    def _is_guess(self, name: EndpointId, gate: Gate, now: float) -> bool:
+        """Return whether a gate is shut by our own guess: also for a 429 that names no time."""
+        if gate is not Gate.ACCOUNT_RATE:
+            return gate in EARNED
+        own, accounts = self._parts.health.endpoints[name], self._parts.health.accounts
+        is_full = own.fullness(now) is not None
+        return accounts[own.endpoint.provider].is_guess(now) and not is_full
 
     def paid(self, start: Start) -> Start:
         """Use the earned try that ``start`` needs if it goes past a gate."""
@@ -170,16 +182,6 @@ class Chooser:
             may_try=may_try,
             may_overflow=may_overflow,
         )
-
-
-def _past(view: EndpointView) -> Start:
-    return Start(
-        endpoint_id=view.endpoint.id,
-        kind=PANIC,
-        needs_fresh_connection=False,
-        view=view,
-        next_view=None,
-    )
 
 
 def _space_of(parts: Parts, call: Call) -> str | None:

@@ -251,15 +251,16 @@ class EndpointHealth:
             self._starts.popleft()
         return len(self._starts) / RATE_WINDOW_S
 
-    def note_life(self, ticket: Ticket, outcome: Outcome, *, is_ok: bool) -> None:
+    def note_life(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> None:
         """Let answers of an endpoint that fails earn tries past its gate; failures cost them."""
-        is_past = ticket.permit is None
-        if not is_ok:
-            stated_s = outcome.retry_after_s if outcome.status in STATING else None
-            self.life.failed(outcome.ended_at, is_paid=is_past, stated_s=stated_s)
-        elif is_past or self.life.is_watched:
-            began_at = ticket.admitted_at
-            self.life.answered(outcome.ended_at, began_at=began_at, is_usual=ticket.is_usual)
+        now, is_past = outcome.ended_at, ticket.permit is None
+        is_rate = outcome.cls is OutcomeClass.RATE
+        if effect.endpoint_fail == 0.0:
+            self.life.answered(now, began_at=ticket.admitted_at, is_usual=ticket.is_usual)
+        elif is_rate or effect.endpoint_fail is not None:
+            states_when = is_rate or outcome.status in STATING
+            stated_s = outcome.retry_after_s if states_when else None
+            self.life.failed(now, is_paid=is_past, stated_s=stated_s)
 
     def watch(self, lag: LagMonitor, now: float) -> bool:
         """Learn from the calls that wait; return whether it fell silent, or ceased to be."""

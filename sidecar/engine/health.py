@@ -251,7 +251,8 @@ class Health(ProviderHealth):
                 tokens.deposit()
             else:
                 tokens.withdraw()
-            health.note_life(ticket, outcome, is_ok=effect.endpoint_fail == 0.0)
+        if effect.endpoint_fail != 0.0 or health.life.is_watched or ticket.permit is None:
+            health.note_life(ticket, outcome, effect)
         self.room.made()
 
     def _settle_breakers(

@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from sidecar.domain import OutcomeClass, Priority
+from sidecar.domain import Gate, OutcomeClass, Priority
 from sidecar.upstream.simulated_exchange import Ended
 from sidecar.upstream.simulated_faults import DISTURBING_KINDS
 
@@ -50,7 +50,8 @@ def shut_gates_hold(world: SwarmWorld) -> Iterator[str]:
         endpoint = world.catalogue.endpoints[outcome.endpoint]
         names = [endpoint.host] if kind == "free probe" else [endpoint.host, endpoint.id]
         shut = [] if is_panic else [name for name in names if _is_open(world, name, outcome)]
-        if kind != "free probe" and _is_blocked(world, endpoint.provider, outcome):
+        is_guess = is_panic and _is_rate_unstated(world, endpoint.provider, outcome)
+        if kind != "free probe" and not is_guess and _is_blocked(world, endpoint.provider, outcome):
             shut.append(f"account {endpoint.provider}")
         if shut:
             yield f"{kind} at {endpoint.id} began at {outcome.started_at:.3f}, shut: {shut}"
@@ -66,6 +67,22 @@ def _is_blocked(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
     at = outcome.started_at
     changes = [one for one in world.traces.accounts.get(provider, ()) if one.at <= at]
     return bool(changes) and changes[-1].at < at < (changes[-1].until or 0.0)
+
+
+def _is_rate_unstated(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
+    """Return whether a block is for a rate, and all times that were stated for it have passed."""
+    at = outcome.started_at
+    changes = [one for one in world.traces.accounts.get(provider, ()) if one.at <= at]
+    if not changes or changes[-1].reason != Gate.ACCOUNT_RATE.value:
+        return False
+    outcomes = [one.outcome for one in world.traces.attempts]
+    outcomes += [one.outcome for one in world.traces.probes]
+    return not any(
+        one.cls is OutcomeClass.RATE
+        and world.catalogue.endpoints[one.endpoint].provider == provider
+        and one.ended_at <= at < one.ended_at + (one.retry_after_s or 0.0)
+        for one in outcomes
+    )
 
 
 def panic_is_rationed(world: SwarmWorld) -> Iterator[str]:

@@ -139,3 +139,21 @@ def test_a_flapping_last_endpoint_is_used_in_its_good_times() -> None:
         if (one.started_at - START_S) % 20.0 >= 16.0
     ]  # fmt: skip
     assert sum(one.is_good for one in good) >= 0.7 * len(good)
+
+
+def test_a_429_that_names_no_time_is_a_guess() -> None:
+    """The rest after it is ours: who answers in between is asked on, but by few at once."""
+    world = world_of(fails(0.5, status=429), rate_per_s=0.5, lasts_s=200.0)
+    assert share_answered(world, START_S) >= 0.5
+    calls = len(started(world.seen, START_S))
+    assert len(requests(world.beta, START_S, is_probe=False)) <= 3 * calls
+
+
+def test_a_429_that_names_its_time_is_obeyed() -> None:
+    """Nothing is sent to the account before."""
+    stated = fails(0.5, status=429, retry_after_s=6.0)
+    world = world_of(stated, rate_per_s=2.0, lasts_s=60.0)
+    sent = requests(world.beta, START_S)
+    refused = [one.at_s for one in sent if one.status == 429]
+    assert refused
+    assert all(not (at + 0.1 < one.at_s < at + 6.0) for at in refused for one in sent)
