@@ -109,15 +109,15 @@ class Fail:
 
 Step = Start | WaitUntil | Fail
 
-_INFEASIBLE_GATES = frozenset(
+LASTING = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
         *(Gate.UNSUPPORTED, Gate.OTHER_SPACE, Gate.CONTEXT_TOO_SMALL),
         *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
     }
 )
-PANIC = "panic"
-"""The kind of an attempt past a shut gate."""
+"""What no waiting changes: the call asks for more than the endpoint has."""
+PANIC = "panic"  # the kind of an attempt past a shut gate
 
 
 def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
@@ -178,7 +178,7 @@ class _Question:
         choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
             return self._start(choice.ranked, "first", is_fresh=not has_waited)
-        if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
+        if all(gate in LASTING for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
         if alive := tuple(self.past()):
             return self._start(alive, PANIC, is_fresh=not has_waited)
@@ -247,7 +247,7 @@ class _Question:
         """The caller's fault where all who were asked say so, and no gate but lasting ones keeps
         the others.
         """
-        lasting = _INFEASIBLE_GATES | {Gate.TRIED}
+        lasting = LASTING | {Gate.TRIED}
         asked = [record for record in self.records if not record.is_transparent]
         is_agreed = bool(asked) and all(record.outcome.cls in NOT_HERE for record in asked)
         is_callers = is_agreed and all(gate in lasting for _, gate in rejected)

@@ -22,6 +22,7 @@ from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.life import Life, LifeSettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
 from sidecar.core.local_faults import EgressSettings, LagSettings
+from sidecar.core.metering import TokenMeter
 from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
@@ -170,6 +171,7 @@ class EndpointHealth:
         self.penalty = Penalty(settings.penalty)
         self.life = Life(settings.life)
         self.context = ContextBound()
+        self.meter = TokenMeter()
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
         self.is_probed = False  # the prober makes the breaker's trials, live traffic need not
