@@ -22,6 +22,7 @@ from sidecar.core.breaker import BreakerSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
+from sidecar.core.life import LifeSettings
 from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
@@ -64,6 +65,7 @@ BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
 LimitGiven = Annotated[Given, section_mark(LimitSettings)]
 ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
 LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
+LifeGiven = Annotated[Given, section_mark(LifeSettings)]
 SilenceGiven = Annotated[Given, section_mark(SilenceSettings)]
 ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
 PenaltyGiven = Annotated[Given, section_mark(PenaltySettings)]
@@ -93,6 +95,7 @@ SECTIONS: tuple[type, ...] = (
     SilenceSettings,
     ReliabilitySettings,
     PenaltySettings,
+    LifeSettings,
     AccountSettings,
     RetryTokenSettings,
     OutputSettings,
@@ -214,6 +217,7 @@ class ModelEntry(Entry, frozen=True):
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
+    life: LifeGiven = field(default_factory=dict)
 
 
 class PromptEntry(Entry, frozen=True):
@@ -275,6 +279,7 @@ class DefaultsEntry(Entry, frozen=True):
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
+    life: LifeGiven = field(default_factory=dict)
     account: AccountGiven = field(default_factory=dict)
     retry_tokens: RetryTokensGiven = field(default_factory=dict)
     output: OutputGiven = field(default_factory=dict)

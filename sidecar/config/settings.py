@@ -17,6 +17,7 @@ from sidecar.core.caps import CapSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
+from sidecar.core.life import LifeSettings
 from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
@@ -105,4 +106,5 @@ def _endpoint(*layers: DefaultsEntry | ModelEntry) -> EndpointSettings:
         silence=build(SilenceSettings, *(layer.silence for layer in layers)),
         reliability=build(ReliabilitySettings, *(layer.reliability for layer in layers)),
         penalty=build(PenaltySettings, *(layer.penalty for layer in layers)),
+        life=build(LifeSettings, *(layer.life for layer in layers)),
     )

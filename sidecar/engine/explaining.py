@@ -41,7 +41,8 @@ def explain(engine: Engine, call: Call, now: float) -> dict[str, object]:
         deadline_at=call.deadline_at,
         now=now,
         rng=parts.rng,
-        may_retry=parts.health.may_retry,
+        may_retry=chooser.may_retry,
+        past=chooser.past,
         settings=parts.settings.attempts,
         has_waited=False,
     )
