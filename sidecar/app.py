@@ -18,6 +18,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sidecar import clock
+from sidecar.engine import spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
@@ -29,6 +30,7 @@ from sidecar.log import LogObserver
 from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.reload import Origin, Reloader
+from sidecar.repricing import PriceRefresh
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
 from sidecar.server.front import Front, Plane
@@ -94,6 +96,7 @@ class App:
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
@@ -106,6 +109,10 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        if self.engine.budgets.caps is not None:
+            if not await self.ledger.load():
+                log.warning("spend caps count from now: what was spent today cannot be read")
+            self._recall_caps()
         try:
             for plane in self._planes():
                 self.ports[plane.name] = await self._front.open(plane)
@@ -121,6 +128,7 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
+            group.create_task(self.prices.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -135,8 +143,10 @@ class App:
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
+        self._recall_caps()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
+        self.prices.adapt(config.prices)
         self.config = config
         log.info(
             "configuration reloaded generation=%d endpoints=%d new=%s gone=%s",
@@ -201,7 +211,7 @@ class App:
                 timeline=self.timeline,
             ),
         )
-        health = HealthPlane(self._status, lambda: exposition(self.ledger))
+        health = HealthPlane(self._status, self._metrics)
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),
@@ -227,6 +237,15 @@ class App:
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
+    def _metrics(self) -> str:
+        return exposition(self.ledger) + spending.exposition(self.engine.budgets.caps)
+
+    def _recall_caps(self) -> None:
+        """Tell spend caps that are new what was spent today, as far as the ledger knows."""
+        caps = self.engine.budgets.caps
+        if caps is not None:
+            caps.recall(*self.ledger.spent_on(caps.day))
+
     def _host_of(self, name: EndpointId) -> str | None:
         endpoint = self.engine.catalogue.endpoints.get(name)
         return None if endpoint is None else endpoint.host
@@ -247,6 +266,7 @@ class App:
             **snapshot(self.engine, clock.now()),
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
+            "prices": self.prices.status,
         }
 
 

@@ -54,6 +54,9 @@ Url = Annotated[
 ]
 Text = Annotated[str, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+UsdPerDay = Annotated[float, Meta(ge=0, le=1e9)]
+UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
+"""A dollar a token is no price."""
 AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
 
 TimersGiven = Annotated[Given, section_mark(Timers)]
@@ -132,10 +135,17 @@ Secret = Annotated[SecretEntry, Meta(extra={"is_secret": True})]
 
 
 class LimitsEntry(Entry, frozen=True):
-    """What the account is allowed a minute: requests and tokens."""
+    """What the account is allowed a minute: requests and tokens; a day: US dollars."""
 
     rpm: Annotated[int, Meta(ge=1)] | None = None
     tpm: Annotated[int, Meta(ge=1)] | None = None
+    usd_per_day: UsdPerDay | None = None
+
+
+class RouteLimitsEntry(Entry, frozen=True):
+    """What a route's calls may cost together."""
+
+    usd_per_day: UsdPerDay | None = None
 
 
 class ProviderEntry(Entry, frozen=True):
@@ -156,10 +166,10 @@ class ProviderEntry(Entry, frozen=True):
 class PriceEntry(Entry, frozen=True):
     """US dollars per million tokens."""
 
-    input: Amount
-    output: Amount
-    cached_input: Amount | None = None
-    cache_write: Amount | None = None
+    input: UsdPerMillion
+    output: UsdPerMillion
+    cached_input: UsdPerMillion | None = None
+    cache_write: UsdPerMillion | None = None
 
 
 class CanEntry(Entry, frozen=True):
@@ -218,6 +228,7 @@ class RouteEntry(Entry, frozen=True):
     tiers: list[list[Text]]
     within: Duration | None = None
     budget: Amount | None = None
+    limits: RouteLimitsEntry = RouteLimitsEntry()
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
     degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
     static: str | None = None
@@ -238,6 +249,16 @@ class LedgerEntry(Entry, frozen=True):
     keep_days: Annotated[int, Meta(ge=1, le=3660)] = _LEDGER.keep_days
     keep_mib: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.keep_mib
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
+
+
+class PricesEntry(Entry, frozen=True):
+    """Whether new list prices are fetched while the sidecar runs: how often, and from where.
+
+    An hour at least: hundreds of pods may do the same.
+    """
+
+    refresh: Duration | None = None
+    url: Url | None = None
 
 
 class DefaultsEntry(Entry, frozen=True):
@@ -282,5 +303,6 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    prices: PricesEntry = PricesEntry()
     drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

@@ -67,6 +67,8 @@ def _aside(parts: Parts) -> Parts:
     """Return parts that choose as these do, and remember nothing of it."""
     aside = copy.copy(parts)
     aside.router, aside.rng = parts.router.twin(), random.Random(SEED)
+    aside.budgets = copy.copy(parts.budgets)
+    aside.budgets.caps = copy.deepcopy(parts.budgets.caps)
     return aside
 
 
