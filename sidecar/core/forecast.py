@@ -29,6 +29,8 @@ SURE_SIGMAS = 2.5
 """So far out nobody looks closer: a call with so much time is in time."""
 LEVEL_SIGMAS = 1.5
 """The level follows the worse of recent samples: so much above the mean is mere scatter."""
+FIRST_SHARE = 0.8
+"""So much of the way to the first measurement the mean goes at once."""
 OFF_MAX, OFF_SIGMAS = 1.0, 3.0
 """One absurd sample moves nothing further than either of these."""
 _CELLS = (
@@ -109,10 +111,14 @@ class Spread(Tunable[ForecastSettings]):
     def _move(self, off: float, own_variance: float, now: float) -> None:
         weight = self.weight(now)
         share = 1.0 / (weight + 1.0)
-        most = max(OFF_MAX, OFF_SIGMAS * sqrt(self._variance))
-        off = min(most, max(-most, off))
-        self._mean += share * off
-        self._variance += share * ((1.0 - share) * off * off + own_variance - self._variance)
+        if self._weight > 1.0:
+            most = max(OFF_MAX, OFF_SIGMAS * sqrt(self._variance))
+            off = min(most, max(-most, off))
+            self._mean += share * off
+            self._variance += share * ((1.0 - share) * off * off + own_variance - self._variance)
+        else:
+            # How far the first one is from the prior says where it is, and nothing of the scatter.
+            self._mean += FIRST_SHARE * off
         self._weight = min(self._settings.memory, weight + 1.0)
         self._at = max(self._at, now)
 

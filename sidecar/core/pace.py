@@ -9,7 +9,7 @@ from __future__ import annotations
 
 MEMORY = 64.0
 """Answers that the slope is learned from."""
-SPREAD_TOKENS = 100.0
+SPREAD_TOKENS = 30.0
 """Lengths must spread this far for one answer to weigh as much as the prior."""
 LEAST_SHARE = 0.05
 """Of the prior: nobody writes for nothing, and predictions divide by it."""
@@ -39,8 +39,8 @@ class WritingPace:
     def gap_s(self, prior_s: float) -> float:
         """Return seconds a token; ``prior_s`` before anything is known.
 
-        Ten answers of 100 or 300 tokens after 3 or 13 s: (500 + 1000 * 0.02) / (10000 + 1000),
-        0.047 of the 0.05 that it is.
+        Ten answers of 100 or 300 tokens after 3 or 13 s: (500 + 90 * 0.02) / (10000 + 90),
+        0.0497 of the 0.05 that it is.
         """
         if self._weight == 0.0:
             return prior_s
