@@ -43,6 +43,7 @@ ALLOWED = {
     },
     "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
     "reload": {"clock", "config", "errors"},
+    "repricing": {"clock", "config"},
     "telemetry": BASE,
     "ledger": BASE,
     "fleet": BASE,

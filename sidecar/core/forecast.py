@@ -29,6 +29,8 @@ SURE_SIGMAS = 2.5
 """So far out nobody looks closer: a call with so much time is in time."""
 LEVEL_SIGMAS = 1.5
 """The level follows the worse of recent samples: so much above the mean is mere scatter."""
+LENGTH_SIGMA = 0.5
+"""What the length of an answer may have to do with that it was cut."""
 FIRST_SHARE = 0.8
 """So much of the way to the first measurement the mean goes at once."""
 OFF_MAX, OFF_SIGMAS = 1.0, 3.0
@@ -159,14 +161,25 @@ class Forecast(Tunable[ForecastSettings]):
         if measured_s > 0.0 and expected_s > 0.0:
             of.add(log(measured_s / expected_s), now)
 
-    def observe_cut(
-        self, of: Spread, waited_s: float, expected_s: float, now: float, *, length_sigma: float
+    def began(
+        self, first_s: float, usual_s: float, now: float, *, whole_s: float, output_s: float
     ) -> None:
-        """Record that it would have taken more than ``waited_s``; ``length_sigma`` of it is the
-        length's.
+        """Record a first content after ``first_s`` that usually takes ``usual_s``; a plain answer
+        came whole after ``whole_s``, of which ``output_s`` were expected for its writing.
         """
+        self.observe(self.first, first_s, usual_s, now)
+        if output_s > 0.0:
+            self.observe(self.whole, whole_s, usual_s + output_s, now)
+
+    def cut(self, waited_s: float, first_s: float, output_s: float, now: float) -> None:
+        """Record that an answer would have taken more than ``waited_s``; ``first_s`` was usual for
+        its first content, ``output_s`` for the writing of a plain one.
+        """
+        expected_s = first_s + output_s
         if waited_s > 0.0 and expected_s > 0.0:
-            of.add_at_least(log(waited_s / expected_s), now, other_variance=length_sigma**2)
+            of = self.whole if output_s > 0.0 else self.first
+            sigma = LENGTH_SIGMA * output_s / expected_s
+            of.add_at_least(log(waited_s / expected_s), now, other_variance=sigma**2)
 
     def outlook(self, now: float, level: float) -> Outlook:
         """Return the outlook at ``now``; ``level`` as ``LatencyModel`` has it."""

@@ -99,8 +99,13 @@ class Sight:
         pacing_s = 0.0 if own.pacer is None else own.pacer.wait_s(now)
         typical_s = latency.typical_ttft_s(prompt_tokens)
         ttft_s = typical_s * stands.slowness + pacing_s
-        gate = self._gate(own, stands, pacing_s)
         output_tokens = self._output_tokens
+        cost_usd = predicted_cost_usd(endpoint.price, prompt_tokens, math.ceil(output_tokens))
+        caps, gate = self._parts.budgets.caps, None
+        if caps is not None:
+            gate = caps.refusal(endpoint.provider, call.route.name, cost_usd)
+        is_capped = gate is not None
+        gate = gate or self._gate(own, stands, pacing_s)
         most_s = stands.outlook.stretch * (typical_s + self._tokens_most * stands.itl_s) + pacing_s
         # Most calls have so much time that nobody needs to know how likely they are to make it.
         is_sure = most_s <= call.deadline_at - now and call.constraints.first_token_s is None
@@ -108,7 +113,7 @@ class Sight:
         return EndpointView(
             endpoint=endpoint,
             gate=gate,
-            opens_at=None if gate is None else health.opens_at(endpoint, now),
+            opens_at=None if gate is None or is_capped else health.opens_at(endpoint, now),
             ttft_s=ttft_s,
             itl_s=stands.itl_s,
             total_s=ttft_s + output_tokens * stands.itl_s,
@@ -121,7 +126,7 @@ class Sight:
             utilisation=own.utilisation(now),
             is_sluggish=stands.is_sluggish,
             is_suspect=stands.is_suspect,
-            cost_usd=predicted_cost_usd(endpoint.price, prompt_tokens, math.ceil(output_tokens)),
+            cost_usd=cost_usd,
             output_tokens=output_tokens,
             unfit=unfitness(endpoint, call, self._least),
             chance=chances[0],
