@@ -185,45 +185,6 @@ class Endpoint:
 
 
 @value
-class Route:
-    """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
-
-    ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
-    are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
-    ``checks_output``: a JSON answer must be what was asked for.
-    """
-
-    name: RouteName
-    tiers: tuple[tuple[EndpointId, ...], ...]
-    within_s: float = 120.0
-    budget_usd: float | None = None
-    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
-    static: str | None = None
-    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
-    stale_s_max: float = 3600.0
-    may_hedge: bool = True
-    on_break: OnBreak = OnBreak.ERROR
-    attempts_max: int = 3
-    is_task: bool = True
-    checks_output: bool = True
-    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
-    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
-        object.__setattr__(self, "_all", everyone)
-        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
-
-    def endpoints(self) -> tuple[EndpointId, ...]:
-        """Return every endpoint of the route, best tier first."""
-        return self._all
-
-    def is_best(self, endpoint: EndpointId) -> bool:
-        """Return whether ``endpoint`` is of the first tier."""
-        return endpoint in self._best
-
-
-@value
 class Constraints:
     """What one call asks for on top of its route; None: nothing."""
 
@@ -236,6 +197,59 @@ class Constraints:
     may_hedge: bool = True
     may_use_cache: bool = True
     on_break: OnBreak | None = None
+
+
+@value
+class Route:
+    """What callers name: endpoints in tiers, best first, and what holds unless a call says else.
+
+    ``constraints`` are the route's own, for a call that asks for nothing. ``prompts`` replaces the
+    system prompt at one endpoint, ``static`` is the last resort, ``rungs`` are the permitted steps
+    of the ladder, ``stale_s_max`` bounds the age of stale answers; ``checks_output``: a JSON answer
+    must be what was asked for.
+    """
+
+    name: RouteName
+    tiers: tuple[tuple[EndpointId, ...], ...]
+    within_s: float = 120.0
+    budget_usd: float | None = None
+    first_token_s: float | None = None
+    quality: float | None = None
+    is_quality_hard: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
+    static: str | None = None
+    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
+    stale_s_max: float = 3600.0
+    may_hedge: bool = True
+    on_break: OnBreak = OnBreak.ERROR
+    attempts_max: int = 3
+    is_task: bool = True
+    checks_output: bool = True
+    constraints: Constraints = field(init=False, repr=False, compare=False)
+    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
+    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        constraints = Constraints(
+            budget_usd=self.budget_usd,
+            first_token_s=self.first_token_s,
+            quality=self.quality,
+            is_quality_hard=self.is_quality_hard,
+            priority=self.priority,
+        )
+        object.__setattr__(self, "constraints", constraints)
+        object.__setattr__(self, "_all", everyone)
+        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
+
+    def endpoints(self) -> tuple[EndpointId, ...]:
+        """Return every endpoint of the route, best tier first."""
+        return self._all
+
+    def is_best(self, endpoint: EndpointId) -> bool:
+        """Return whether ``endpoint`` is of the first tier."""
+        return endpoint in self._best
 
 
 @value
@@ -271,10 +285,8 @@ class RequestFacts:
 
 @value
 class Call:
-    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
-
-    ``forward_headers`` are those that a provider of the same format may see; ``unserved`` names
-    constraints that are understood but not acted upon.
+    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object,
+    ``forward_headers`` are those that a provider of the same format may see.
     """
 
     id: CallId
@@ -286,7 +298,6 @@ class Call:
     facts: RequestFacts
     constraints: Constraints = field(default_factory=Constraints)
     forward_headers: tuple[tuple[str, str], ...] = ()
-    unserved: tuple[str, ...] = ()
 
 
 _QUOTING = frozenset(

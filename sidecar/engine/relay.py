@@ -222,7 +222,7 @@ class Relay:
         if self._stream.is_eof or not self._settlement.is_done or self._was_broken():
             return
         try:
-            with self.timer.until(loop_now() + GOODBYE_S):
+            with self.timer.until(min(loop_now() + GOODBYE_S, self._limits.end_at)):
                 while not self._stream.is_eof:
                     await self._stream.read()
         except (AttemptError, TimeoutError):
