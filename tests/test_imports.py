@@ -41,6 +41,8 @@ ALLOWED = {
         *("abilities", "core", "catalogue", "domain", "durations"),
         *("errors", "engine", "upstream", "ledger"),
     },
+    "targets": {"config", "upstream"},
+    "process": {"app", "log_lines"},
     "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
     "reload": {"clock", "config", "errors"},
     "repricing": {"clock", "config"},
