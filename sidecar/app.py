@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import random
 import signal
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.records import CallQuery
-from sidecar.ledger.showing import exposition, shown
+from sidecar.ledger.showing import observed, shown
 from sidecar.log import LogObserver
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
@@ -33,19 +34,21 @@ from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake
-from sidecar.upstream.credentials import Credential
-from sidecar.upstream.http import HttpUpstream, ProviderTarget
-from sidecar.upstream.kinds import KINDS
-from sidecar.upstream.signing import AwsSigner
+from sidecar.targets import credential_of, provider_target
+from sidecar.telemetry.environment import read_environment
+from sidecar.telemetry.readings import readings
+from sidecar.telemetry.telemetry import Telemetry
+from sidecar.upstream.http import HttpUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sidecar.catalogue import Catalogue
-    from sidecar.config.model import AwsKeys, Config, KeyReference, Target
+    from sidecar.config.model import Config, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
     from sidecar.server.calls_asked import CallsAsked
+    from sidecar.upstream.http import ProviderTarget
 
 log = logging.getLogger("sidecar")
 
@@ -65,24 +68,35 @@ class App:
         observer: Observer | None = None,
         seed: int | None = None,
         origin: Origin | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config
         self.ports: dict[str, int] = {}
         self._rng = random.Random(seed)
-        self._providers = {name: _target(target) for name, target in config.targets.items()}
+        self._providers = {name: provider_target(target) for name, target in config.targets.items()}
         self.upstream = HttpUpstream(
             providers=self._providers, endpoints=config.catalogue.endpoints
         )
         self.ledger = Ledger(config.ledger)
+        self.telemetry = Telemetry(
+            read_environment(os.environ if env is None else env), config.telemetry, self._catalogue
+        )
+        self._observer = FanOut(observer or LogObserver(), self.ledger, self.telemetry)
         self.engine = Engine(
             catalogue=config.catalogue,
             settings=config.settings,
             upstream=self.upstream,
-            observer=FanOut(observer or LogObserver(), self.ledger),
+            observer=self._observer,
             rng=self._rng,
         )
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.telemetry.attend(self.engine.parts)
+        self.telemetry.registry.add(
+            *observed(self.ledger),
+            *readings(self.engine, self.admission),
+            *self.reloader.observed(lambda: self.engine.catalogue.generation),
+        )
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
@@ -95,6 +109,7 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        self.telemetry.start()
         try:
             for plane in self._planes():
                 self.ports[plane.name] = await self._front.open(plane)
@@ -138,7 +153,7 @@ class App:
         """Return where a provider is now; keys that are named as before go on being watched."""
         known = self.config.targets.get(target.name)
         is_kept = known is not None and (known.api_key, known.aws) == (target.api_key, target.aws)
-        return _target(target, self._providers[target.name] if is_kept else None)
+        return provider_target(target, self._providers[target.name] if is_kept else None)
 
     async def drain(self) -> None:
         """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
@@ -167,13 +182,15 @@ class App:
             self._background = None
         await self.upstream.aclose()
         await self.ledger.aclose()
+        await self.telemetry.aclose()
 
     # --- parts ---------------------------------------------------------------------------------
 
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        data = DataPlane(self.engine, self.admission, Intake(self._catalogue, self._rng), guard)
+        intake = Intake(self._catalogue, self._rng)
+        data = DataPlane(self.engine, self.admission, intake, guard, self._observer)
         admin = AdminPlane(
             guard,
             Controls(
@@ -183,7 +200,7 @@ class App:
                 restore=lambda name: self._operate(name, self.engine.health.restore),
             ),
         )
-        health = HealthPlane(self._status, lambda: exposition(self.ledger))
+        health = HealthPlane(self._status, self._metrics)
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),
@@ -194,9 +211,13 @@ class App:
             for name, address, handler in addresses
         )
 
+    def _metrics(self, accept: str) -> tuple[str, str]:
+        self.ledger.catch_up()
+        return self.telemetry.scrape(accept)
+
     def _guard_settings(self) -> GuardSettings:
         listen = self.config.listen
-        token = None if listen.token is None else _credential(listen.token).value().encode()
+        token = None if listen.token is None else credential_of(listen.token).value().encode()
         return GuardSettings(allow_remote=listen.allow_remote, token=token)
 
     def _catalogue(self) -> Catalogue:
@@ -295,34 +316,3 @@ def _tell_death(task: asyncio.Task[None]) -> None:
     """A background loop never ends by itself: if it does, that is a defect to be seen."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a background loop died", exc_info=error)
-
-
-def _target(target: Target, kept: ProviderTarget | None = None) -> ProviderTarget:
-    """Return where ``target`` is and how to enter, maybe with the keys of before."""
-    if kept is not None:
-        credential, signer = kept.credential, kept.signer
-    else:
-        credential = None if target.api_key is None else _credential(target.api_key)
-        signer = None if target.aws is None else _signer(target.aws)
-    return ProviderTarget(
-        name=target.name,
-        kind=KINDS[target.kind],
-        base_url=target.base_url,
-        credential=credential,
-        verify_tls=target.verify_tls,
-        signer=signer,
-    )
-
-
-def _signer(keys: AwsKeys) -> AwsSigner:
-    token = keys.session_token
-    return AwsSigner(
-        access_key_id=_credential(keys.access_key_id),
-        secret_access_key=_credential(keys.secret_access_key),
-        session_token=None if token is None else _credential(token),
-        region=keys.region,
-    )
-
-
-def _credential(reference: KeyReference) -> Credential:
-    return Credential(env=reference.env, file=reference.file)

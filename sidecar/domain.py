@@ -34,6 +34,8 @@ from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414, TC00
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sidecar.tracing import TraceContext
+
 ProviderName = NewType("ProviderName", str)
 ModelName = NewType("ModelName", str)
 RouteName = NewType("RouteName", str)
@@ -151,7 +153,7 @@ class Endpoint:
     is somebody else: endpoints of one upstream, host or account share a fate.
     ``supports_prefill``: the model goes on from a trailing assistant turn.
     ``bills_cut_answers``: in full, as if nobody had hung up. Vectors of one
-    ``space`` can be compared.
+    ``space`` can be compared. ``hears_trace``: it is told of which trace an attempt is a part.
     """
 
     id: EndpointId
@@ -174,6 +176,7 @@ class Endpoint:
     dialect: Dialect = field(default_factory=Dialect)
     bills_cut_answers: bool = False
     space: str | None = None
+    hears_trace: bool = False
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
@@ -274,7 +277,8 @@ class Call:
     """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
 
     ``forward_headers`` are those that a provider of the same format may see; ``unserved`` names
-    constraints that are understood but not acted upon.
+    constraints that are understood but not acted upon. ``trace`` is the caller's span, ``door`` the
+    path where the format does not tell it.
     """
 
     id: CallId
@@ -287,6 +291,8 @@ class Call:
     constraints: Constraints = field(default_factory=Constraints)
     forward_headers: tuple[tuple[str, str], ...] = ()
     unserved: tuple[str, ...] = ()
+    trace: TraceContext | None = None
+    door: str = ""
 
 
 @value

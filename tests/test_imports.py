@@ -17,19 +17,21 @@ PACKAGE = Path(__file__).parent.parent / "sidecar"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-BASE = {"abilities", "domain", "errors", "events", "clock", "catalogue"}
+BASE = {"abilities", "domain", "errors", "events", "clock", "catalogue", "tracing"}
 ALL = {path.parent.name if path.name == "__init__.py" else path.stem for path in PACKAGE.iterdir()}
 
 ALLOWED = {
     "abilities": set(),
     "value": set(),
     "verdicts": set(),
-    "domain": {"abilities", "verdicts"},
+    "tracing": set(),
+    "metrics": set(),
+    "domain": {"abilities", "verdicts", "tracing"},
     "clock": set(),
     "durations": set(),
     "log": {"domain", "events"},
     "errors": {"domain"},
-    "events": {"domain"},
+    "events": {"domain", "tracing"},
     "catalogue": {"domain", "errors"},
     "core": {"abilities", "domain", "errors", "events"},
     "wire": {"abilities", "domain", "errors"},
@@ -38,11 +40,12 @@ ALLOWED = {
     "server": BASE | {"durations", "wire", "engine"},
     "config": {
         *("abilities", "core", "catalogue", "domain", "durations"),
-        *("errors", "engine", "upstream", "ledger"),
+        *("errors", "engine", "upstream", "ledger", "telemetry"),
     },
-    "reload": {"clock", "config", "errors"},
-    "telemetry": BASE,
-    "ledger": BASE,
+    "reload": {"clock", "config", "errors", "metrics"},
+    "targets": {"config", "upstream"},
+    "telemetry": BASE | {"core", "engine", "metrics"},
+    "ledger": BASE | {"metrics"},
     "fleet": BASE,
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},
@@ -138,8 +141,8 @@ def _is_seam_respected(layer: str, found: Import) -> bool:
         return part == ("engine", "ports")
     if layer == "config" and part[0] == "engine":
         return found.name is not None and (found.name.endswith("Settings") or found.name.isupper())
-    if layer == "config" and part[0] == "ledger":
-        return part == ("ledger", "settings")
+    if layer == "config" and part[0] in ("ledger", "telemetry"):
+        return part[1] == "settings"
     if layer == "config" and part[0] == "upstream":
         return part in (("upstream", "kind"), ("upstream", "kinds"), ("upstream", "kinds_native"))
     return True

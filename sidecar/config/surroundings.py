@@ -49,6 +49,7 @@ def check_surroundings(
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)
     _check_ledger(mapped(fitted, "ledger").get("path"), problems)
+    _check_redact(mapped(fitted, "telemetry").get("redact"), problems)
 
 
 def _check_kind(path: str, provider: Mapped, problems: Problems) -> None:
@@ -140,6 +141,16 @@ def _file_problem(path: Path) -> str | None:
     if not data.strip():
         return "is empty; write the key into it"
     return "is too large for a key; correct the path" if len(data) > KEY_BYTES_MAX else None
+
+
+def _check_redact(patterns: object, problems: Problems) -> None:
+    """What is to be cut out of prompts is a regular expression."""
+    for number, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+        try:
+            re.compile(str(pattern))
+        except re.error as error:
+            message = f"not a regular expression ({error}); e.g. '[0-9]{{16}}'"
+            problems.add(f"$.telemetry.redact[{number}]", message)
 
 
 def _check_ledger(path: object, problems: Problems) -> None:

@@ -6,7 +6,7 @@ for each time, since a hard budget covers all attempts together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.core.routing import EndpointView
-    from sidecar.domain import Call, Endpoint
+    from sidecar.domain import Call, Endpoint, EndpointId
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
     from sidecar.engine.prospect import Prospect
@@ -62,7 +62,7 @@ class Launcher:
         self.preparation = Preparation(call)
         self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
         self._is_kept = call.facts.is_stream and (
-            self._flaw_of is not None or parts.cache.wants(call)
+            self._flaw_of is not None or parts.cache.wants(call) or parts.keeps_content
         )
 
     def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
@@ -84,6 +84,9 @@ class Launcher:
         ticket = self._ticket(prospect)
         if isinstance(ticket, Gate):
             return ticket
+        if view.endpoint.hears_trace:
+            told = self._trace_headers(view.endpoint.id, ticket.admitted_at)
+            body = replace(body, headers=(*body.headers, *told))
         own = parts.health.endpoints[view.endpoint.id]
         plan = AttemptPlan(
             call=self._call,
@@ -108,6 +111,10 @@ class Launcher:
             timer=timer,
             attempt=Attempt(plan, settlement, parts.upstream, timer),
         )
+
+    def _trace_headers(self, endpoint: EndpointId, at: float) -> tuple[tuple[str, str], ...]:
+        call = self._call
+        return self._parts.propagation.headers(call.id, endpoint, at, call.trace)
 
     def _ticket(self, prospect: Prospect) -> Ticket | Gate:
         call, start = self._call, prospect.start
