@@ -25,7 +25,7 @@ from sidecar.events import (
 from sidecar.metrics import Kind, Observed, Registry, TracePoint
 from sidecar.telemetry.counting import Counting
 from sidecar.telemetry.names import LATEST, V1_41
-from sidecar.telemetry.prometheus import content_type, exposition
+from sidecar.telemetry.prometheus import OPENMETRICS, content_type, exposition
 from sidecar.telemetry.roots import logical_id_of, probe_trace_id
 from sidecar.tracing import Propagation, trace_id_of
 
@@ -196,8 +196,11 @@ class Telemetry:
         """Return content type and text for a Prometheus that accepts ``accept``."""
         self._absorb_now()
         kind = content_type(accept)
-        is_openmetrics = kind.startswith("application/openmetrics")
-        return kind, exposition(self.registry.collect(), is_openmetrics=is_openmetrics)
+        return kind, self.exposition(is_openmetrics=kind == OPENMETRICS)
+
+    def exposition(self, *, is_openmetrics: bool = False) -> str:
+        """Return what has been counted so far as text."""
+        return exposition(self.registry.collect(), is_openmetrics=is_openmetrics)
 
     def _own_instruments(self) -> tuple[Observed, ...]:
         """Return what is known of telemetry itself."""

@@ -35,12 +35,19 @@ class Received:
 
     def spans(self) -> list[Any]:
         """Return all spans."""
+        scopes = [scope for group in self._groups() for scope in group.scope_spans]
+        return [span for scope in scopes for span in scope.spans]
+
+    def services(self) -> set[str]:
+        """Return who says that they sent them."""
+        return {said(group.resource.attributes)["service.name"] for group in self._groups()}
+
+    def _groups(self) -> list[Any]:
+        bodies = self.bodies("/v1/traces")
         return [
-            span
-            for body in self.bodies("/v1/traces")
-            for group in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope in group.scope_spans
-            for span in scope.spans
+            one
+            for body in bodies
+            for one in ExportTraceServiceRequest.FromString(body).resource_spans
         ]
 
     def metrics(self) -> dict[str, Any]:
