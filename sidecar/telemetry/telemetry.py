@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar import clock
@@ -51,6 +52,9 @@ PENDING_MAX = 4096
 """Calls whose attempts wait for their end."""
 ENDED_MAX = 1024
 """Ended calls that a late attempt is still recognised by."""
+
+
+_TRACED = (AttemptFinished, CallFinished, CallRefused, PassageFinished)
 
 
 class Tracing(Protocol):
@@ -97,6 +101,11 @@ class Telemetry:
         return self._is_tracing and (self._settings.content or self.exporting.captures_content)
 
     @property
+    def waiting(self) -> int:
+        """Return how many calls wait to be sent."""
+        return 0 if self._exporter is None else self._exporter.waiting
+
+    @property
     def propagation(self) -> Propagation:
         """Return what providers that may hear of traces are told."""
         return Propagation(sampler=self.exporting.sampler if self._is_tracing else None)
@@ -121,6 +130,8 @@ class Telemetry:
             return
         while buffer:
             event = buffer.popleft()
+            if not self.exporting.propagates and isinstance(event, _TRACED) and event.trace:
+                event = replace(event, trace=None)
             trace_id = self._sampled(event)
             if trace_id is None:
                 count(event)
@@ -140,7 +151,7 @@ class Telemetry:
         sampler = self.exporting.sampler
         if isinstance(event, ProbeFinished):
             trace_id, parent = probe_trace_id(event), None
-        elif isinstance(event, AttemptFinished | CallFinished | CallRefused | PassageFinished):
+        elif isinstance(event, _TRACED):
             parent = event.trace
             if parent is None and sampler.ratio <= 0.0:
                 return None
@@ -217,7 +228,7 @@ class Telemetry:
                 yield (signal,), amount
 
         def waiting() -> Iterator[tuple[Labels, float]]:
-            yield (), 0 if self._exporter is None else self._exporter.waiting
+            yield (), self.waiting
 
         def exported() -> Iterator[tuple[Labels, float]]:
             yield (), 0 if self._exporter is None else self._exporter.exported_spans
