@@ -24,9 +24,10 @@ from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
-from sidecar.ledger.records import CallQuery
 from sidecar.ledger.showing import observed, shown
 from sidecar.log import LogObserver
+from sidecar.log_lines import tell_loop_error
+from sidecar.operations import Operations, drillable, drills_of
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
@@ -34,6 +35,7 @@ from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake
+from sidecar.server.timeline import Timeline
 from sidecar.targets import credential_of, provider_target
 from sidecar.telemetry.environment import read_environment
 from sidecar.telemetry.readings import readings
@@ -41,13 +43,12 @@ from sidecar.telemetry.telemetry import Telemetry
 from sidecar.upstream.http import HttpUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from sidecar.catalogue import Catalogue
     from sidecar.config.model import Config, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
-    from sidecar.server.calls_asked import CallsAsked
     from sidecar.upstream.http import ProviderTarget
 
 log = logging.getLogger("sidecar")
@@ -81,14 +82,20 @@ class App:
         self.telemetry = Telemetry(
             read_environment(os.environ if env is None else env), config.telemetry, self._catalogue
         )
-        self._observer = FanOut(observer or LogObserver(), self.ledger, self.telemetry)
+        self.timeline = Timeline(self._host_of)
+        self._observer = FanOut(
+            observer or LogObserver(), self.ledger, self.timeline, self.telemetry
+        )
+        self.drills = drills_of(config, self._observer)
         self.engine = Engine(
             catalogue=config.catalogue,
             settings=config.settings,
-            upstream=self.upstream,
+            upstream=drillable(self.upstream, self.drills),
             observer=self._observer,
             rng=self._rng,
         )
+        self._intake = Intake(self._catalogue, self._rng)
+        self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
         self.telemetry.attend(self.engine.parts)
@@ -137,7 +144,8 @@ class App:
         providers = {name: self._again(target) for name, target in config.targets.items()}
         before, endpoints = self.config.catalogue.endpoints, config.catalogue.endpoints
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
-        self.engine.reload(config.catalogue, config.settings, upstream)
+        self.drills = drills_of(config, self._observer, self.drills)
+        self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.config = config
@@ -189,15 +197,20 @@ class App:
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        intake = Intake(self._catalogue, self._rng)
-        data = DataPlane(self.engine, self.admission, intake, guard, self._observer)
+        data = DataPlane(self.engine, self.admission, self._intake, guard, self._observer)
+        does = self._operations
         admin = AdminPlane(
             guard,
             Controls(
                 state=self.state,
-                calls=self._calls,
-                isolate=lambda name: self._operate(name, self.engine.health.isolate),
-                restore=lambda name: self._operate(name, self.engine.health.restore),
+                calls=does.calls,
+                isolate=does.isolate,
+                restore=does.restore,
+                explain=does.explain,
+                drills=does.drills,
+                drill=does.drill,
+                end_drill=does.end_drill,
+                timeline=self.timeline,
             ),
         )
         health = HealthPlane(self._status, self._metrics)
@@ -230,23 +243,9 @@ class App:
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
-    def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
-        if name not in self.engine.catalogue.endpoints:
-            return False
-        verb(name, clock.now())
-        return True
-
-    async def _calls(self, asked: CallsAsked) -> Sequence[object]:
-        since_at = None if asked.since_s is None else clock.wall() - asked.since_s
-        return await self.ledger.calls(
-            CallQuery(
-                route=asked.route,
-                since_at=since_at,
-                is_failed_only=asked.is_failed_only,
-                before=asked.before,
-                limit=asked.limit,
-            )
-        )
+    def _host_of(self, name: EndpointId) -> str | None:
+        endpoint = self.engine.catalogue.endpoints.get(name)
+        return None if endpoint is None else endpoint.host
 
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
@@ -261,6 +260,7 @@ class App:
             "draining": self.admission.is_draining,
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
+            "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
         }
 
@@ -280,6 +280,7 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.set_exception_handler(tell_loop_error)
     loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
     try:
         await app.start()

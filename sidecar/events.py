@@ -6,7 +6,7 @@ Every decision carries its reason.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from sidecar.value import value
 
@@ -95,6 +95,12 @@ class Content:
 
     asked: tuple[Message, ...]
     answered: tuple[Message, ...]
+
+
+DrillFault = Literal["hang", "500", "429", "slow", "cut"]
+DRILL_FAULTS: tuple[DrillFault, ...] = get_args(DrillFault)
+DRILL_S_MAX = 3600.0
+"""A drill that somebody forgot must not outlast the hour."""
 
 
 @value
@@ -244,12 +250,24 @@ class PassageFinished:
     trace: TraceContext | None = None
 
 
+@value
+class DrillChanged:
+    """An operator's drill at an endpoint began (``until`` set) or ended (``until`` None)."""
+
+    at: float
+    endpoint: EndpointId
+    fault: DrillFault
+    share: float
+    until: float | None
+
+
 Event = (
     AttemptFinished
     | CallFinished
     | CallRefused
     | BreakerChanged
     | AccountChanged
+    | DrillChanged
     | EndpointEjected
     | EndpointReturned
     | ProbeFinished

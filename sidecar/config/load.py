@@ -129,6 +129,7 @@ def _build(file: File, tree: Tree) -> Config:
             redact=tuple(file.telemetry.redact),
             content_chars=file.telemetry.content_chars,
         ),
+        may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
     warn(file, config, warnings)

@@ -300,4 +300,5 @@ class File(Entry, frozen=True):
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
     telemetry: TelemetryEntry = TelemetryEntry()
+    drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

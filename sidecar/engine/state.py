@@ -10,6 +10,7 @@ from sidecar.core.score import Score, score
 from sidecar.domain import Gate
 
 if TYPE_CHECKING:
+    from sidecar.core.score import Score
     from sidecar.domain import EndpointId
     from sidecar.engine.endpoint_health import EndpointHealth
     from sidecar.engine.engine import Engine
@@ -55,9 +56,10 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
     }
 
 
-def rated(engine: Engine, own: EndpointHealth, gate: Gate | None, now: float) -> Score:
-    """Return an endpoint's score with its parts; ``gate`` is the one that is shut."""
-    age_s = None if own.last_sample_at is None else now - own.last_sample_at
+def score_of(engine: Engine, name: EndpointId, now: float) -> Score:
+    """Return an endpoint's score with its parts."""
+    own = engine.health.endpoints[name]
+    gate = engine.health.gate(own.endpoint, now)
     return score(
         reliability=own.reliability.value(now),
         level=own.latency.level(now),
@@ -67,15 +69,18 @@ def rated(engine: Engine, own: EndpointHealth, gate: Gate | None, now: float) ->
         ),
         is_blocked=gate not in (None, Gate.CONCURRENCY),  # being full is what headroom says
         samples=own.latency.samples,
-        age_s=age_s,
+        age_s=_age_s(own, now),
     )
+
+
+def _age_s(own: EndpointHealth, now: float) -> float | None:
+    return None if own.last_sample_at is None else now - own.last_sample_at
 
 
 def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]:
     own = engine.health.endpoints[name]
     gate = engine.health.gate(own.endpoint, now)
-    age_s = None if own.last_sample_at is None else now - own.last_sample_at
-    scored = rated(engine, own, gate, now)
+    scored, age_s = score_of(engine, name, now), _age_s(own, now)
     ttft_s = own.latency.ttft_s(PROMPT_TOKENS_SHOWN, now)
     completion_s = ttft_s + OUTPUT_TOKENS_SHOWN * own.latency.itl_s(now)
     return {

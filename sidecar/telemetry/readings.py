@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar import clock
-from sidecar.engine.state import OUTPUT_TOKENS_SHOWN, PROMPT_TOKENS_SHOWN, rated
+from sidecar.engine.state import OUTPUT_TOKENS_SHOWN, PROMPT_TOKENS_SHOWN, score_of
 from sidecar.metrics import Kind, Observed, single
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _breaker(_: Engine, own: EndpointHealth, now: float) -> float:
 
 
 def _score(engine: Engine, own: EndpointHealth, now: float) -> float:
-    return round(rated(engine, own, engine.health.gate(own.endpoint, now), now).value, 2)
+    return round(score_of(engine, own.endpoint.id, now).value, 2)
 
 
 def _available(engine: Engine, own: EndpointHealth, now: float) -> float:

@@ -56,7 +56,8 @@ def logged(entry: LogEntry) -> str:
         return UNANSWERED
     if entry.status != 200:
         return str(entry.status)
-    return entry.ended.value
+    ended: str = entry.ended.value
+    return ended
 
 
 def test_the_counters_equal_the_truth() -> None:

@@ -65,7 +65,7 @@ def test_the_variables_are_those_that_are_read() -> None:
 
 def test_the_defaults_are_those_of_the_code() -> None:
     """What the table calls a default is what an empty environment comes to."""
-    defaults = {}
+    defaults: dict[str, str] = {}
     for row in rows("variable"):
         shown = [one for text in CODE.findall(row[1]) for one in text.split("`, `")]
         defaults.update(zip(CODE.findall(row[0]), shown, strict=False))
