@@ -33,17 +33,27 @@ _SAMPLED, _HAS_REMOTE, _IS_REMOTE = 0x01, 0x100, 0x200
 """Flags: of the trace, and whether the parent is another process's."""
 
 
-def traces(spans: Sequence[Span], resource: Pairs) -> bytes:
-    """Return a request that exports ``spans``."""
-    request = ExportTraceServiceRequest()
-    group = request.resource_spans.add(schema_url=SCHEMA_URL)
-    _say(group.resource.attributes, dict(resource))
-    scope = group.scope_spans.add(schema_url=SCHEMA_URL)
-    scope.scope.name = SCOPE
-    for span in spans:
-        _fill(scope.spans.add(), span)
-    written: bytes = request.SerializeToString()
-    return written
+class TracesRequest:
+    """A request that exports spans, filled bit by bit. ``count`` are in it."""
+
+    def __init__(self, resource: Pairs) -> None:
+        self._request = ExportTraceServiceRequest()
+        group = self._request.resource_spans.add(schema_url=SCHEMA_URL)
+        _say(group.resource.attributes, dict(resource))
+        self._scope = group.scope_spans.add(schema_url=SCHEMA_URL)
+        self._scope.scope.name = SCOPE
+        self.count = 0
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Put ``spans`` in."""
+        for span in spans:
+            _fill(self._scope.spans.add(), span)
+        self.count += len(spans)
+
+    def written(self) -> bytes:
+        """Return its bytes."""
+        written: bytes = self._request.SerializeToString()
+        return written
 
 
 def _fill(into: Any, span: Span) -> None:  # noqa: ANN401 - generated classes

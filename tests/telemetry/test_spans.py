@@ -16,7 +16,7 @@ from sidecar.telemetry.calls import CallSpans
 from sidecar.telemetry.decision import BREAKERS
 from sidecar.telemetry.names import V1_41
 from sidecar.telemetry.others import OtherSpans
-from sidecar.telemetry.otlp import traces
+from sidecar.telemetry.otlp import TracesRequest
 from sidecar.telemetry.span import CLIENT, SERVER
 from tests.ledger.events import passage
 from tests.ten_thousand import CALLS, ten_thousand_calls
@@ -167,4 +167,6 @@ def test_what_is_no_call_has_spans_too() -> None:
     )
     (span,) = made.refused(refused, OFFSET_S)
     assert (span.attributes["http.response.status_code"], span.error) == (429, None)
-    assert traces([server, client, span], [("service.name", "x")])
+    request = TracesRequest([("service.name", "x")])
+    request.add([server, client, span])
+    assert (request.count, len(request.written()) > 100) == (3, True)
