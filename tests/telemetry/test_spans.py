@@ -170,3 +170,15 @@ def test_what_is_no_call_has_spans_too() -> None:
     request = TracesRequest([("service.name", "x")])
     request.add([server, client, span])
     assert (request.count, len(request.written()) > 100) == (3, True)
+
+
+def test_an_attempt_that_settles_late_finds_its_call() -> None:
+    """Its ids follow from the call's, so it can be sent after all others and stands among them."""
+    world = ten_thousand_calls()
+    told = [event for event in world.recorder.events if isinstance(event, AttemptFinished)]
+    whole = {event.call_id: spans for event, spans in trees()}
+    made = CallSpans(V1_41, None)
+    (late,) = made.late([told[0]], world.catalogue, OFFSET_S, before=1)
+    _, logical, first = whole[told[0].call_id]
+    assert (late.trace_id, late.parent_id) == (logical.trace_id, logical.span_id)
+    assert (late.span_id, late.attributes["http.request.resend_count"]) == (first.span_id, 1)
