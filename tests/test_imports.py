@@ -36,7 +36,7 @@ ALLOWED = {
     "catalogue": {"domain", "errors"},
     "core": {"abilities", "domain", "errors", "events"},
     "wire": {"abilities", "domain", "errors"},
-    "engine": BASE | {"core", "wire"},
+    "engine": BASE | {"core", "metrics", "wire"},
     "upstream": BASE | {"wire", "engine"},
     "server": BASE | {"durations", "wire", "engine"},
     "config": {
@@ -48,6 +48,7 @@ ALLOWED = {
     "telemetry": BASE | {"core", "engine", "metrics"},
     "ledger": BASE | {"metrics"},
     "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
+    "repricing": {"clock", "config"},
     "fleet": BASE,
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},

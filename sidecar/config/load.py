@@ -27,6 +27,7 @@ from sidecar.config.model import (
     DrainSettings,
     KeyReference,
     Listen,
+    PriceSettings,
     Target,
 )
 from sidecar.config.prices import look_up
@@ -129,6 +130,7 @@ def _build(file: File, tree: Tree) -> Config:
             redact=tuple(file.telemetry.redact),
             content_chars=file.telemetry.content_chars,
         ),
+        prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
         may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)

@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sidecar import clock
+from sidecar.domain import ProviderName, RouteName
 from sidecar.ledger.memory import Memory
 from sidecar.ledger.records import KEPT
 from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge
@@ -139,6 +140,30 @@ class Ledger:
             if found is not None:
                 return found
         return self._memory.calls(query)
+
+    def spent_on(self, day: int) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
+        """Return what was spent on ``day`` (since the epoch), by provider and by route."""
+        self.catch_up()
+        by_provider: dict[ProviderName, float] = {}
+        by_route: dict[RouteName, float] = {}
+        for (of, route, endpoint), sums in self.days.items():
+            if of == day:
+                provider, name = ProviderName(endpoint.partition("/")[0]), RouteName(route)
+                by_provider[provider] = by_provider.get(provider, 0.0) + sums.cost_usd
+                by_route[name] = by_route.get(name, 0.0) + sums.cost_usd
+        return by_provider, by_route
+
+    async def load(self) -> bool:
+        """Read the sums of earlier processes before anything else, for a moment at most; return
+        whether all that there are is known.
+        """
+        if self.settings.path is None:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S), self._saving:
+                if not self._is_loaded:
+                    await self._load()
+        return self._is_loaded
 
     @property
     def unsaved_count(self) -> int:
