@@ -28,8 +28,10 @@ from typing import TYPE_CHECKING, NewType
 
 from sidecar.abilities import Abilities, Ability, Dialect
 from sidecar.value import value
-from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
+from sidecar.verdicts import Capacity as Capacity  # noqa: PLC0414 - parts of the vocabulary
+from sidecar.verdicts import Gate as Gate  # noqa: PLC0414
+from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414
+from sidecar.verdicts import Priority as Priority  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,20 +63,6 @@ class WireFormat(Enum):
 
 
 EMBEDDINGS = frozenset({WireFormat.OPENAI_EMBEDDINGS, WireFormat.GEMINI_EMBEDDINGS})
-
-
-class Capacity(Enum):
-    """Whether our own load slows the endpoint: a public API hardly, our own server surely."""
-
-    SHARED = "shared"
-    DEDICATED = "dedicated"
-
-
-class Priority(Enum):
-    """Who is shed first: batch."""
-
-    INTERACTIVE = "interactive"
-    BATCH = "batch"
 
 
 class OnBreak(Enum):
@@ -188,45 +176,6 @@ class Endpoint:
 
 
 @value
-class Route:
-    """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
-
-    ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
-    are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
-    ``checks_output``: a JSON answer must be what was asked for.
-    """
-
-    name: RouteName
-    tiers: tuple[tuple[EndpointId, ...], ...]
-    within_s: float = 120.0
-    budget_usd: float | None = None
-    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
-    static: str | None = None
-    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
-    stale_s_max: float = 3600.0
-    may_hedge: bool = True
-    on_break: OnBreak = OnBreak.ERROR
-    attempts_max: int = 3
-    is_task: bool = True
-    checks_output: bool = True
-    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
-    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
-        object.__setattr__(self, "_all", everyone)
-        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
-
-    def endpoints(self) -> tuple[EndpointId, ...]:
-        """Return every endpoint of the route, best tier first."""
-        return self._all
-
-    def is_best(self, endpoint: EndpointId) -> bool:
-        """Return whether ``endpoint`` is of the first tier."""
-        return endpoint in self._best
-
-
-@value
 class Constraints:
     """What one call asks for on top of its route; None: nothing."""
 
@@ -239,6 +188,59 @@ class Constraints:
     may_hedge: bool = True
     may_use_cache: bool = True
     on_break: OnBreak | None = None
+
+
+@value
+class Route:
+    """What callers name: endpoints in tiers, best first, and what holds unless a call says else.
+
+    ``constraints`` are the route's own, for a call that asks for nothing. ``prompts`` replaces the
+    system prompt at one endpoint, ``static`` is the last resort, ``rungs`` are the permitted steps
+    of the ladder, ``stale_s_max`` bounds the age of stale answers; ``checks_output``: a JSON answer
+    must be what was asked for.
+    """
+
+    name: RouteName
+    tiers: tuple[tuple[EndpointId, ...], ...]
+    within_s: float = 120.0
+    budget_usd: float | None = None
+    first_token_s: float | None = None
+    quality: float | None = None
+    is_quality_hard: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
+    static: str | None = None
+    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
+    stale_s_max: float = 3600.0
+    may_hedge: bool = True
+    on_break: OnBreak = OnBreak.ERROR
+    attempts_max: int = 3
+    is_task: bool = True
+    checks_output: bool = True
+    constraints: Constraints = field(init=False, repr=False, compare=False)
+    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
+    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        constraints = Constraints(
+            budget_usd=self.budget_usd,
+            first_token_s=self.first_token_s,
+            quality=self.quality,
+            is_quality_hard=self.is_quality_hard,
+            priority=self.priority,
+        )
+        object.__setattr__(self, "constraints", constraints)
+        object.__setattr__(self, "_all", everyone)
+        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
+
+    def endpoints(self) -> tuple[EndpointId, ...]:
+        """Return every endpoint of the route, best tier first."""
+        return self._all
+
+    def is_best(self, endpoint: EndpointId) -> bool:
+        """Return whether ``endpoint`` is of the first tier."""
+        return endpoint in self._best
 
 
 @value
@@ -274,11 +276,9 @@ class RequestFacts:
 
 @value
 class Call:
-    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
-
-    ``forward_headers`` are those that a provider of the same format may see; ``unserved`` names
-    constraints that are understood but not acted upon. ``trace`` is the caller's span, ``door`` the
-    path where the format does not tell it.
+    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object,
+    ``forward_headers`` are those that a provider of the same format may see. ``trace`` is
+    the caller's span, ``door`` the path where the format does not tell it.
     """
 
     id: CallId
@@ -290,7 +290,6 @@ class Call:
     facts: RequestFacts
     constraints: Constraints = field(default_factory=Constraints)
     forward_headers: tuple[tuple[str, str], ...] = ()
-    unserved: tuple[str, ...] = ()
     trace: TraceContext | None = None
     door: str = ""
 

@@ -54,9 +54,7 @@ class CallRun:
         self.report = Report(parts, call)
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
-        self._launcher = Launcher(
-            parts, call, self.report.spent_usd, is_whole=self._on_break is OnBreak.RESTART
-        )
+        self._launcher = Launcher(parts, call, is_whole=self._on_break is OnBreak.RESTART)
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
@@ -229,7 +227,7 @@ class CallRun:
         self.records.append(
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
-        self.report.outcomes.append(outcome)
+        self.report.ends(entrant.plan, outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:

@@ -110,6 +110,7 @@ def _shown(engine: Engine, call: Call, view: EndpointView, now: float) -> dict[s
         "quality": endpoint.quality.of(call.route.name),
         "first_token_s": round(view.ttft_s, 3),
         "total_s": round(view.total_s, 3),
+        "chance_in_time": round(view.chance, 3),
         "cost_usd": None if view.cost_usd is None else round(view.cost_usd, 8),
         "reliability": round(view.reliability, 4),
     }
