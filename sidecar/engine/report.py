@@ -123,7 +123,8 @@ class Report:
             model = self._parts.output_model(self._call.route.name)
             model.observe(outcome.usage.output_tokens, outcome.ended_at)
         degraded, spent_usd = self._degraded(endpoint), self.spent_usd()
-        self._note_degraded(degraded)
+        if is_ok:
+            self._note_degraded(degraded)
         if self._committed_at is None:
             self._committed_at = outcome.ended_at
         self._end(
