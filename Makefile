@@ -4,7 +4,7 @@ PYTHON ?= python
 N ?= 500
 GROUPS ?=
 
-.PHONY: check test clients sim study faults calibration bench
+.PHONY: check test clients phoenix sim study faults calibration bench
 
 check: ## formatting, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -16,6 +16,11 @@ test: ## every test
 
 clients: ## more than CI does: clients of other vendors and frameworks, in environments of their own; GROUPS chooses
 	$(PYTHON) -m tests.client_zoo.run --thorough --environments .clients $(GROUPS)
+
+phoenix: ## spans written to a real trace store and read back; installs 855 MB beside us, two minutes
+	$(PYTHON) -m venv .phoenix
+	.phoenix/bin/pip install --quiet --no-compile --only-binary :all: --requirement tests/telemetry/phoenix.txt
+	PHOENIX=.phoenix/bin/phoenix $(PYTHON) -m pytest -q tests/telemetry/test_phoenix.py
 
 sim: ## N random worlds in simulated time; a failing one prints its seed
 	$(PYTHON) -m sidecar.simulate.swarm --worlds $(N)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
-from sidecar.ledger.showing import exposition, shown
+from sidecar.ledger.showing import observed, shown
 from sidecar.log import LogObserver
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.reload import Origin, Reloader
@@ -34,9 +35,14 @@ from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake
 from sidecar.server.timeline import Timeline
 from sidecar.targets import credential_of, target_of
+from sidecar.telemetry.environment import read_environment
+from sidecar.telemetry.readings import readings
+from sidecar.telemetry.telemetry import Telemetry
 from sidecar.upstream.http import HttpUpstream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.catalogue import Catalogue
     from sidecar.config.model import Config, Target
     from sidecar.domain import EndpointId
@@ -59,6 +65,7 @@ class App:
         observer: Observer | None = None,
         seed: int | None = None,
         origin: Origin | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config
         self.ports: dict[str, int] = {}
@@ -68,8 +75,13 @@ class App:
             providers=self._providers, endpoints=config.catalogue.endpoints
         )
         self.ledger = Ledger(config.ledger)
+        self.telemetry = Telemetry(
+            read_environment(os.environ if env is None else env), config.telemetry, self._catalogue
+        )
         self.timeline = Timeline(self._host_of)
-        self._observer = FanOut(observer or LogObserver(), self.ledger, self.timeline)
+        self._observer = FanOut(
+            observer or LogObserver(), self.ledger, self.timeline, self.telemetry
+        )
         self.drills = drills_of(config, self._observer)
         self.engine = Engine(
             catalogue=config.catalogue,
@@ -82,6 +94,13 @@ class App:
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.telemetry.attend(self.engine.parts)
+        self.telemetry.registry.add(
+            *observed(self.ledger),
+            *spending.observed(lambda: self.engine.budgets.caps),
+            *readings(self.engine, self.admission),
+            *self.reloader.observed(lambda: self.engine.catalogue.generation),
+        )
         self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
@@ -95,6 +114,7 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        self.telemetry.start()
         if self.engine.budgets.caps is not None:
             if not await self.ledger.load():
                 log.warning("spend caps count from now: what was spent today cannot be read")
@@ -175,13 +195,14 @@ class App:
             self._background = None
         await self.upstream.aclose()
         await self.ledger.aclose()
+        await self.telemetry.aclose()
 
     # --- parts ---------------------------------------------------------------------------------
 
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        data = DataPlane(self.engine, self.admission, self._intake, guard)
+        data = DataPlane(self.engine, self.admission, self._intake, guard, self._observer)
         does = self._operations
         admin = AdminPlane(
             guard,
@@ -208,6 +229,10 @@ class App:
             for name, address, handler in addresses
         )
 
+    def _metrics(self, accept: str) -> tuple[str, str]:
+        self.ledger.catch_up()
+        return self.telemetry.scrape(accept)
+
     def _guard_settings(self) -> GuardSettings:
         listen = self.config.listen
         token = None if listen.token is None else credential_of(listen.token).value().encode()
@@ -222,9 +247,6 @@ class App:
             is_draining=self.admission.is_draining,
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
-
-    def _metrics(self) -> str:
-        return exposition(self.ledger) + spending.exposition(self.engine.budgets.caps)
 
     def _recall_caps(self) -> None:
         """Tell spend caps that are new what was spent today, as far as the ledger knows."""

@@ -28,11 +28,15 @@ from typing import TYPE_CHECKING, NewType
 
 from sidecar.abilities import Abilities, Ability, Dialect
 from sidecar.value import value
-from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
+from sidecar.verdicts import Capacity as Capacity  # noqa: PLC0414 - parts of the vocabulary
+from sidecar.verdicts import Gate as Gate  # noqa: PLC0414
+from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414
+from sidecar.verdicts import Priority as Priority  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sidecar.tracing import TraceContext
 
 ProviderName = NewType("ProviderName", str)
 ModelName = NewType("ModelName", str)
@@ -59,20 +63,6 @@ class WireFormat(Enum):
 
 
 EMBEDDINGS = frozenset({WireFormat.OPENAI_EMBEDDINGS, WireFormat.GEMINI_EMBEDDINGS})
-
-
-class Capacity(Enum):
-    """Whether our own load slows the endpoint: a public API hardly, our own server surely."""
-
-    SHARED = "shared"
-    DEDICATED = "dedicated"
-
-
-class Priority(Enum):
-    """Who is shed first: batch."""
-
-    INTERACTIVE = "interactive"
-    BATCH = "batch"
 
 
 class OnBreak(Enum):
@@ -151,7 +141,7 @@ class Endpoint:
     is somebody else: endpoints of one upstream, host or account share a fate.
     ``supports_prefill``: the model goes on from a trailing assistant turn.
     ``bills_cut_answers``: in full, as if nobody had hung up. Vectors of one
-    ``space`` can be compared.
+    ``space`` can be compared. ``hears_trace``: it is told of which trace an attempt is a part.
     """
 
     id: EndpointId
@@ -174,6 +164,7 @@ class Endpoint:
     dialect: Dialect = field(default_factory=Dialect)
     bills_cut_answers: bool = False
     space: str | None = None
+    hears_trace: bool = False
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
@@ -286,7 +277,8 @@ class RequestFacts:
 @value
 class Call:
     """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object,
-    ``forward_headers`` are those that a provider of the same format may see.
+    ``forward_headers`` are those that a provider of the same format may see. ``trace`` is
+    the caller's span, ``door`` the path where the format does not tell it.
     """
 
     id: CallId
@@ -298,6 +290,8 @@ class Call:
     facts: RequestFacts
     constraints: Constraints = field(default_factory=Constraints)
     forward_headers: tuple[tuple[str, str], ...] = ()
+    trace: TraceContext | None = None
+    door: str = ""
 
 
 _QUOTING = frozenset(

@@ -11,7 +11,91 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from sidecar.domain import CallId, EndpointId, Gate, Outcome, ProviderName, RouteName
+    from sidecar.domain import (
+        CallId,
+        Constraints,
+        Endpoint,
+        EndpointId,
+        Gate,
+        Outcome,
+        ProviderName,
+        RequestFacts,
+        RouteName,
+        WireFormat,
+    )
+    from sidecar.tracing import TraceContext
+
+
+class Candidate(Protocol):
+    """An endpoint as the router saw it for one call; seconds and US dollars are predictions."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint."""
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to the first content."""
+
+    @property
+    def total_s(self) -> float:
+        """Time to the last."""
+
+    @property
+    def typical_ttft_s(self) -> float:
+        """As ``ttft_s``, were it not slower or faster now than usual."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the answer would cost, None where the price is unknown."""
+
+    @property
+    def reliability(self) -> float:
+        """Expected success rate, 0..1."""
+
+    @property
+    def utilisation(self) -> float:
+        """The used share of its limits, 0..1."""
+
+
+class Decision(Protocol):
+    """A choice of the router: the order to try endpoints in, and why others were out."""
+
+    @property
+    def ranked(self) -> tuple[Candidate, ...]:
+        """Who could be asked, best first."""
+
+    @property
+    def rejected(self) -> tuple[tuple[EndpointId, Gate], ...]:
+        """Who could not, and why."""
+
+    @property
+    def tier(self) -> int | None:
+        """The winner's tier, 0 the best."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether lots decided among several."""
+
+
+@value
+class Message:
+    """What somebody said, for those who switched the recording of content on.
+
+    ``parts`` are pairs of kind (``text``, ``reasoning``, ``tool_call``, …) and text.
+    """
+
+    role: str
+    parts: tuple[tuple[str, str], ...]
+
+
+@value
+class Content:
+    """What was asked and answered."""
+
+    asked: tuple[Message, ...]
+    answered: tuple[Message, ...]
+
 
 DrillFault = Literal["hang", "500", "429", "slow", "cut"]
 DRILL_FAULTS: tuple[DrillFault, ...] = get_args(DrillFault)
@@ -21,13 +105,22 @@ DRILL_S_MAX = 3600.0
 
 @value
 class AttemptFinished:
-    """One attempt of a call settled; ``kind`` is first, retry, failover or transparent."""
+    """One attempt of a call settled; ``kind`` is first, retry, failover, transparent, hedge or
+    panic.
+
+    ``sent_at``: when the request left, None if it never did; ``path`` is below the provider's base
+    URL; ``expected`` is what the router predicted.
+    """
 
     at: float
     call_id: CallId
     route: RouteName
     kind: str
     outcome: Outcome
+    sent_at: float | None = None
+    path: str = ""
+    trace: TraceContext | None = None
+    expected: Candidate | None = None
 
 
 @value
@@ -36,6 +129,12 @@ class CallFinished:
 
     ``rejected`` holds the endpoints not chosen at arrival, with the reason of each.
     ``invalid_output``: where and how a stream was not the JSON that was asked for.
+
+    ``asked``, ``wishes``, ``format`` and ``door`` (a path that the format does not tell) are the
+    call's own; ``trace`` is the caller's span. ``choice`` is the first decision, ``refusals`` are
+    gates that shut between a choice and its attempt, with their instants. ``committed_at``: when
+    the answer was chosen. ``finish`` and ``answer_id`` are what the provider called the answer's
+    end and the answer, ``level`` the rung of a degraded one. ``content`` only where switched on.
     """
 
     at: float
@@ -48,6 +147,34 @@ class CallFinished:
     attempts: tuple[Outcome, ...]
     rejected: tuple[tuple[EndpointId, Gate], ...] = ()
     invalid_output: str | None = None
+    asked: RequestFacts | None = None
+    wishes: Constraints | None = None
+    format: WireFormat | None = None
+    door: str = ""
+    trace: TraceContext | None = None
+    choice: Decision | None = None
+    refusals: tuple[tuple[float, EndpointId, Gate], ...] = ()
+    committed_at: float | None = None
+    finish: str | None = None
+    answer_id: str | None = None
+    level: str | None = None
+    content: Content | None = None
+
+
+@value
+class CallRefused:
+    """A request that became no call: unreadable, unknown, shed at the door, or while draining.
+
+    ``code`` and ``status`` are those of its error.
+    """
+
+    at: float
+    call_id: CallId
+    code: str
+    status: int
+    arrived_at: float
+    format: WireFormat
+    trace: TraceContext | None = None
 
 
 @value
@@ -134,6 +261,7 @@ class PassageFinished:
     status: int | None
     duration_s: float
     attempts: tuple[Outcome, ...]
+    trace: TraceContext | None = None
 
 
 @value
@@ -150,6 +278,7 @@ class DrillChanged:
 Event = (
     AttemptFinished
     | CallFinished
+    | CallRefused
     | BreakerChanged
     | AccountChanged
     | DrillChanged

@@ -14,6 +14,7 @@ from sidecar.events import (
     AttemptFinished,
     BreakerChanged,
     CallFinished,
+    CallRefused,
     DrillChanged,
     EndpointEjected,
     EndpointReturned,
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sidecar")
 
-_USUAL = (AttemptFinished, CallFinished, PassageFinished, ProbeFinished)
+_USUAL = (AttemptFinished, CallFinished, CallRefused, PassageFinished, ProbeFinished)
 """Events that tell no change of state; calls make two or more of them each."""
+_Usual = AttemptFinished | CallFinished | CallRefused | PassageFinished | ProbeFinished
 
 
 class LogObserver:
@@ -97,7 +99,7 @@ def _write_cap(event: SpendCapChanged) -> None:
     )
 
 
-def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished) -> None:
+def _write_usual(event: _Usual) -> None:
     match event:
         case AttemptFinished(outcome=outcome):
             log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
@@ -109,6 +111,8 @@ def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | Probe
                 event.result,
                 event.invalid_output,
             )
+        case CallRefused():
+            log.debug("refused call=%s code=%s", event.call_id, event.code)
         case PassageFinished():
             log.debug("passage call=%s status=%s", event.call_id, event.status)
         case ProbeFinished():

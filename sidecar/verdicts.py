@@ -1,4 +1,4 @@
-"""Why an endpoint is out, and what became of an attempt: the two enumerations of ``domain``."""
+"""Enumerations of ``domain``: why an endpoint is out, what became of an attempt, who is shed."""
 
 from __future__ import annotations
 
@@ -65,3 +65,17 @@ class OutcomeClass(Enum):
     CANCEL = "CANCEL"
     OUTRUN = "OUTRUN"
     LOCAL = "LOCAL"
+
+
+class Capacity(Enum):
+    """Whether our own load slows the endpoint: a public API hardly, our own server surely."""
+
+    SHARED = "shared"
+    DEDICATED = "dedicated"
+
+
+class Priority(Enum):
+    """Who is shed first: batch."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"

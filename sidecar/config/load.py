@@ -59,6 +59,7 @@ from sidecar.domain import (
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.errors import ConfigError
 from sidecar.ledger.settings import LedgerSettings
+from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.upstream.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -125,6 +126,11 @@ def _build(file: File, tree: Tree) -> Config:
         admission=build(AdmissionSettings, file.defaults.admission),
         drain=build(DrainSettings, file.defaults.drain),
         ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
+        telemetry=TelemetrySettings(
+            content=file.telemetry.content,
+            redact=tuple(file.telemetry.redact),
+            content_chars=file.telemetry.content_chars,
+        ),
         prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
         may_drill=file.drills == "enabled",
     )
@@ -191,6 +197,7 @@ class _Parts:
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
             also=spoken[1:],
             space=space if spoken[0] in EMBEDDINGS else None,
+            hears_trace=target.hears_trace,
             abilities=facts.abilities,
             dialect=kind.dialect,
             bills_cut_answers=kind.bills_cut_answers,
@@ -256,6 +263,7 @@ class _Parts:
                 kind=target.kind,
                 within_s=defaults.within,
                 connect_s=connect_s,
+                hears_trace=target.hears_trace,
             )
             for name, target in self.targets.items()
         }
@@ -284,6 +292,7 @@ def _target(name: ProviderName, entry: ProviderEntry) -> Target:
         capacity=_capacity(entry),
         verify_tls=entry.verify_tls,
         aws=_aws_keys(entry),
+        hears_trace=entry.trace_context,
     )
 
 

@@ -39,6 +39,7 @@ from sidecar.domain import Timers
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.engine.cache import CacheSettings
 from sidecar.ledger.settings import LedgerSettings
+from sidecar.telemetry.settings import TelemetrySettings
 
 Name = Annotated[
     str,
@@ -167,6 +168,7 @@ class ProviderEntry(Entry, frozen=True):
     limits: LimitsEntry = LimitsEntry()
     capacity: Literal["shared", "dedicated"] | None = None
     verify_tls: bool = True
+    trace_context: bool = False
 
 
 class PriceEntry(Entry, frozen=True):
@@ -263,6 +265,21 @@ class LedgerEntry(Entry, frozen=True):
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
 
 
+_TELEMETRY = TelemetrySettings()
+
+
+class TelemetryEntry(Entry, frozen=True):
+    """What traces hold beyond figures; where they go is said by the ``OTEL_*`` variables.
+
+    ``content``: prompts and answers too, up to ``content_chars`` a message, without what matches
+    the regular expressions ``redact``.
+    """
+
+    content: bool = _TELEMETRY.content
+    redact: list[Text] = field(default_factory=list)
+    content_chars: Annotated[int, Meta(ge=1, le=1_000_000)] = _TELEMETRY.content_chars
+
+
 class PricesEntry(Entry, frozen=True):
     """Whether new list prices are fetched while the sidecar runs: how often, and from where.
 
@@ -317,6 +334,7 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    telemetry: TelemetryEntry = TelemetryEntry()
     prices: PricesEntry = PricesEntry()
     drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

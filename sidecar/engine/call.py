@@ -102,7 +102,8 @@ class CallRun:
         known = self._parts.prospects.find(self.call, loop_now())
         if known is None:
             return None
-        prospect, self.report.rejected = known
+        prospect, choice = known
+        self.report.chose(choice)
         return prospect
 
     def _next_step(self) -> Prospect | WaitUntil | Fail:
@@ -113,7 +114,7 @@ class CallRun:
         prospect = prospect_of(self._parts, self.call, step, now)
         is_plain = step.kind == "first" and not self._chooser.is_desperate and not self._has_waited
         if is_plain and choice is not None and not choice.is_drawn:
-            self._parts.prospects.keep(self.call, prospect, choice.rejected, now)
+            self._parts.prospects.keep(self.call, prospect, choice, now)
         return prospect
 
     def _step(self) -> Start | WaitUntil | Fail:
@@ -153,7 +154,7 @@ class CallRun:
     def _choose(self, excluded: Mapping[EndpointId, Gate], enough: int | None = None) -> Choice:
         choice = self._chooser.choose(excluded, enough=enough)
         if not self.records:
-            self.report.rejected = choice.rejected
+            self.report.chose(choice)
         return choice
 
     # --- acting --------------------------------------------------------------------------------
@@ -180,6 +181,7 @@ class CallRun:
         if isinstance(entrant, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
             self._chooser.refused[prospect.start.endpoint_id] = entrant
+            self.report.refused(prospect.start.endpoint_id, entrant)
             return None
         hedging = Hedging(parts, self._chooser, self._launcher, entrant.plan)
         hedge: Entrant | None = None

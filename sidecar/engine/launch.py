@@ -7,7 +7,7 @@ and what it did cost counts when it has ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, Endpoint
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
+    from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.prospect import Prospect
 
 INPUT_MARGIN = 1.1
@@ -63,7 +64,7 @@ class Launcher:
         self.preparation = Preparation(call)
         self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
         self._is_kept = call.facts.is_stream and (
-            self._flaw_of is not None or parts.cache.wants(call)
+            self._flaw_of is not None or parts.cache.wants(call) or parts.keeps_content
         )
 
     def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
@@ -92,7 +93,7 @@ class Launcher:
         plan = AttemptPlan(
             call=self._call,
             ticket=ticket,
-            request=body,
+            request=self._in_trace(body, ticket),
             prospect=prospect,
             pacer=own.pacer,
             is_whole=self._is_whole,
@@ -107,16 +108,21 @@ class Launcher:
         settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
         timer = Timer()
         parts.timers.add(timer)
-        entrant = Entrant(
-            plan=plan,
-            settlement=settlement,
-            timer=timer,
-            attempt=Attempt(plan, settlement, parts.upstream, timer),
-        )
+        attempt = Attempt(plan, settlement, parts.upstream, timer)
+        entrant = Entrant(plan=plan, settlement=settlement, timer=timer, attempt=attempt)
         if self._call.constraints.budget_usd is not None:
             entrant.reserved_usd = self._most_usd(view.endpoint, clamp)
             self._charged.append(entrant)
         return entrant
+
+    def _in_trace(self, body: PreparedBody, ticket: Ticket) -> PreparedBody:
+        """Return ``body`` with its trace context, for endpoints that may hear of it."""
+        endpoint, call = ticket.endpoint, self._call
+        if not endpoint.hears_trace:
+            return body
+        tells = self._parts.propagation.headers
+        told = tells(call.id, endpoint.id, ticket.admitted_at, call.trace)
+        return replace(body, headers=(*body.headers, *told))
 
     def _capped(self, view: EndpointView) -> Gate | None:
         """Return the daily spend cap that has no room for an attempt at ``view``."""

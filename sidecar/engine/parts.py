@@ -19,6 +19,7 @@ from sidecar.engine.output_check import OutputChecks
 from sidecar.engine.prospect import Prospects
 from sidecar.engine.succession import legacy_of
 from sidecar.engine.timer import Timers
+from sidecar.tracing import Propagation
 
 if TYPE_CHECKING:
     import random
@@ -62,6 +63,8 @@ class Parts:
         self.output_checks = OutputChecks()
         self.timers = Timers()
         self.prospects = Prospects(self.health)
+        self.propagation = Propagation()
+        self.keeps_content = False  # what is asked and answered is told to the observer
         self._outputs: dict[RouteName, OutputModel] = {}
 
     def succeeded(
@@ -78,6 +81,7 @@ class Parts:
             legacy=legacy,
         )
         heir.timers, heir.output_checks = self.timers, self.output_checks
+        heir.propagation, heir.keeps_content = self.propagation, self.keeps_content
         heir.router, heir.budgets, heir.panic = self.router, self.budgets, self.panic
         heir.ladder, heir.cache, heir.keepers = self.ladder, self.cache, self.keepers
         heir.router.adapt(settings.routing)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from sidecar.core.attempts import Start
-    from sidecar.domain import Call, EndpointId, Gate, Route
+    from sidecar.core.routing import Choice
+    from sidecar.domain import Call, Route
     from sidecar.engine.health import Health
     from sidecar.engine.parts import Parts
 
@@ -82,7 +83,7 @@ class _Kept:
     version: int
     route: Route
     prospect: Prospect
-    rejected: tuple[tuple[EndpointId, Gate], ...]
+    choice: Choice
 
 
 class Prospects:
@@ -92,10 +93,8 @@ class Prospects:
         self._health = health
         self._kept: dict[Hashable, _Kept] = {}
 
-    def find(
-        self, call: Call, now: float
-    ) -> tuple[Prospect, tuple[tuple[EndpointId, Gate], ...]] | None:
-        """Return what was chosen for such a call a moment ago, and who was out; None if nothing."""
+    def find(self, call: Call, now: float) -> tuple[Prospect, Choice] | None:
+        """Return what was chosen for such a call a moment ago; None if nothing."""
         kept = self._kept.get(_kind_of(call)) if _is_usual(call) else None
         if kept is None or kept.version != self._health.version:
             return None
@@ -103,15 +102,9 @@ class Prospects:
             return None
         if not self._has_room(kept.prospect, call, now):
             return None
-        return kept.prospect, kept.rejected
+        return kept.prospect, kept.choice
 
-    def keep(
-        self,
-        call: Call,
-        prospect: Prospect,
-        rejected: tuple[tuple[EndpointId, Gate], ...],
-        now: float,
-    ) -> None:
+    def keep(self, call: Call, prospect: Prospect, choice: Choice, now: float) -> None:
         """Remember a choice for calls like this one."""
         if not _is_usual(call):
             return
@@ -122,7 +115,7 @@ class Prospects:
             version=self._health.version,
             route=call.route,
             prospect=prospect,
-            rejected=rejected,
+            choice=choice,
         )
 
     def _has_room(self, prospect: Prospect, call: Call, now: float) -> bool:

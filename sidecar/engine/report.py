@@ -21,11 +21,13 @@ from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
 
 if TYPE_CHECKING:
+    from sidecar.core.routing import Choice
     from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
     from sidecar.engine.tally import Tally
     from sidecar.errors import CallError
+    from sidecar.events import Content
 
 COMMITTED = "COMMITTED"
 CUT_SIGMA = 0.5
@@ -39,21 +41,42 @@ class Report:
     def __init__(self, parts: Parts, call: Call) -> None:
         self.outcomes: list[Outcome] = []
         self.rejected: tuple[tuple[EndpointId, Gate], ...] = ()
+        self._choice: Choice | None = None
+        self._refusals: tuple[tuple[float, EndpointId, Gate], ...] = ()
         self.dropped: tuple[str, ...] = ()
         self._parts = parts
         self._call = call
         self._is_ended = False
+        self._committed_at: float | None = None
+        self._level: str | None = None
+        self._finish: Finish | None = None
+        self._answer_id: str | None = None
+        self._content: Content | None = None
         self._is_cut = False
         self.is_continued = False
         self.invalid_output: str | None = None
 
+    def chose(self, choice: Choice) -> None:
+        """Note the first decision."""
+        self._choice, self.rejected = choice, choice.rejected
+
+    def refused(self, endpoint: EndpointId, gate: Gate) -> None:
+        """Note a gate that shut between a choice and its attempt."""
+        self._refusals = (*self._refusals, (loop_now(), endpoint, gate))
+
     def takes(self, plan: AttemptPlan, tally: Tally) -> None:
         """Note whose answer it is; a clamped one that ended by its length was cut by us."""
+        self._finish = tally.finish
+        if self._parts.keeps_content:
+            from sidecar.engine.content import content_of  # noqa: PLC0415 - only if switched on
+
+            self._content = content_of(self._call, tally.completion())
         self.dropped = plan.request.dropped
         self._is_cut = plan.is_clamped and tally.finish is Finish.LENGTH
         is_kept = not (plan.request.is_translated or self.is_continued)
         keeper = plan.ticket.endpoint.id if is_kept else None
-        self._parts.keepers.learn(self._call, tally.answer_id(), tally.item_ids(), keeper)
+        self._answer_id = tally.answer_id()
+        self._parts.keepers.learn(self._call, self._answer_id, tally.item_ids(), keeper)
 
     def closes(self, plan: AttemptPlan, tally: Tally) -> None:
         """Note the end of a stream: too late for another answer, so say what is wrong with it."""
@@ -88,6 +111,8 @@ class Report:
 
     def committed(self, endpoint: Endpoint) -> Disclosure:
         """Return what can be said when a stream begins."""
+        if self._committed_at is None:
+            self._committed_at = loop_now()
         labels = (*self._labels(), f"{endpoint.id}:{COMMITTED}")
         return self._disclosure(endpoint, labels, self._degraded(endpoint), cost_usd=None)
 
@@ -98,6 +123,10 @@ class Report:
             model = self._parts.output_model(self._call.route.name)
             model.observe(outcome.usage.output_tokens, outcome.ended_at)
         degraded, spent_usd = self._degraded(endpoint), self.spent_usd()
+        if is_ok:
+            self._note_degraded(degraded)
+        if self._committed_at is None:
+            self._committed_at = outcome.ended_at
         self._end(
             ("degraded" if degraded else "ok") if is_ok else _broken(outcome),
             endpoint.id,
@@ -120,13 +149,15 @@ class Report:
     def stand_in(self, completion: Completion, error: CallError, source: str) -> PlainAnswer:
         """Return an answer that no model gave now, instead of ``error``."""
         call = self._call
+        degraded = degraded_header(Level.STALE, error.code, source)
+        self._note_degraded(degraded)
         self.ended("degraded", None)
         disclosure = Disclosure(
             call_id=call.id,
             route=call.route.name,
             endpoint=None,
             attempts=self._labels(),
-            degraded=degraded_header(Level.STALE, error.code, source),
+            degraded=degraded,
             cost_usd=self.spent_usd(),
             is_cost_estimated=self._is_estimated(),
         )
@@ -196,6 +227,10 @@ class Report:
         is_lesser = endpoint.id not in best and is_smaller(own, (qualities[one] for one in best))
         return self._reason(best) if is_lesser else None
 
+    def _note_degraded(self, degraded: str | None) -> None:
+        if degraded is not None:
+            self._level = degraded.partition(";")[0]
+
     def _reason(self, best: tuple[EndpointId, ...]) -> str:
         """Return why ``best`` did not answer: what its attempt met, else what kept it out."""
         for outcome in self.outcomes:
@@ -213,19 +248,31 @@ class Report:
         if self._is_ended:
             return
         self._is_ended = True
-        now = loop_now()
+        now, call, finish = loop_now(), self._call, self._finish
         self._parts.observer.on_event(
             CallFinished(
                 at=now,
-                call_id=self._call.id,
-                route=self._call.route.name,
+                call_id=call.id,
+                route=call.route.name,
                 result=result,
                 endpoint=endpoint,
-                duration_s=now - self._call.arrived_at,
+                duration_s=now - call.arrived_at,
                 cost_usd=cost_usd,
                 attempts=tuple(self.outcomes),
                 rejected=self.rejected,
                 invalid_output=self.invalid_output,
+                asked=call.facts,
+                wishes=call.constraints,
+                format=call.format,
+                door=call.door,
+                trace=call.trace,
+                choice=self._choice,
+                refusals=self._refusals,
+                committed_at=self._committed_at,
+                finish=None if finish is None else finish.value,
+                answer_id=self._answer_id,
+                level=self._level,
+                content=self._content,
             )
         )
 

@@ -189,6 +189,10 @@ class Settlement:
                 route=plan.call.route.name,
                 kind=plan.kind,
                 outcome=outcome,
+                sent_at=ticket.sent_at,
+                path=plan.request.path,
+                trace=plan.call.trace,
+                expected=plan.prospect.start.view,
             )
         )
         return outcome

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.core.score import score
+from sidecar.core.score import Score, score
 from sidecar.domain import Gate
 from sidecar.engine.spending import shown
 
@@ -82,16 +82,16 @@ def _age_s(own: EndpointHealth, now: float) -> float | None:
 def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]:
     own = engine.health.endpoints[name]
     gate = engine.health.gate(own.endpoint, now)
-    rated, age_s = score_of(engine, name, now), _age_s(own, now)
+    scored, age_s = score_of(engine, name, now), _age_s(own, now)
     ttft_s = own.latency.ttft_s(PROMPT_TOKENS_SHOWN, now)
     completion_s = ttft_s + OUTPUT_TOKENS_SHOWN * own.latency.itl_s(now)
     return {
-        "score": round(rated.value, 1),
-        "confidence": round(rated.confidence, 3),
+        "score": round(scored.value, 1),
+        "confidence": round(scored.confidence, 3),
         "age_s": None if age_s is None else round(age_s, 1),
-        "reliability": round(rated.reliability, 4),
-        "latency_factor": round(rated.latency_factor, 3),
-        "headroom": round(rated.headroom, 3),
+        "reliability": round(scored.reliability, 4),
+        "latency_factor": round(scored.latency_factor, 3),
+        "headroom": round(scored.headroom, 3),
         "ttft_ms": round(ttft_s * 1000, 1),
         "completion_ms": round(completion_s * 1000, 1),
         "breaker": own.breaker.state(now).value,

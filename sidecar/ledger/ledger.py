@@ -133,7 +133,7 @@ class Ledger:
         """Return the calls that ``query`` asks for, newest first: from the file, from memory while
         it cannot be used.
         """
-        self._absorb_now()
+        self.catch_up()
         if self.settings.path is not None and self.problem is None:
             await self.save()
             found = await self._tried(lambda store: store.calls(query))
@@ -143,7 +143,7 @@ class Ledger:
 
     def spent_on(self, day: int) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
         """Return what was spent on ``day`` (since the epoch), by provider and by route."""
-        self._absorb_now()
+        self.catch_up()
         by_provider: dict[ProviderName, float] = {}
         by_route: dict[RouteName, float] = {}
         for (of, route, endpoint), sums in self.days.items():
@@ -193,7 +193,7 @@ class Ledger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await asyncio.wait(tasks)
-                    self._absorb_now()
+                    self.catch_up()
                     await self.save()
                     if self._store is not None:
                         await self._tried(lambda store: store.close())
@@ -208,14 +208,15 @@ class Ledger:
         while not self._closing.is_set():
             await _for(SAVE_S, self._enough)
             self._enough.clear()
-            self._absorb_now()
+            self.catch_up()
 
     async def _save_on(self) -> None:
         while not self._closing.is_set():
             await self.save()
             await _for(SAVE_S if self.problem is None else RETRY_S, self._closing)
 
-    def _absorb_now(self) -> None:
+    def catch_up(self) -> None:
+        """Count what came until now."""
         self.absorb(clock.now(), clock.wall())
 
     # --- saving --------------------------------------------------------------------------------

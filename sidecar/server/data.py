@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar import clock
 from sidecar.engine.admission import DRAINING_RETRY_AFTER_S
 from sidecar.engine.answer import PlainAnswer
-from sidecar.errors import DrainingError, MethodNotAllowedError, NotFoundError
+from sidecar.errors import CallError, DrainingError, MethodNotAllowedError, NotFoundError
+from sidecar.events import CallRefused
 from sidecar.server import disclose, listing
 from sidecar.server.doors import PATHS, Operation, door_of, format_of
 from sidecar.server.event_array import ArrayAnswer
 from sidecar.server.intake import Arrival
 from sidecar.server.passing import Passer, held_bytes, pass_through, passed_path
 from sidecar.server.rescue import Subject, answer_for
+from sidecar.tracing import context_in
 from sidecar.wire.counting import COUNTINGS
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, RouteName, WireFormat
     from sidecar.engine.admission import Admission
     from sidecar.engine.answer import CountAnswer, StreamAnswer
+    from sidecar.events import Observer
     from sidecar.server.doors import Door
     from sidecar.server.exchange import Exchange
     from sidecar.server.guard import Guard
@@ -58,8 +61,16 @@ class Engine(Passer, Protocol):
 class DataPlane:
     """Answers callers; ``admission`` holds the only state."""
 
-    def __init__(self, engine: Engine, admission: Admission, intake: Intake, guard: Guard) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        intake: Intake,
+        guard: Guard,
+        observer: Observer | None = None,
+    ) -> None:
         self._engine = engine
+        self._observer = observer
         self._admission = admission
         self._intake = intake
         self._guard = guard
@@ -83,8 +94,24 @@ class DataPlane:
                 _check_method(exchange, door)
                 await self._serve(exchange, door, arrival)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
+            self._tell_refused(error, arrival)
             allowed = None if door is None else door.method
             await answer_for(error, exchange, _subject(arrival, allow=allowed))
+
+    def _tell_refused(self, error: Exception, arrival: Arrival) -> None:
+        """Tell the observer of a request that became no call; the engine tells of all others."""
+        if self._observer is not None and isinstance(error, CallError):
+            self._observer.on_event(
+                CallRefused(
+                    at=clock.now(),
+                    call_id=arrival.id,
+                    code=error.code,
+                    status=error.status,
+                    arrived_at=arrival.at,
+                    format=arrival.format,
+                    trace=context_in(arrival.headers),
+                )
+            )
 
     async def _pass_through(self, exchange: Exchange, arrival: Arrival) -> None:
         providers = self._intake.catalogue().providers

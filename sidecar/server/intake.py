@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
 from sidecar.server.constraints import read_constraints
+from sidecar.tracing import context_in
 from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
@@ -39,6 +40,7 @@ _PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout", "x-serve
 _PATIENCE_SHARE = 0.95
 _FORWARDED, _PATIENCE = frozenset(FORWARDED_HEADERS), frozenset(_PATIENCE_HEADERS)
 _CALL_ID_BYTES = 12
+TASK_DOOR = "/v1/tasks/{route}"
 
 
 @value
@@ -85,9 +87,10 @@ class Intake:
         from sidecar.wire.tasks import parse_task  # noqa: PLC0415 - with the first task
 
         inspect = codec(arrival.format).inspect_request
-        return self._call(
+        call = self._call(
             arrival, body, inspect, lambda task: parse_task(task, arrival.model or "")
         )
+        return replace(call, door=TASK_DOOR)
 
     def _call(
         self,
@@ -122,6 +125,7 @@ class Intake:
             facts=facts,
             constraints=constraints,
             forward_headers=_forwarded(arrival.headers),
+            trace=context_in(arrival.headers),
         )
 
 

@@ -41,7 +41,8 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
         _with(A, "zzz: 1"),
         (
             'c.yaml:2: $.providers.a.zzz: unknown key "zzz"; known keys: kind, base_url, api_key,'
-            " region, access_key_id, secret_access_key, session_token, limits, capacity, verify_tls"
+            " region, access_key_id, secret_access_key, session_token, limits, capacity,"
+            " verify_tls, trace_context"
         ),
     ),
     "missing key": (
