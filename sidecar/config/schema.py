@@ -26,6 +26,7 @@ from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
+from sidecar.core.quality import QualitySettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings, RoutingWeights
@@ -78,6 +79,7 @@ AmplificationGiven = Annotated[Given, section_mark(AmplificationSettings)]
 WasteGiven = Annotated[Given, section_mark(WasteSettings)]
 PanicGiven = Annotated[Given, section_mark(PanicSettings)]
 LadderGiven = Annotated[Given, section_mark(LadderSettings)]
+QualityGiven = Annotated[Given, section_mark(QualitySettings)]
 CacheGiven = Annotated[Given, section_mark(CacheSettings)]
 
 
@@ -105,6 +107,7 @@ SECTIONS: tuple[type, ...] = (
     WasteSettings,
     PanicSettings,
     LadderSettings,
+    QualitySettings,
     CacheSettings,
 )
 
@@ -268,6 +271,7 @@ class DefaultsEntry(Entry, frozen=True):
     waste: WasteGiven = field(default_factory=dict)
     panic: PanicGiven = field(default_factory=dict)
     ladder: LadderGiven = field(default_factory=dict)
+    quality: QualityGiven = field(default_factory=dict)
     cache: CacheGiven = field(default_factory=dict)
 
 

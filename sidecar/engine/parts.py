@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sidecar.core.ladder import Ladder
 from sidecar.core.output import OutputModel
 from sidecar.core.panic import PanicRation
+from sidecar.core.quality import QualityBook
 from sidecar.core.routing import Router
 from sidecar.engine.budgets import Budgets
 from sidecar.engine.cache import StaleCache
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     import random
 
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import RouteName
+    from sidecar.domain import EndpointId, RouteName
     from sidecar.engine.ports import Upstream
     from sidecar.engine.settings import EngineSettings
     from sidecar.engine.succession import Legacy
     from sidecar.events import Observer
+
+
+UNKNOWN_QUALITY = 0.5
 
 
 class Parts:
@@ -61,6 +65,7 @@ class Parts:
         self.keepers = Keepers()
         self.output_checks = OutputChecks()
         self.timers = Timers()
+        self.quality = QualityBook(self.configured_quality, settings.quality)
         self.prospects = Prospects(self.health)
         self._outputs: dict[RouteName, OutputModel] = {}
 
@@ -80,6 +85,9 @@ class Parts:
         heir.timers, heir.output_checks = self.timers, self.output_checks
         heir.router, heir.budgets, heir.panic = self.router, self.budgets, self.panic
         heir.ladder, heir.cache, heir.keepers = self.ladder, self.cache, self.keepers
+        heir.quality = self.quality
+        heir.quality.prior_of = heir.configured_quality
+        heir.quality.adapt(settings.quality)
         heir.router.adapt(settings.routing)
         heir.budgets.adapt(settings.budgets)
         heir.panic.adapt(settings.panic)
@@ -91,6 +99,11 @@ class Parts:
                 model.adapt(settings.output)
                 heir._outputs[route] = model
         return heir
+
+    def configured_quality(self, route: RouteName, model: EndpointId) -> float:
+        """Return the quality that the configuration gives; of what it no longer names, a half."""
+        endpoint = self.catalogue.endpoints.get(model)
+        return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.of(route)
 
     def output_model(self, route: RouteName) -> OutputModel:
         """Return the answer-length model of ``route``; routes are bounded by the configuration."""
