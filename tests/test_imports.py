@@ -44,6 +44,7 @@ ALLOWED = {
     "telemetry": BASE,
     "ledger": BASE,
     "fleet": BASE,
+    "quality": BASE | {"core", "engine", "ledger", "wire"},
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},
     "cli": ALL,

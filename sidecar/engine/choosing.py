@@ -40,7 +40,8 @@ class Chooser:
         self._parts = parts
         self._call = call
         self._budget_left = budget_left
-        self._least = least_quality(call, parts.catalogue.endpoints)
+        self.qualities = parts.qualities
+        self._least = least_quality(call, parts.catalogue.endpoints, parts.qualities)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._space = _space_of(parts, call)
         self.is_desperate = False  # at the last question nobody was left but by way of exceptions
@@ -78,10 +79,10 @@ class Chooser:
         route = self._call.route
         tried: dict[EndpointId, Gate] = {**self.refused, primary.endpoint.id: Gate.TRIED}
         ranked = self._rank(tried, may_try=False, enough=None).ranked
-        endpoints = self._parts.catalogue.endpoints
-        best = [endpoints[name].quality.of(route.name) for name in route.tiers[0]]
-        least = min(primary.endpoint.quality.of(route.name), *best)
-        return tuple([one for one in ranked if one.endpoint.quality.of(route.name) >= least])
+        endpoints, quality_of = self._parts.catalogue.endpoints, self._parts.qualities.of
+        best = [quality_of(endpoints[name], route.name) for name in route.tiers[0]]
+        least = min(quality_of(primary.endpoint, route.name), *best)
+        return tuple([one for one in ranked if quality_of(one.endpoint, route.name) >= least])
 
     def _explored(self, choice: Choice) -> Choice:
         """Let a batch call be the look at an idle endpoint; one at a time is enough."""

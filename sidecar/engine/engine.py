@@ -164,6 +164,7 @@ class Engine:
             now = loop_now()
             self.health.tick(now)
             self.ladder.observe(self._share_shut(now), now)
+            self.parts.qualities.refresh(now)
 
     def _share_shut(self, now: float) -> float:
         """Return the share of the best tiers' endpoints that take no calls, 0..1."""
