@@ -184,6 +184,7 @@ class App:
             Controls(
                 state=self.state,
                 calls=self._calls,
+                advice=self._advice,
                 isolate=lambda name: self._operate(name, self.engine.health.isolate),
                 restore=lambda name: self._operate(name, self.engine.health.restore),
             ),
@@ -219,6 +220,12 @@ class App:
             return False
         verb(name, clock.now())
         return True
+
+    async def _advice(self, since_s: float | None) -> dict[str, object]:
+        from sidecar.quality.advisor import SINCE_S, Advisor  # noqa: PLC0415 - seldom asked for
+
+        advisor = Advisor(self._catalogue, self.ledger, self.desk.hearing)
+        return await advisor.advice(SINCE_S if since_s is None else since_s)
 
     def _exposition(self) -> str:
         quality = quality_shown.exposition(self.desk.hearing, clock.now())

@@ -185,6 +185,16 @@ class Endpoint:
 
 
 @value
+class Grader:
+    """Who grades a share (0..1) of a route's answers, by which rubric, for how much a day."""
+
+    model: EndpointId
+    rubric: str
+    share: float
+    usd_per_day: float
+
+
+@value
 class Route:
     """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
 
@@ -206,6 +216,7 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    grader: Grader | None = None
     _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
     _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
 

@@ -120,21 +120,27 @@ def _from_file(args: argparse.Namespace) -> Page:
 
 def _from_admin(args: argparse.Namespace) -> Page:
     def page(limit: int, before: int | None) -> list[Call]:
-        asked = {
+        wanted = {
             "route": args.route,
             "since": None if args.since is None else f"{args.since:.3f}s",
             "failed": "true" if args.failed else None,
             "limit": limit,
             "before": before,
         }
-        query = urlencode({name: given for name, given in asked.items() if given is not None})
-        return _asked(args.admin, f"/api/v1/calls?{query}")
+        query = urlencode({name: given for name, given in wanted.items() if given is not None})
+        answered = asked(args.admin, f"/api/v1/calls?{query}")
+        calls: list[Call] | None = answered.get("calls")
+        if calls is None:
+            raise CannotAskError(
+                f"{args.admin} is no sidecar's admin plane; name it by --admin URL"
+            )
+        return calls
 
     return page
 
 
-def _asked(url: str, path: str) -> list[Call]:
-    """Return the calls that the admin plane at ``url`` shows.
+def asked(url: str, path: str) -> dict[str, Any]:
+    """Return what the admin plane at ``url`` says at ``path``.
 
     Raises:
         CannotAskError: nobody answers there, or it answers something else.
@@ -162,10 +168,9 @@ def _asked(url: str, path: str) -> list[Call]:
     if answer.status != http.client.OK:
         said = body.get("error", {}).get("message", "") if isinstance(body, dict) else ""
         raise CannotAskError(f"{url} answered {answer.status}: {said}")
-    calls: list[Call] | None = body.get("calls") if isinstance(body, dict) else None
-    if calls is None:
+    if not isinstance(body, dict):
         raise CannotAskError(f"{url} is no sidecar's admin plane; name it by --admin URL")
-    return calls
+    return body
 
 
 # --- showing --------------------------------------------------------------------------------------

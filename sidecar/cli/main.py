@@ -26,7 +26,10 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in ``argv`` (the process's own by default) and return its exit code."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.command == "advise":
+        _check_advise(parser, args)
     try:
         return _run(args)
     except ConfigError as error:
@@ -55,10 +58,8 @@ def _run(args: argparse.Namespace) -> int:
             from sidecar.cli import check  # noqa: PLC0415
 
             return check.run(args)
-        case "calls":
-            from sidecar.cli import calls  # noqa: PLC0415
-
-            return calls.run(args)
+        case "calls" | "advise":
+            return _ask(args)
         case "simulate":
             from sidecar.cli import simulate  # noqa: PLC0415
 
@@ -67,6 +68,17 @@ def _run(args: argparse.Namespace) -> int:
             from sidecar.cli import schema  # noqa: PLC0415
 
             return schema.run(args)
+
+
+def _ask(args: argparse.Namespace) -> int:
+    """Run a command that asks a running sidecar, or its ledger."""
+    if args.command == "calls":
+        from sidecar.cli import calls  # noqa: PLC0415
+
+        return calls.run(args)
+    from sidecar.cli import advise  # noqa: PLC0415
+
+    return advise.run(args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
     _add_check(commands.add_parser("check", help="say whether a configuration is right"))
     _add_calls(commands.add_parser("calls", help="show the last calls and what they cost"))
+    _add_advise(commands.add_parser("advise", help="say which changes of the tiers pay"))
     simulate_arguments.add_arguments(
         commands.add_parser("simulate", help="play a configuration against incidents")
     )
@@ -123,6 +136,22 @@ def _add_calls(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="one JSON array")
     form.add_argument("--jsonl", action="store_true", help="a JSON object a line")
     form.add_argument("--export", type=Path, metavar="FILE", help="write JSON lines to FILE")
+    _add_where(parser)
+
+
+def _add_advise(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `sidecar advise`."""
+    parser.add_argument("--route", metavar="NAME", help="only about this route")
+    parser.add_argument("--since", type=_duration, metavar="24h", help="default: a week")
+    parser.add_argument("--json", action="store_true", help="the whole advice as JSON")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration to change")
+    parser.add_argument("--apply", action="store_true", help="show the change of --config")
+    parser.add_argument("--write", action="store_true", help="with --apply: make it")
+    _add_where(parser)
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    """Declare where calls are to be looked for."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--ledger", type=Path, metavar="FILE", help="read a ledger file")
     where.add_argument(
@@ -131,6 +160,16 @@ def _add_calls(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="ask a running sidecar (default: %(default)s)",
     )
+
+
+def _check_advise(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what means nothing."""
+    if args.write and not args.apply:
+        parser.error("advise: --write is for --apply")
+    if args.apply and args.config is None:
+        parser.error("advise: --apply needs --config FILE, the file to change")
+    if args.apply and args.json:
+        parser.error("advise: --apply shows a diff, not JSON")
 
 
 def _duration(text: str) -> float:

@@ -15,19 +15,19 @@ from urllib.parse import unquote
 import msgspec
 
 from sidecar.domain import EndpointId
-from sidecar.errors import MethodNotAllowedError, NotFoundError
-from sidecar.server.calls_asked import calls_asked
+from sidecar.errors import BadRequestError, MethodNotAllowedError, NotFoundError
+from sidecar.server.calls_asked import CallsAsked, calls_asked
 from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from sidecar.server.calls_asked import CallsAsked
     from sidecar.server.exchange import Exchange
     from sidecar.server.guard import Guard
 
 STATE_PATH = "/api/v1/state"
+ADVICE_PATH = "/api/v1/advice"
 CALLS_PATH = "/api/v1/calls"
 ENDPOINTS_PATH = "/api/v1/endpoints/"
 HEADERS = {
@@ -41,11 +41,12 @@ _SHOWN_CHARS_MAX = 200
 @value
 class Controls:
     """What an operator may do; ``isolate`` and ``restore`` return whether the endpoint exists,
-    ``calls`` the calls asked for, newest first.
+    ``calls`` the calls asked for, newest first, ``advice`` that on the last so many seconds.
     """
 
     state: Callable[[], dict[str, object]]
     calls: Callable[[CallsAsked], Awaitable[Sequence[object]]]
+    advice: Callable[[float | None], Awaitable[dict[str, object]]]
     isolate: Callable[[EndpointId], bool]
     restore: Callable[[EndpointId], bool]
 
@@ -71,12 +72,14 @@ class AdminPlane:
         allowed = _allowed(path)
         if allowed is None:
             shown = path[:_SHOWN_CHARS_MAX]
-            message = f"no {shown!r} here; there are GET {STATE_PATH}, {CALLS_PATH}"
+            message = f"no {shown!r} here; there are GET {STATE_PATH}, {CALLS_PATH}, {ADVICE_PATH}"
             raise NotFoundError(f"{message} and POST {ENDPOINTS_PATH}{{id}}/isolate or restore")
         if method != allowed:
             raise MethodNotAllowedError(f"{path[:_SHOWN_CHARS_MAX]!r} takes {allowed}")
         if path == STATE_PATH:
             return self._controls.state()
+        if path == ADVICE_PATH:
+            return await self._controls.advice(_since_asked(exchange.query))
         if path == CALLS_PATH:
             return {"calls": await self._controls.calls(calls_asked(exchange.query))}
         quoted, _, verb = path.removeprefix(ENDPOINTS_PATH).rpartition("/")
@@ -87,9 +90,17 @@ class AdminPlane:
         return {"endpoint": endpoint, "isolated": verb == "isolate"}
 
 
+def _since_asked(query: str) -> float | None:
+    """Return the period that advice is asked for, seconds; None: not said."""
+    asked = calls_asked(query)
+    if asked != CallsAsked(since_s=asked.since_s):
+        raise BadRequestError("advice takes the parameter since alone")
+    return asked.since_s
+
+
 def _allowed(path: str) -> str | None:
     """Return the method that ``path`` takes, None if there is no such path."""
-    if path in (STATE_PATH, CALLS_PATH):
+    if path in (STATE_PATH, CALLS_PATH, ADVICE_PATH):
         return "GET"
     if path.startswith(ENDPOINTS_PATH) and path.endswith(("/isolate", "/restore")):
         return "POST"

@@ -23,7 +23,11 @@ class Operated:
     def controls(self) -> Controls:
         """Return the callables the plane is given."""
         return Controls(
-            state=self.state, calls=self.calls, isolate=self.isolate, restore=self.restore
+            state=self.state,
+            calls=self.calls,
+            advice=self.advice,
+            isolate=self.isolate,
+            restore=self.restore,
         )
 
     def state(self) -> dict[str, object]:
@@ -33,6 +37,10 @@ class Operated:
     async def calls(self, asked: CallsAsked) -> list[object]:
         """Return one call, which says what was asked for."""
         return [asked]
+
+    async def advice(self, since_s: float | None) -> dict[str, object]:
+        """Return advice that says on which period."""
+        return {"since_s": since_s}
 
     def isolate(self, endpoint: EndpointId) -> bool:
         """Note it; only one endpoint exists."""
