@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NewType
 from sidecar.abilities import Abilities, Ability, Dialect
 from sidecar.value import value
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414, TC001
+from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -300,6 +300,14 @@ class Call:
     unserved: tuple[str, ...] = ()
 
 
+_QUOTING = frozenset(
+    {
+        *(OutcomeClass.OK, OutcomeClass.CALLER, OutcomeClass.CONTEXT),
+        *(OutcomeClass.UNFIT, OutcomeClass.DEGENERATE),
+    }
+)
+
+
 @value
 class Outcome:
     """What became of one attempt; ``message`` holds no secrets, prompts or answers."""
@@ -319,12 +327,19 @@ class Outcome:
         """Return ``provider/model:CLASS`` as in the ``x-sidecar-attempts`` header."""
         return f"{self.endpoint}:{self.cls.value}"
 
+    def reason(self) -> str:
+        """Return ``message`` as operators may see and keep it: a provider that finds fault with a
+        request may quote it, so nothing is said of that.
+        """
+        return "" if self.cls in _QUOTING else self.message
+
 
 @value
 class Fault:
     """A provider's failure, classified: which class, what it said, when to come back.
 
     ``message`` is the provider's own short text with secrets cut out, ``error_type`` its own type.
+    ``body`` is the answer, of the same length, where our key had to be struck out of it.
     """
 
     cls: OutcomeClass
@@ -332,3 +347,4 @@ class Fault:
     error_type: str | None = None
     status: int | None = None
     retry_after_s: float | None = None
+    body: bytes | None = None

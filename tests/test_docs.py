@@ -137,7 +137,6 @@ def test_the_paths_are_those_of_the_planes() -> None:
         *doors.PATHS,
         f"GET {admin.STATE_PATH}",
         f"GET {admin.CALLS_PATH}",
-        f"GET {admin.ADVICE_PATH}",
         f"{operate}isolate",
         f"{operate}restore",
         *(f"GET {path}" for path in health.PATHS),

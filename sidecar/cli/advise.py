@@ -9,26 +9,54 @@ change is not possible.
 
 from __future__ import annotations
 
-import difflib
+import argparse
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidecar import clock
-from sidecar.cli.calls import CannotAskError, asked
-from sidecar.config.load import load, load_text
-from sidecar.config.tiers_edit import with_tiers
+from sidecar.cli.plane import EXIT_FAILED, CannotAskError, add_admin, ask
+from sidecar.durations import parse_duration
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     Advice = dict[str, Any]
 
-EXIT_FAILED = 1
 DASH = "-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `sidecar advise`."""
+    parser.add_argument("--route", metavar="NAME", help="only about this route")
+    parser.add_argument("--since", type=_duration, metavar="24h", help="default: a week")
+    parser.add_argument("--json", action="store_true", help="the whole advice as JSON")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration to change")
+    parser.add_argument("--apply", action="store_true", help="show the change of --config")
+    parser.add_argument("--write", action="store_true", help="with --apply: make it")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--ledger", type=Path, metavar="FILE", help="read a ledger file")
+    add_admin(where)
+    parser.set_defaults(check=lambda args: _check(parser, args))
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what means nothing."""
+    if args.write and not args.apply:
+        parser.error("--write is for --apply")
+    if args.apply and args.config is None:
+        parser.error("--apply needs --config FILE, the file to change")
+    if args.apply and args.json:
+        parser.error("--apply shows a diff, not JSON")
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration cannot be used, or not be changed as advised.
     """
+    args.check(args)
     try:
         advice = _advice(args)
         if args.json:
@@ -54,7 +83,7 @@ def _advice(args: argparse.Namespace) -> Advice:
         advice = _from_file(args)
     else:
         since = "" if args.since is None else f"?since={args.since:.3f}s"
-        advice = asked(args.admin, f"/api/v1/advice{since}")
+        advice = ask(args.admin, f"/api/v1/advice{since}")
     if "routes" not in advice:
         raise CannotAskError(f"{args.admin} gives no advice; is it a sidecar's admin plane?")
     if args.route is None:
@@ -68,6 +97,7 @@ def _advice(args: argparse.Namespace) -> Advice:
 
 
 def _from_file(args: argparse.Namespace) -> Advice:
+    from sidecar.config.load import load  # noqa: PLC0415 - the same
     from sidecar.ledger.reading import NotALedgerError  # noqa: PLC0415 - with SQLite
     from sidecar.quality.advisor import SINCE_S, advice_on_file  # noqa: PLC0415 - the same
 
@@ -84,6 +114,9 @@ def _from_file(args: argparse.Namespace) -> Advice:
 
 def _apply(advice: Advice, path: Path, *, is_written: bool) -> int:
     """Show, or make, the changes of the tiers in the file at ``path``."""
+    from sidecar.config.load import load_text  # noqa: PLC0415 - seldom
+    from sidecar.config.tiers_edit import with_tiers  # noqa: PLC0415 - the same
+
     if not advice["changes"]:
         print("no change is supported by the evidence", file=sys.stderr)
         return 0
@@ -104,6 +137,8 @@ def _apply(advice: Advice, path: Path, *, is_written: bool) -> int:
 
 
 def _diff(before: bytes, after: bytes, path: Path) -> Iterator[str]:
+    import difflib  # noqa: PLC0415 - the same
+
     was, now = (text.decode("utf-8-sig").splitlines(keepends=True) for text in (before, after))
     for line in difflib.unified_diff(was, now, fromfile=f"a/{path.name}", tofile=f"b/{path.name}"):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
