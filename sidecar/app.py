@@ -29,6 +29,7 @@ from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.quality import showing as quality_shown
 from sidecar.quality.desk import Desk
+from sidecar.quality.grading import Graders
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
@@ -89,6 +90,8 @@ class App:
             rng=self._rng,
         )
         self.desk = Desk(self.ledger, self.engine.parts.quality)
+        self.graders = Graders(self.engine, self.ledger, self.desk)
+        self.engine.parts.sampler = self.graders
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
@@ -120,6 +123,7 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
+            group.create_task(self.graders.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -239,7 +243,7 @@ class App:
 
     def _exposition(self) -> str:
         quality = quality_shown.exposition(self.desk.hearing, clock.now())
-        return exposition(self.ledger) + quality
+        return exposition(self.ledger) + quality + self.graders.exposition()
 
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
@@ -257,6 +261,7 @@ class App:
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
             "quality": quality_shown.shown(self.desk.hearing, clock.now()),
+            "graders": self.graders.shown(),
         }
 
 
