@@ -27,9 +27,7 @@ from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
 from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
-from sidecar.quality import showing as quality_shown
 from sidecar.quality.desk import Desk
-from sidecar.quality.grading import Graders
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
@@ -89,9 +87,7 @@ class App:
             observer=self._observer,
             rng=self._rng,
         )
-        self.desk = Desk(self.ledger, self.engine.parts.quality)
-        self.graders = Graders(self.engine, self.ledger, self.desk)
-        self.engine.parts.sampler = self.graders
+        self.desk = Desk(self.engine, self.ledger)
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
@@ -123,7 +119,6 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
-            group.create_task(self.graders.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -138,6 +133,7 @@ class App:
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
+        self.desk.adopt()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.config = config
@@ -180,6 +176,7 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._background
             self._background = None
+        await self.desk.aclose()
         await self.upstream.aclose()
         await self.ledger.aclose()
 
@@ -195,7 +192,7 @@ class App:
             Controls(
                 state=self.state,
                 calls=does.calls,
-                advice=self._advice,
+                advice=self.desk.advice,
                 isolate=does.isolate,
                 restore=does.restore,
                 explain=does.explain,
@@ -205,7 +202,7 @@ class App:
                 timeline=self.timeline,
             ),
         )
-        health = HealthPlane(self._status, self._exposition)
+        health = HealthPlane(self._status, lambda: exposition(self.ledger) + self.desk.exposition())
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),
@@ -235,16 +232,6 @@ class App:
         endpoint = self.engine.catalogue.endpoints.get(name)
         return None if endpoint is None else endpoint.host
 
-    async def _advice(self, since_s: float | None) -> dict[str, object]:
-        from sidecar.quality.advisor import SINCE_S, Advisor  # noqa: PLC0415 - seldom asked for
-
-        advisor = Advisor(self._catalogue, self.ledger, self.desk.hearing)
-        return await advisor.advice(SINCE_S if since_s is None else since_s)
-
-    def _exposition(self) -> str:
-        quality = quality_shown.exposition(self.desk.hearing, clock.now())
-        return exposition(self.ledger) + quality + self.graders.exposition()
-
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
         status = self.reloader.status
@@ -260,8 +247,7 @@ class App:
             **snapshot(self.engine, clock.now()),
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
-            "quality": quality_shown.shown(self.desk.hearing, clock.now()),
-            "graders": self.graders.shown(),
+            **self.desk.shown(),
         }
 
 

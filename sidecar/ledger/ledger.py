@@ -63,6 +63,9 @@ class Learner(Protocol):
     def hear(self, event: Kept) -> None:
         """Take note of an event; its instants are on the loop's clock."""
 
+    def settle(self, now: float) -> None:
+        """Draw conclusions from what was heard since the last time."""
+
     def changed(self, wall: float) -> Iterable[EvidenceRow]:
         """Return what is to be kept that is another than at the last time."""
 
@@ -127,6 +130,8 @@ class Ledger:
             keep(event, offset_s)
             if has_file:
                 self._unsaved.append((offset_s, event))
+        if learner is not None:
+            learner.settle(now)
         if fresh:
             self._add(fresh, int(wall // DAY_S))
         self._bound()

@@ -65,7 +65,7 @@ class Sample:
 
 
 class Graders:
-    """Owns the samples that wait and what became of the others. ``run`` grades them."""
+    """Owns the samples that wait, what became of the others, and the tasks that grade."""
 
     def __init__(self, engine: Engine, ledger: Ledger, desk: Desk) -> None:
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -75,6 +75,7 @@ class Graders:
         # Chance of its own: sampling must not shift what a seed makes of everything else.
         self._rng = random.SystemRandom()
         self._waiting: deque[Sample] = deque()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._work = asyncio.Semaphore(0)
         self._next_at = 0.0
         self._reserved_usd: Counter[RouteName] = Counter()
@@ -99,14 +100,26 @@ class Graders:
         else:
             self._waiting.append(Sample(call=call, grader=grader, text=text))
             self._work.release()
+            self._start()
 
     # --- grading -------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Grade until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE_MAX):
-                group.create_task(self._serve())
+    def _start(self) -> None:
+        """Begin to grade with the first sample."""
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            # Owned here and ended in `aclose`.
+            self._tasks = tuple([loop.create_task(self._serve()) for _ in range(AT_ONCE_MAX)])
+
+    async def aclose(self) -> None:
+        """Let go of what waits and of what is being graded; may repeat."""
+        tasks, self._tasks = self._tasks, ()
+        self._waiting.clear()
+        self._work = asyncio.Semaphore(0)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _serve(self) -> None:
         while True:
