@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from sidecar.quality.advice import Pair
 
 CENT_USD = 0.01
+SURELY = 0.999
+"""A few thousand draws tell no more."""
 
 
 def change_text(kind: str, pair: Pair, route: str, per_day_usd: float | None, sure: float) -> str:
@@ -30,7 +32,8 @@ def change_text(kind: str, pair: Pair, route: str, per_day_usd: float | None, su
         more = "" if per_day_usd > 0 else " more"
         parts.append(f"; {verb} {usd(abs(per_day_usd))}/day{more}")
     drawn = "calls drawn by chance" if pair.basis == "chance" else "calls as they came"
-    return f"{''.join(parts)}. {sure:.1%} sure, from {drawn}."
+    shown = f"{sure:.1%}" if sure < SURELY else f"more than {SURELY:.1%}"
+    return f"{''.join(parts)}. {shown} sure, from {drawn}."
 
 
 def missing_text(
