@@ -112,6 +112,20 @@ class EndpointReturned:
 
 
 @value
+class SpendCapChanged:
+    """A daily spend cap was reached: calls that cost more than is left are refused; or it is free
+    again. ``scope`` is provider or route.
+    """
+
+    at: float
+    scope: str
+    name: str
+    is_reached: bool
+    spent_usd: float
+    usd_per_day: float
+
+
+@value
 class PassageFinished:
     """A request that was passed on to a provider ended; ``status`` None: no answer came.
 
@@ -147,6 +161,7 @@ Event = (
     | EndpointEjected
     | EndpointReturned
     | ProbeFinished
+    | SpendCapChanged
     | PassageFinished
 )
 

@@ -19,6 +19,7 @@ from sidecar.events import (
     EndpointReturned,
     PassageFinished,
     ProbeFinished,
+    SpendCapChanged,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class LogObserver:
                     event.reason,
                     wait,
                 )
+            case SpendCapChanged():
+                _write_cap(event)
             case DrillChanged():
                 left = None if event.until is None else f"{event.until - event.at:.1f}"
                 log.warning(
@@ -80,6 +83,18 @@ class LogObserver:
                     event.endpoint,
                     event.reason,
                 )
+
+
+def _write_cap(event: SpendCapChanged) -> None:
+    log.log(
+        logging.WARNING if event.is_reached else logging.INFO,
+        "spend_cap %s=%s state=%s spent_usd=%.6f usd_per_day=%g",
+        event.scope,
+        event.name,
+        "reached" if event.is_reached else "free",
+        event.spent_usd,
+        event.usd_per_day,
+    )
 
 
 def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished) -> None:

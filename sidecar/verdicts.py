@@ -34,6 +34,8 @@ class Gate(Enum):
     QUALITY = "quality"
     DRIFT = "drift"
     SILENT = "silent"
+    PROVIDER_SPEND_CAP = "provider_spend_cap"
+    ROUTE_SPEND_CAP = "route_spend_cap"
 
 
 class OutcomeClass(Enum):

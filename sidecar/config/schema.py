@@ -22,6 +22,7 @@ from sidecar.core.breaker import BreakerSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
+from sidecar.core.life import LifeSettings
 from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
@@ -55,6 +56,9 @@ Url = Annotated[
 ]
 Text = Annotated[str, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+UsdPerDay = Annotated[float, Meta(ge=0, le=1e9)]
+UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
+"""A dollar a token is no price."""
 AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
 
 TimersGiven = Annotated[Given, section_mark(Timers)]
@@ -62,6 +66,7 @@ BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
 LimitGiven = Annotated[Given, section_mark(LimitSettings)]
 ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
 LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
+LifeGiven = Annotated[Given, section_mark(LifeSettings)]
 SilenceGiven = Annotated[Given, section_mark(SilenceSettings)]
 ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
 PenaltyGiven = Annotated[Given, section_mark(PenaltySettings)]
@@ -92,6 +97,7 @@ SECTIONS: tuple[type, ...] = (
     SilenceSettings,
     ReliabilitySettings,
     PenaltySettings,
+    LifeSettings,
     AccountSettings,
     RetryTokenSettings,
     OutputSettings,
@@ -135,10 +141,17 @@ Secret = Annotated[SecretEntry, Meta(extra={"is_secret": True})]
 
 
 class LimitsEntry(Entry, frozen=True):
-    """What the account is allowed a minute: requests and tokens."""
+    """What the account is allowed a minute: requests and tokens; a day: US dollars."""
 
     rpm: Annotated[int, Meta(ge=1)] | None = None
     tpm: Annotated[int, Meta(ge=1)] | None = None
+    usd_per_day: UsdPerDay | None = None
+
+
+class RouteLimitsEntry(Entry, frozen=True):
+    """What a route's calls may cost together."""
+
+    usd_per_day: UsdPerDay | None = None
 
 
 class ProviderEntry(Entry, frozen=True):
@@ -159,10 +172,10 @@ class ProviderEntry(Entry, frozen=True):
 class PriceEntry(Entry, frozen=True):
     """US dollars per million tokens."""
 
-    input: Amount
-    output: Amount
-    cached_input: Amount | None = None
-    cache_write: Amount | None = None
+    input: UsdPerMillion
+    output: UsdPerMillion
+    cached_input: UsdPerMillion | None = None
+    cache_write: UsdPerMillion | None = None
 
 
 class CanEntry(Entry, frozen=True):
@@ -207,6 +220,7 @@ class ModelEntry(Entry, frozen=True):
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
+    life: LifeGiven = field(default_factory=dict)
 
 
 class PromptEntry(Entry, frozen=True):
@@ -230,6 +244,7 @@ class RouteEntry(Entry, frozen=True):
     tiers: list[list[Text]]
     within: Duration | None = None
     budget: Amount | None = None
+    limits: RouteLimitsEntry = RouteLimitsEntry()
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
     degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
     static: str | None = None
@@ -254,6 +269,16 @@ class LedgerEntry(Entry, frozen=True):
     keep_comments: bool = _LEDGER.keep_comments
 
 
+class PricesEntry(Entry, frozen=True):
+    """Whether new list prices are fetched while the sidecar runs: how often, and from where.
+
+    An hour at least: hundreds of pods may do the same.
+    """
+
+    refresh: Duration | None = None
+    url: Url | None = None
+
+
 class DefaultsEntry(Entry, frozen=True):
     """What holds where a model or route says nothing."""
 
@@ -268,6 +293,7 @@ class DefaultsEntry(Entry, frozen=True):
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
+    life: LifeGiven = field(default_factory=dict)
     account: AccountGiven = field(default_factory=dict)
     retry_tokens: RetryTokensGiven = field(default_factory=dict)
     output: OutputGiven = field(default_factory=dict)
@@ -297,5 +323,6 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    prices: PricesEntry = PricesEntry()
     drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

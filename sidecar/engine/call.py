@@ -16,7 +16,7 @@ from sidecar.core.attempts import AttemptRecord, Fail, FailReason, Start, WaitUn
 from sidecar.domain import Gate, OnBreak, OutcomeClass, Priority
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
-from sidecar.engine.choosing import Chooser
+from sidecar.engine.choosing import REPEATED, Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
 from sidecar.engine.hedge import Hedging
 from sidecar.engine.judging import is_as_asked, said_to_caller
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from sidecar.wire.continuation import Delivered
 
 SHED_RETRY_AFTER_S = 30.0
-REPEATED = ("retry", "failover")  # kinds of attempts that multiply load
 
 
 class CallRun:
@@ -134,15 +133,18 @@ class CallRun:
             deadline_at=self.call.deadline_at,
             now=loop_now(),
             rng=parts.rng,
-            may_retry=parts.health.may_retry,
+            may_retry=self._chooser.may_retry,
+            past=self._chooser.past,
             settings=parts.settings.attempts,
             has_waited=self._has_waited,
         )
         if isinstance(step, Fail) and step.reason is FailReason.NOTHING_ELIGIBLE:
             return self._chooser.panic() or step
-        if isinstance(step, Start) and step.kind in REPEATED and not self._may_repeat():
+        if not isinstance(step, Start):
+            return step
+        if self.records and step.kind in REPEATED and not self._may_repeat():
             return Fail(reason=FailReason.EXHAUSTED)
-        return step
+        return self._chooser.paid(step)
 
     def _may_repeat(self) -> bool:
         """Return whether all calls together leave room for one more attempt of this one."""
@@ -338,7 +340,7 @@ class CallRun:
             self.report.ended("passed", self.records[-1].endpoint.id)
             return passed_through(self.call, self._failed, self.records[-1].endpoint, self.report)
         error = refusal(fail, self.call, tuple(self.report.outcomes), self._chooser)
-        if error.status >= 500:  # noqa: PLR2004 - where HTTP's errors of servers begin
+        if fail.reason is not FailReason.INFEASIBLE:
             stale = self._parts.cache.find(self.call, loop_now())
             if stale is not None:
                 return self.report.stand_in(stale, error, "stale")

@@ -10,8 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.attempts import Start
+from sidecar.core.attempts import PANIC, Start
 from sidecar.core.exploring import explored
+from sidecar.core.panic import EARNED
 from sidecar.core.routing import CallNeeds
 from sidecar.domain import Gate, Priority
 from sidecar.engine.fitness import least_quality
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, EndpointId
     from sidecar.engine.parts import Parts
 
-PANIC = "panic"
+REPEATED = ("retry", "failover", PANIC)
+"""Kinds of attempts that multiply load, but for a first one past a gate."""
 ESTIMATE_LEAST = 0.7
 """A prompt may have so many of the tokens it was estimated at: where nobody else is left, who might
 have room is asked, and judges.
@@ -96,10 +98,12 @@ class Chooser:
         return {} if self.choice is None else dict(self.choice.rejected)
 
     def panic(self) -> Start | None:
-        """Return a rationed trial past shut breakers, so that a recovery is noticed at once."""
+        """Return a rationed trial past shut gates, so that a recovery is noticed at once."""
         if self.choice is None or self._has_panicked:
             return None
-        chosen = self._parts.panic.choose(self.views, loop_now(), self.choice.rejected)
+        now, endpoints = loop_now(), self._parts.health.endpoints
+        untold = [one for one in self.views if not endpoints[one.endpoint.id].life.is_told(now)]
+        chosen = self._parts.panic.choose(untold, now, self.choice.rejected)
         if chosen is None:
             return None
         self._has_panicked = True
@@ -110,6 +114,44 @@ class Chooser:
             view=chosen,
             next_view=None,
         )
+
+    def may_retry(self, endpoint_id: EndpointId) -> bool:
+        """Return whether the call may ask an endpoint again: it is known to answer now and then, or
+        it is all that the route has, and its host has retry tokens left.
+        """
+        health = self._parts.health
+        if health.endpoints[endpoint_id].life.may_try(loop_now()):
+            return True
+        return len(self._call.route.endpoints()) == 1 and health.may_retry(endpoint_id)
+
+    def past(self) -> tuple[EndpointView, ...]:
+        """Return who may be tried past its gate, since it answers now and then; best first."""
+        if self.choice is None:
+            return ()
+        now, endpoints = loop_now(), self._parts.health.endpoints
+        names = {
+            name
+            for name, gate in self.choice.rejected
+            if endpoints[name].life.may_try(now) and self._is_guess(name, gate, now)
+        }
+        if not names:
+            return ()
+        alive = [view for view in self.views if view.endpoint.id in names]
+        return tuple(sorted(alive, key=lambda view: -view.reliability))
+
+    def _is_guess(self, name: EndpointId, gate: Gate, now: float) -> bool:
+        """Return whether a gate is shut by our own guess: also for a 429 that names no time."""
+        if gate is not Gate.ACCOUNT_RATE:
+            return gate in EARNED
+        own, accounts = self._parts.health.endpoints[name], self._parts.health.accounts
+        is_full = own.fullness(now) is not None
+        return accounts[own.endpoint.provider].is_guess(now) and not is_full
+
+    def paid(self, start: Start) -> Start:
+        """Use the earned try that ``start`` needs if it goes past a gate."""
+        if start.kind == PANIC:
+            self._parts.health.endpoints[start.endpoint_id].life.take()
+        return start
 
     def _rank(
         self, excluded: Mapping[EndpointId, Gate], *, may_try: bool, enough: int | None

@@ -19,8 +19,10 @@ from sidecar.core.contract import ContractSettings
 from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
+from sidecar.core.life import Life, LifeSettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
 from sidecar.core.local_faults import EgressSettings, LagSettings
+from sidecar.core.metering import TokenMeter
 from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 RATE_WINDOW_S = 60.0
 RATE_SAMPLES_MAX = 4096
+STATING = (503, 529)
+"""With these a Retry-After says when the provider will be back."""
 STALE_RELIABILITY_WEIGHT = 0.25
 """A verdict from before the last state change still says a little about reliability."""
 CENSORED = (
@@ -74,6 +78,7 @@ class EndpointSettings:
     silence: SilenceSettings = field(default_factory=SilenceSettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
     penalty: PenaltySettings = field(default_factory=PenaltySettings)
+    life: LifeSettings = field(default_factory=LifeSettings)
     gone_s: float = 300.0
 
 
@@ -127,6 +132,11 @@ class Ticket:
         """
         return self.weight < 1.0
 
+    @property
+    def is_usual(self) -> bool:
+        """Return whether it is a call's, through a closed breaker."""
+        return self.permit is not None and not (self.permit.is_trial or self.is_probe)
+
 
 class EndpointHealth:
     """One endpoint's gates, estimators and calls in flight; its account's limits and pacer are
@@ -159,7 +169,9 @@ class EndpointHealth:
         self.reliability = Reliability(settings.reliability)
         self.availability = Reliability(settings.reliability)
         self.penalty = Penalty(settings.penalty)
+        self.life = Life(settings.life)
         self.context = ContextBound()
+        self.meter = TokenMeter()
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
         self.is_probed = False  # the prober makes the breaker's trials, live traffic need not
@@ -195,6 +207,7 @@ class EndpointHealth:
         self.reliability.adapt(settings.reliability)
         self.availability.adapt(settings.reliability)
         self.penalty.adapt(settings.penalty)
+        self.life.adapt(settings.life)
 
     @property
     def limit_value(self) -> float:
@@ -239,6 +252,17 @@ class EndpointHealth:
         while self._starts and self._starts[0] < now - RATE_WINDOW_S:
             self._starts.popleft()
         return len(self._starts) / RATE_WINDOW_S
+
+    def note_life(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> None:
+        """Let answers of an endpoint that fails earn tries past its gate; failures cost them."""
+        now, is_past = outcome.ended_at, ticket.permit is None
+        is_rate = outcome.cls is OutcomeClass.RATE
+        if effect.endpoint_fail == 0.0:
+            self.life.answered(now, began_at=ticket.admitted_at, is_usual=ticket.is_usual)
+        elif is_rate or effect.endpoint_fail is not None:
+            states_when = is_rate or outcome.status in STATING
+            stated_s = outcome.retry_after_s if states_when else None
+            self.life.failed(now, is_paid=is_past, stated_s=stated_s)
 
     def watch(self, lag: LagMonitor, now: float) -> bool:
         """Learn from the calls that wait; return whether it fell silent, or ceased to be."""

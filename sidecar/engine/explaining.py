@@ -41,7 +41,8 @@ def explain(engine: Engine, call: Call, now: float) -> dict[str, object]:
         deadline_at=call.deadline_at,
         now=now,
         rng=parts.rng,
-        may_retry=parts.health.may_retry,
+        may_retry=chooser.may_retry,
+        past=chooser.past,
         settings=parts.settings.attempts,
         has_waited=False,
     )
@@ -67,6 +68,8 @@ def _aside(parts: Parts) -> Parts:
     """Return parts that choose as these do, and remember nothing of it."""
     aside = copy.copy(parts)
     aside.router, aside.rng = parts.router.twin(), random.Random(SEED)
+    aside.budgets = copy.copy(parts.budgets)
+    aside.budgets.caps = copy.deepcopy(parts.budgets.caps)
     return aside
 
 

@@ -34,4 +34,6 @@ SAID: Mapping[Gate, str] = {
     Gate.QUALITY: "its quality is below what the call insists on",
     Gate.DRIFT: "it refuses what other endpoints accept",
     Gate.SILENT: "it has fallen silent",
+    Gate.PROVIDER_SPEND_CAP: "its provider's daily spend cap has no room for the call",
+    Gate.ROUTE_SPEND_CAP: "the route's daily spend cap has no room for it",
 }

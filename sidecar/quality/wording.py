@@ -55,7 +55,7 @@ def missing_text(
         could = f", which would save {usd(could_usd)}/day"
     elif could_usd is None:
         could = " (a price is not known)"
-    cost = "" if own.cost_usd is None else f"; finding out costs about {usd(spent_usd)}"
+    cost = "" if own.cost_usd is None else f"; finding out costs {usd(spent_usd)}"
     return (
         f"{route}: whether `{own.name}` is as good as `{first.name}`{could}, needs about"
         f" {' and '.join(wanted)}{cost}."
@@ -73,7 +73,7 @@ def _percent(share: float) -> str:
 
 
 def usd(amount: float) -> str:
-    """Return an amount as people write it: $31, $1.20, $0.004."""
+    """Return an amount as people write it: $31, $1.20, less than $0.01."""
     if amount >= 10.0:  # noqa: PLR2004 - from here on cents are noise
         return f"${amount:,.0f}"
-    return f"${amount:.2f}" if amount >= CENT_USD else f"${amount:.2g}"
+    return f"${amount:.2f}" if amount >= CENT_USD else f"less than ${CENT_USD}"

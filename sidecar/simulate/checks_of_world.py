@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
+import math
 from typing import TYPE_CHECKING
 
-from sidecar.domain import OutcomeClass, Priority
+from sidecar.domain import Gate, OutcomeClass, Priority
 from sidecar.upstream.simulated_exchange import Ended
 from sidecar.upstream.simulated_faults import DISTURBING_KINDS
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     OfWorld = Callable[[SwarmWorld], Iterator[str]]
 
 TINY_USD = 1e-9
+ESTIMATE_OFF_MAX = 0.1
+"""Where nothing was reported yet, tokens are told from characters."""
 SHUT = ("open", "isolated")
 REPEATED = ("retry", "failover")
 
@@ -50,7 +52,8 @@ def shut_gates_hold(world: SwarmWorld) -> Iterator[str]:
         endpoint = world.catalogue.endpoints[outcome.endpoint]
         names = [endpoint.host] if kind == "free probe" else [endpoint.host, endpoint.id]
         shut = [] if is_panic else [name for name in names if _is_open(world, name, outcome)]
-        if kind != "free probe" and _is_blocked(world, endpoint.provider, outcome):
+        is_guess = is_panic and _is_rate_unstated(world, endpoint.provider, outcome)
+        if kind != "free probe" and not is_guess and _is_blocked(world, endpoint.provider, outcome):
             shut.append(f"account {endpoint.provider}")
         if shut:
             yield f"{kind} at {endpoint.id} began at {outcome.started_at:.3f}, shut: {shut}"
@@ -68,13 +71,48 @@ def _is_blocked(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
     return bool(changes) and changes[-1].at < at < (changes[-1].until or 0.0)
 
 
+def _is_rate_unstated(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
+    """Return whether a block is for a rate, and all times that were stated for it have passed."""
+    at = outcome.started_at
+    changes = [one for one in world.traces.accounts.get(provider, ()) if one.at <= at]
+    if not changes or changes[-1].reason != Gate.ACCOUNT_RATE.value:
+        return False
+    outcomes = [one.outcome for one in world.traces.attempts]
+    outcomes += [one.outcome for one in world.traces.probes]
+    return not any(
+        one.cls is OutcomeClass.RATE
+        and world.catalogue.endpoints[one.endpoint].provider == provider
+        and one.ended_at <= at < one.ended_at + (one.retry_after_s or 0.0)
+        for one in outcomes
+    )
+
+
 def panic_is_rationed(world: SwarmWorld) -> Iterator[str]:
-    """Trials past shut gates keep their distance."""
-    at = sorted(one.outcome.started_at for one in world.traces.attempts if one.kind == "panic")
-    every_s = world.options.settings.panic.every_s
-    for before, after in pairwise(at):
-        if after - before < every_s - TINY_USD:
-            yield f"panic at {before:.3f} and {after:.3f}"
+    """Trials past shut gates are earned by their endpoint's answers, or keep their distance."""
+    settings = world.options.settings
+    life, tries = settings.health.endpoint.life, dict.fromkeys(world.catalogue.endpoints, 0)
+    rationed_at = -math.inf
+    for at, is_start, name in sorted(_answers_and_panics(world)):
+        if not is_start:
+            tries[name] = min(life.tries_max, tries[name] + life.tries_per_answer)
+        elif tries[name] > 0:
+            tries[name] -= 1
+        elif at - rationed_at < settings.panic.every_s - TINY_USD:
+            yield f"panic at {rationed_at:.3f} and {at:.3f}, nothing earned by {name}"
+        else:
+            rationed_at = at
+
+
+def _answers_and_panics(world: SwarmWorld) -> Iterator[tuple[float, bool, EndpointId]]:
+    """Yield when an attempt past a gate began (true), and when whose answer was whole (false)."""
+    for one in world.traces.attempts:
+        if one.kind == "panic":
+            yield one.outcome.started_at, True, one.outcome.endpoint
+    outcomes = [one.outcome for one in world.traces.attempts]
+    outcomes += [one.outcome for one in world.traces.probes]
+    for outcome in outcomes:
+        if outcome.cls is OutcomeClass.OK:
+            yield outcome.ended_at, False, outcome.endpoint
 
 
 def hedges_within_count(world: SwarmWorld) -> Iterator[str]:
@@ -102,7 +140,9 @@ def hedges_within_money(world: SwarmWorld) -> Iterator[str]:
 
 
 def ledger_covers_bills(world: SwarmWorld) -> Iterator[str]:
-    """What complete answers cost by the provider's bill is not more than what was entered."""
+    """What complete answers cost by the provider's bill is not more than what was entered, but for
+    the error of the estimates.
+    """
     entered: dict[EndpointId, float] = {}
     costs = [(one.outcome.endpoint, one.outcome.cost_usd) for one in world.traces.attempts]
     costs += [(one.endpoint, one.cost_usd) for one in world.traces.probes]
@@ -117,7 +157,10 @@ def ledger_covers_bills(world: SwarmWorld) -> Iterator[str]:
             and entry.ended is Ended.COMPLETE
             and entry.fault in (None, *DISTURBING_KINDS)
         )
-        if endpoint.price is not None and billed > entered.get(endpoint.id, 0.0) + TINY_USD:
+        if (
+            endpoint.price is not None
+            and billed > (1 + ESTIMATE_OFF_MAX) * entered.get(endpoint.id, 0.0) + TINY_USD
+        ):
             yield f"{endpoint.id}: billed {billed:.6f}, entered {entered.get(endpoint.id, 0.0):.6f}"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from sidecar.errors import ConnectionBrokenError
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
@@ -97,6 +99,9 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.cut()
+        if self._failure is not None:
+            # The one that was raised holds the frames of its readers, who hold this answer.
+            self._failure = ConnectionBrokenError("the answer was closed")
 
     def wake(self) -> None:
         """Let whoever waits look again."""
