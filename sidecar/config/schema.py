@@ -19,6 +19,7 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.forecast import ForecastSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
@@ -66,6 +67,7 @@ BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
 LimitGiven = Annotated[Given, section_mark(LimitSettings)]
 ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
 LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
+ForecastGiven = Annotated[Given, section_mark(ForecastSettings)]
 LifeGiven = Annotated[Given, section_mark(LifeSettings)]
 SilenceGiven = Annotated[Given, section_mark(SilenceSettings)]
 ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
@@ -94,6 +96,7 @@ SECTIONS: tuple[type, ...] = (
     LimitSettings,
     ThrottleSettings,
     LatencySettings,
+    ForecastSettings,
     SilenceSettings,
     ReliabilitySettings,
     PenaltySettings,
@@ -217,6 +220,7 @@ class ModelEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    forecast: ForecastGiven = field(default_factory=dict)
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
@@ -243,7 +247,11 @@ class RouteEntry(Entry, frozen=True):
 
     tiers: list[list[Text]]
     within: Duration | None = None
+    first_token: Duration | None = None
     budget: Amount | None = None
+    quality: Fraction | None = None
+    quality_hard: Fraction | None = field(default=None, name="quality!")
+    priority: Literal["interactive", "batch"] = "interactive"
     limits: RouteLimitsEntry = RouteLimitsEntry()
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
     degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
@@ -290,6 +298,7 @@ class DefaultsEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    forecast: ForecastGiven = field(default_factory=dict)
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)

@@ -14,6 +14,7 @@ from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
 from sidecar.core.caps import CapSettings
+from sidecar.core.forecast import ForecastSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
@@ -105,6 +106,7 @@ def _endpoint(*layers: DefaultsEntry | ModelEntry) -> EndpointSettings:
         limit=build(LimitSettings, *(layer.limit for layer in layers)),
         throttle=build(ThrottleSettings, *(layer.throttle for layer in layers)),
         latency=build(LatencySettings, *(layer.latency for layer in layers)),
+        forecast=build(ForecastSettings, *(layer.forecast for layer in layers)),
         silence=build(SilenceSettings, *(layer.silence for layer in layers)),
         reliability=build(ReliabilitySettings, *(layer.reliability for layer in layers)),
         penalty=build(PenaltySettings, *(layer.penalty for layer in layers)),

@@ -55,7 +55,7 @@ class CallRun:
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
         self._launcher = Launcher(
-            parts, call, self.report, is_whole=self._on_break is OnBreak.RESTART
+            parts, call, is_whole=self._on_break is OnBreak.RESTART, is_read=self.report.is_sampled
         )
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
@@ -227,7 +227,7 @@ class CallRun:
         self.records.append(
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
-        self.report.outcomes.append(outcome)
+        self.report.ends(entrant.plan, outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:

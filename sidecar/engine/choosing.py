@@ -15,13 +15,13 @@ from sidecar.core.exploring import explored
 from sidecar.core.panic import EARNED
 from sidecar.core.routing import CallNeeds
 from sidecar.domain import Gate, Priority
-from sidecar.engine.fitness import least_quality
+from sidecar.engine.fitness import least_quality, wished_quality
 from sidecar.engine.views import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sidecar.core.routing import Choice, EndpointView
+    from sidecar.core.routing import Choice, EndpointView, RoutingSettings
     from sidecar.domain import Call, EndpointId
     from sidecar.engine.parts import Parts
 
@@ -42,13 +42,25 @@ class Chooser:
         self._parts = parts
         self._call = call
         self._budget_left = budget_left
-        self.qualities = parts.qualities
-        self._least = least_quality(call, parts.catalogue.endpoints, parts.qualities)
+        self._least = least_quality(call, parts.catalogue.endpoints)
+        self._wished = wished_quality(call)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._space = _space_of(parts, call)
         self.is_desperate = False  # at the last question nobody was left but by way of exceptions
         self._has_panicked = False
         self._sight: Sight | None = None
+
+    @property
+    def routing(self) -> RoutingSettings:
+        """The numbers of the choice."""
+        return self._parts.settings.routing
+
+    def needs_s(self, view: EndpointView, share: float) -> float:
+        """Return within how many seconds ``share`` of such calls end at an endpoint of ``views``,
+        at a usual hour.
+        """
+        assert self._sight is not None, "its views were looked at"
+        return self._sight.needs_s(view.endpoint.id, share)
 
     @property
     def views(self) -> tuple[EndpointView, ...]:
@@ -62,7 +74,7 @@ class Chooser:
         breaker's trial.
         """
         is_batch = self._call.constraints.priority is Priority.BATCH
-        may_explore = is_batch and not (self.refused or excluded)
+        may_explore = is_batch and not (self.refused or excluded or self._wished)
         excluded = {**self.refused, **excluded}
         choice = self._rank(excluded, may_try=False, enough=None if may_explore else enough)
         self.is_desperate = not choice.ranked
@@ -81,10 +93,11 @@ class Chooser:
         route = self._call.route
         tried: dict[EndpointId, Gate] = {**self.refused, primary.endpoint.id: Gate.TRIED}
         ranked = self._rank(tried, may_try=False, enough=None).ranked
-        endpoints, quality_of = self._parts.catalogue.endpoints, self._parts.qualities.of
-        best = [quality_of(endpoints[name], route.name) for name in route.tiers[0]]
-        least = min(quality_of(primary.endpoint, route.name), *best)
-        return tuple([one for one in ranked if quality_of(one.endpoint, route.name) >= least])
+        endpoints = self._parts.catalogue.endpoints
+        best = [endpoints[name].quality.of(route.name) for name in route.tiers[0]]
+        own = primary.endpoint.quality.of(route.name)
+        least = max(min(own, *best), min(own, self._wished))
+        return tuple([one for one in ranked if one.endpoint.quality.of(route.name) >= least])
 
     def _explored(self, choice: Choice) -> Choice:
         """Let a batch call be the look at an idle endpoint; one at a time is enough."""
@@ -171,6 +184,7 @@ class Chooser:
             prompt_tokens=math.floor(tokens * ESTIMATE_LEAST) if may_overflow else tokens,
             excluded=excluded,
             space=self._space,
+            quality=self._wished,
         )
         return parts.router.choose(sight.look, needs, now, parts.rng, enough=enough)
 

@@ -96,6 +96,7 @@ class Parts:
         heir.quality.adapt(settings.quality)
         heir.salt, heir.sampler = self.salt, self.sampler
         heir.qualities = self.qualities
+        heir.qualities.is_stale = True
         heir.router.adapt(settings.routing)
         heir.budgets.adapt(settings.budgets)
         heir.panic.adapt(settings.panic)
@@ -111,7 +112,7 @@ class Parts:
     def configured_quality(self, route: RouteName, model: EndpointId) -> float:
         """Return the quality that the configuration gives; of what it no longer names, a half."""
         endpoint = self.catalogue.endpoints.get(model)
-        return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.of(route)
+        return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.configured(route)
 
     def output_model(self, route: RouteName) -> OutputModel:
         """Return the answer-length model of ``route``; routes are bounded by the configuration."""
