@@ -86,9 +86,7 @@ class Launcher:
         except BadRequestError:
             if is_only_hope:
                 raise
-            return (
-                Gate.UNSUPPORTED
-            )  # another understood the body as it is; this one cannot be asked
+            return Gate.UNSUPPORTED  # another endpoint understood the body
         ticket = self._ticket(prospect)
         if isinstance(ticket, Gate):
             return ticket
