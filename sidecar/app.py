@@ -25,10 +25,12 @@ from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import observed, shown
 from sidecar.log import LogObserver
 from sidecar.operations import Operations, drillable, drills_of
+from sidecar.quality.desk import Desk
 from sidecar.reload import Origin, Reloader
 from sidecar.repricing import PriceRefresh
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
+from sidecar.server.feedback import FeedbackDesk
 from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
@@ -90,6 +92,7 @@ class App:
             observer=self._observer,
             rng=self._rng,
         )
+        self.desk = Desk(self.engine, self.ledger)
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
@@ -98,6 +101,7 @@ class App:
         self.telemetry.registry.add(
             *observed(self.ledger),
             *spending.observed(lambda: self.engine.budgets.caps),
+            *self.desk.observed(),
             *readings(self.engine, self.admission),
             *self.reloader.observed(lambda: self.engine.catalogue.generation),
         )
@@ -149,6 +153,7 @@ class App:
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
+        self.desk.adopt()
         self._recall_caps()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
@@ -193,6 +198,7 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._background
             self._background = None
+        await self.desk.aclose()
         await self.upstream.aclose()
         await self.ledger.aclose()
         await self.telemetry.aclose()
@@ -202,13 +208,15 @@ class App:
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        data = DataPlane(self.engine, self.admission, self._intake, guard, self._observer)
+        feedback = FeedbackDesk(self.desk)
+        data = DataPlane(self.engine, self.admission, self._intake, guard, feedback, self._observer)
         does = self._operations
         admin = AdminPlane(
             guard,
             Controls(
                 state=self.state,
                 calls=does.calls,
+                advice=self.desk.advice,
                 isolate=does.isolate,
                 restore=does.restore,
                 explain=does.explain,
@@ -274,6 +282,7 @@ class App:
             **snapshot(self.engine, clock.now()),
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
+            **self.desk.shown(),
             "prices": self.prices.status,
         }
 

@@ -27,6 +27,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
 from sidecar.abilities import Abilities, Ability, Dialect
+from sidecar.amounts import Price as Price  # noqa: PLC0414 - a part of the vocabulary
+from sidecar.amounts import Timers as Timers  # noqa: PLC0414 - a part of the vocabulary
+from sidecar.amounts import Usage as Usage  # noqa: PLC0414 - a part of the vocabulary
 from sidecar.value import value
 from sidecar.verdicts import Capacity as Capacity  # noqa: PLC0414 - parts of the vocabulary
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414
@@ -88,46 +91,22 @@ DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if 
 
 
 @value
-class Price:
-    """US dollars per million tokens; ``cached_input_usd`` for those read from a cache."""
-
-    input_usd: float
-    output_usd: float
-    cached_input_usd: float | None = None
-    cache_write_usd: float | None = None
-
-
-@value
-class Usage:
-    """Tokens of one attempt; input includes cached ones, output includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    is_estimated: bool = False
-
-
-@value
-class Timers:
-    """Limits of one attempt, seconds. None: adaptive."""
-
-    connect_s: float = 3.0
-    first_content_s: float | None = None
-    attempt_s: float | None = None
-    stall_s: float | None = None
-
-
-@value
 class Quality:
     """Expected quality of an endpoint's answers, 0..1: by route, else the default."""
 
     default: float = 0.5
     by_route: Mapping[RouteName, float] = field(default_factory=dict)
+    learned: dict[RouteName, float] = field(default_factory=dict, repr=False, compare=False)
+    """Of routes of which enough was seen; ``engine/qualities.py`` alone writes it."""
 
     def of(self, route: RouteName) -> float:
-        """Return the expected quality for ``route``."""
+        """Return the expected quality for ``route``: as learned, else as configured."""
+        if self.learned and (known := self.learned.get(route)) is not None:
+            return known
+        return self.by_route.get(route, self.default)
+
+    def configured(self, route: RouteName) -> float:
+        """Return the quality for ``route`` that was configured."""
         return self.by_route.get(route, self.default)
 
 
@@ -191,6 +170,16 @@ class Constraints:
 
 
 @value
+class Grader:
+    """Who grades a share (0..1) of a route's answers, by which rubric, for how much a day."""
+
+    model: EndpointId
+    rubric: str
+    share: float
+    usd_per_day: float
+
+
+@value
 class Route:
     """What callers name: endpoints in tiers, best first, and what holds unless a call says else.
 
@@ -217,6 +206,7 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    grader: Grader | None = None
     constraints: Constraints = field(init=False, repr=False, compare=False)
     _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
     _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)

@@ -6,6 +6,7 @@ Every decision carries its reason.
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from sidecar.value import value
@@ -128,7 +129,9 @@ class CallFinished:
     """A call ended; ``result`` is ok, degraded, passed (a provider's 4xx) or an error code.
 
     ``rejected`` holds the endpoints not chosen at arrival, with the reason of each.
-    ``invalid_output``: where and how a stream was not the JSON that was asked for.
+    ``invalid_output``: where and how a stream was not the JSON that was asked for. ``flaw``: what
+    can be seen to be wrong with an answer: invalid, refused, truncated or empty. ``question``: a
+    salted hash of what was asked, so that the same question is known again; None: not looked at.
 
     ``asked``, ``wishes``, ``format`` and ``door`` (a path that the format does not tell) are the
     call's own; ``trace`` is the caller's span. ``choice`` is the first decision, ``refusals`` are
@@ -159,6 +162,9 @@ class CallFinished:
     answer_id: str | None = None
     level: str | None = None
     content: Content | None = None
+
+    flaw: str | None = None
+    question: int | None = field(default=None, repr=False, compare=False)
 
 
 @value

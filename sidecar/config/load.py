@@ -45,6 +45,7 @@ from sidecar.domain import (
     Capacity,
     Endpoint,
     EndpointId,
+    Grader,
     HostName,
     ModelName,
     OnBreak,
@@ -68,7 +69,13 @@ if TYPE_CHECKING:
 
     from sidecar.config.facts import ModelFacts
     from sidecar.config.prices import Listed, Wanted
-    from sidecar.config.schema import ModelEntry, ProviderEntry, RouteEntry, SecretEntry
+    from sidecar.config.schema import (
+        GraderEntry,
+        ModelEntry,
+        ProviderEntry,
+        RouteEntry,
+        SecretEntry,
+    )
     from sidecar.config.yaml_tree import Tree
 
 PORTS = {"http": 80, "https": 443}
@@ -240,6 +247,16 @@ class _Parts:
             on_break=OnBreak(entry.on_break),
             checks_output=entry.check_output,
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
+            grader=None if entry.grader is None else self._grader(entry.grader),
+        )
+
+    def _grader(self, entry: GraderEntry) -> Grader:
+        """Return who grades a route's answers."""
+        return Grader(
+            model=self.ids[entry.model],
+            rubric=entry.rubric,
+            share=entry.share,
+            usd_per_day=entry.usd_per_day,
         )
 
     def aliases(self) -> dict[str, str]:

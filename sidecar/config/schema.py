@@ -28,6 +28,7 @@ from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
+from sidecar.core.quality import QualitySettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings, RoutingWeights
@@ -86,6 +87,7 @@ AmplificationGiven = Annotated[Given, section_mark(AmplificationSettings)]
 WasteGiven = Annotated[Given, section_mark(WasteSettings)]
 PanicGiven = Annotated[Given, section_mark(PanicSettings)]
 LadderGiven = Annotated[Given, section_mark(LadderSettings)]
+QualityGiven = Annotated[Given, section_mark(QualitySettings)]
 CacheGiven = Annotated[Given, section_mark(CacheSettings)]
 
 
@@ -115,6 +117,7 @@ SECTIONS: tuple[type, ...] = (
     WasteSettings,
     PanicSettings,
     LadderSettings,
+    QualitySettings,
     CacheSettings,
 )
 
@@ -232,6 +235,15 @@ class PromptEntry(Entry, frozen=True):
     system: Text
 
 
+class GraderEntry(Entry, frozen=True):
+    """A model that grades a share of the route's answers by a rubric, for so much a day."""
+
+    model: Text
+    rubric: Annotated[str, Meta(min_length=1, max_length=8000)]
+    share: Fraction = 0.02
+    usd_per_day: Amount = 1.0
+
+
 class RouteEntry(Entry, frozen=True):
     """What callers name: tiers of models, best first; within a tier the score decides."""
 
@@ -251,6 +263,7 @@ class RouteEntry(Entry, frozen=True):
     on_break: Literal["error", "continue", "restart"] = "error"
     check_output: bool = True
     attempts: AttemptsMax | None = None
+    grader: GraderEntry | None = None
 
 
 _LEDGER = LedgerSettings()
@@ -263,6 +276,7 @@ class LedgerEntry(Entry, frozen=True):
     keep_days: Annotated[int, Meta(ge=1, le=3660)] = _LEDGER.keep_days
     keep_mib: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.keep_mib
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
+    keep_comments: bool = _LEDGER.keep_comments
 
 
 _TELEMETRY = TelemetrySettings()
@@ -320,6 +334,7 @@ class DefaultsEntry(Entry, frozen=True):
     waste: WasteGiven = field(default_factory=dict)
     panic: PanicGiven = field(default_factory=dict)
     ladder: LadderGiven = field(default_factory=dict)
+    quality: QualityGiven = field(default_factory=dict)
     cache: CacheGiven = field(default_factory=dict)
 
 

@@ -23,6 +23,7 @@ from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
+from sidecar.core.quality import QualitySettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings
@@ -77,6 +78,7 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
         ),
         panic=build(PanicSettings, defaults.panic),
         ladder=build(LadderSettings, defaults.ladder),
+        quality=build(QualitySettings, defaults.quality),
         cache=build(CacheSettings, defaults.cache),
     )
 

@@ -54,7 +54,9 @@ class CallRun:
         self.report = Report(parts, call)
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
-        self._launcher = Launcher(parts, call, is_whole=self._on_break is OnBreak.RESTART)
+        self._launcher = Launcher(
+            parts, call, is_whole=self._on_break is OnBreak.RESTART, is_read=self.report.is_sampled
+        )
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None

@@ -168,6 +168,7 @@ class Engine:
             now = loop_now()
             self.health.tick(now)
             self.ladder.observe(self._share_shut(now), now)
+            self.parts.qualities.refresh(self.catalogue.endpoints, now)
             if self.budgets.caps is not None:
                 self._look_at_caps(self.budgets.caps, now)
 

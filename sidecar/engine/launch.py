@@ -54,9 +54,12 @@ class Entrant:
 
 
 class Launcher:
-    """Makes the attempts of one call. Owns the list of those that count against its budget."""
+    """Makes the attempts of one call. Owns the list of those that count against its budget.
 
-    def __init__(self, parts: Parts, call: Call, *, is_whole: bool) -> None:
+    ``is_read``: the text of a stream is wanted afterwards.
+    """
+
+    def __init__(self, parts: Parts, call: Call, *, is_whole: bool, is_read: bool = False) -> None:
         self._parts = parts
         self._call = call
         self._charged: list[Entrant] = []
@@ -64,7 +67,7 @@ class Launcher:
         self.preparation = Preparation(call)
         self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
         self._is_kept = call.facts.is_stream and (
-            self._flaw_of is not None or parts.cache.wants(call) or parts.keeps_content
+            self._flaw_of is not None or is_read or parts.keeps_content or parts.cache.wants(call)
         )
 
     def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
@@ -84,8 +87,7 @@ class Launcher:
         except BadRequestError:
             if is_only_hope:
                 raise
-            # Another endpoint understood the body as it is; this one cannot be asked.
-            return Gate.UNSUPPORTED
+            return Gate.UNSUPPORTED  # another endpoint understood the body
         ticket = self._ticket(prospect)
         if isinstance(ticket, Gate):
             return ticket

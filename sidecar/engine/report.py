@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.ladder import Level, degraded_header
-from sidecar.domain import Gate, OutcomeClass
+from sidecar.domain import Gate, OutcomeClass, Priority
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.engine.fitness import is_smaller
 from sidecar.engine.judging import said_to_caller
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 COMMITTED = "COMMITTED"
 CUT_SIGMA = 0.5
 """How well the length of an answer that was cut is told from its time."""
+_REFUSED = (Finish.REFUSAL, Finish.CONTENT_FILTER)
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -53,6 +54,10 @@ class Report:
         self._answer_id: str | None = None
         self._content: Content | None = None
         self._is_cut = False
+        self._flaw: str | None = None
+        self._tally: Tally | None = None
+        sampler = None if call.route.grader is None else parts.sampler
+        self.is_sampled = sampler is not None and sampler.wants(call)
         self.is_continued = False
         self.invalid_output: str | None = None
 
@@ -73,6 +78,8 @@ class Report:
             self._content = content_of(self._call, tally.completion())
         self.dropped = plan.request.dropped
         self._is_cut = plan.is_clamped and tally.finish is Finish.LENGTH
+        self._flaw = None if self._is_cut else _flaw_of(tally, self._call)
+        self._tally = tally
         is_kept = not (plan.request.is_translated or self.is_continued)
         keeper = plan.ticket.endpoint.id if is_kept else None
         self._answer_id = tally.answer_id()
@@ -132,8 +139,15 @@ class Report:
             endpoint.id,
             spent_usd,
         )
+        if self.is_sampled and is_ok and self.is_keepable():
+            self._sample()
         cost_usd = None if endpoint.price is None else spent_usd
         return self._disclosure(endpoint, self._labels(), degraded, cost_usd=cost_usd)
+
+    def _sample(self) -> None:
+        """Hand an answer that was drawn to who grades it."""
+        if self._parts.sampler is not None and self._tally is not None:
+            self._parts.sampler.take(self._call, self._tally.text())
 
     def static_answer(self, error: CallError) -> PlainAnswer:
         """Return the route's answer of last resort, instead of ``error``."""
@@ -273,8 +287,26 @@ class Report:
                 answer_id=self._answer_id,
                 level=self._level,
                 content=self._content,
+                flaw=self._flaw if self.invalid_output is None else "invalid",
+                question=self._question(),
             )
         )
+
+    def _question(self) -> int | None:
+        """Return by what the same question is known again; programs repeat theirs as a habit."""
+        call = self._call
+        is_asked = call.constraints.priority is Priority.INTERACTIVE and not call.facts.inputs_count
+        return hash((self._parts.salt, call.body)) if is_asked else None
+
+
+def _flaw_of(tally: Tally, call: Call) -> str | None:
+    """Return what can be seen to be wrong with an answer that ended, None if nothing is."""
+    if tally.is_refusal or tally.finish in _REFUSED:
+        return "refused"
+    if tally.finish is Finish.LENGTH:
+        return "truncated"
+    is_silent = tally.finish is not None and not tally.content_deltas
+    return "empty" if is_silent and not call.facts.inputs_count else None
 
 
 def _broken(outcome: Outcome) -> str:

@@ -55,6 +55,7 @@ class Tally:
         "error",
         "finish",
         "is_ended",
+        "is_refusal",
         "keeps_text",
         "thoughts",
     )
@@ -70,6 +71,7 @@ class Tally:
         self._is_whole = False  # it did not come in events
         self.finish: Finish | None = None
         self.is_ended = False
+        self.is_refusal = False
         self.error: ErrorSeen | None = None
         self._usage: Usage | None = None
         self._run_char: str | None = None
@@ -93,7 +95,7 @@ class Tally:
                 self.thoughts += 1
                 self._add(delta.text)
             case RefusalDelta():
-                self._is_aside = True
+                self._is_aside = self.is_refusal = True
                 self._add(delta.text)
             case ToolCallStart():
                 self._add_tool_call(0)
@@ -151,7 +153,7 @@ class Tally:
                 case TextPart(text=text) if text:
                     self.add_text(text)
                 case RefusalPart(text=text) if text:
-                    self._is_aside = True
+                    self._is_aside = self.is_refusal = True
                     self._add(text)
                 case ReasoningPart(text=text) if text:
                     self.thoughts += 1
@@ -168,6 +170,10 @@ class Tally:
         text = TextPart(text="".join(self._texts))
         name, model = self._name
         return Completion(id=name, model=model, parts=(text,), finish=self.finish)
+
+    def text(self) -> str | None:
+        """Return what an answer that ended said in words, None if it is none or was not kept."""
+        return "".join(self._texts) if self.finish is not None and not self._is_aside else None
 
     def structured(self) -> str | None:
         """Return the text where an answer as asked has to be in it: it was kept, ended by itself,

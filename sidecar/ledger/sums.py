@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import OutcomeClass
 from sidecar.events import AttemptFinished, CallFinished, PassageFinished, ProbeFinished
-from sidecar.ledger.records import PASSED, PROBE, WELL, head_of
+from sidecar.ledger.records import PASSED, PROBE, WELL, ScoreGiven, head_of
 
 if TYPE_CHECKING:
     from sidecar.domain import Outcome
@@ -87,6 +87,8 @@ def count(into: dict[Key, Sums], event: Kept, offset_s: float) -> None:
             sums.failed_calls += head_of(event, offset_s).is_failed
             for outcome in event.attempts:
                 _count_attempt(sums, outcome, outcome.cost_usd)
+        case ScoreGiven():
+            pass  # no call and no money
 
 
 def merge(into: dict[Key, Sums], more: dict[Key, Sums]) -> None:
