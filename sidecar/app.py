@@ -179,11 +179,13 @@ class App:
             Controls(
                 state=self.state,
                 calls=self._calls,
-                isolate=lambda name: self._operate(name, self.engine.health.isolate),
-                restore=lambda name: self._operate(name, self.engine.health.restore),
+                isolate=lambda name: self._operate(name, self.engine.isolate),
+                restore=lambda name: self._operate(name, self.engine.restore),
             ),
         )
-        health = HealthPlane(self._status, lambda: exposition(self.ledger))
+        health = HealthPlane(
+            self._status, lambda: exposition(self.ledger) + self.engine.exposition()
+        )
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),

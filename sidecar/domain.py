@@ -27,6 +27,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
 from sidecar.abilities import Abilities, Ability, Dialect
+from sidecar.shares import Adaptive  # noqa: TC001 - a part of the vocabulary
 from sidecar.value import value
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
 from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414, TC001
@@ -185,12 +186,22 @@ class Endpoint:
 
 
 @value
+class Shadow:
+    """Who gets a copy of a ``share`` (0..1) of the calls, to be judged; nobody gets its answers."""
+
+    endpoint: EndpointId
+    share: float
+    usd_per_day: float
+
+
+@value
 class Route:
     """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
 
     ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
     are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
-    ``checks_output``: a JSON answer must be what was asked for.
+    ``checks_output``: a JSON answer must be what was asked for. With ``adaptive`` the order of the
+    tiers is but the first guess. ``canaries`` are on trial: (endpoint, share of the calls).
     """
 
     name: RouteName
@@ -206,20 +217,26 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    adaptive: Adaptive | None = None
+    canaries: tuple[tuple[EndpointId, float], ...] = ()
+    shadow: Shadow | None = None
+    has_lots: bool = field(init=False, repr=False, compare=False)
     _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
     _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
         object.__setattr__(self, "_all", everyone)
-        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
+        best = everyone if self.adaptive is not None else self.tiers[0] if self.tiers else ()
+        object.__setattr__(self, "_best", frozenset(best))
+        object.__setattr__(self, "has_lots", self.adaptive is not None or bool(self.canaries))
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
         return self._all
 
     def is_best(self, endpoint: EndpointId) -> bool:
-        """Return whether ``endpoint`` is of the first tier."""
+        """Return whether ``endpoint`` is of the first tier; of an adaptive route all are equals."""
         return endpoint in self._best
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @value
 class AttemptFinished:
-    """One attempt of a call settled; ``kind`` is first, retry, failover or transparent."""
+    """One attempt of a call settled; ``kind`` is first, canary, explore, retry, failover, hedge,
+    panic or transparent.
+    """
 
     at: float
     call_id: CallId
@@ -102,6 +104,46 @@ class EndpointReturned:
 
 
 @value
+class CanaryRolledBack:
+    """A model on trial gets nothing more of ``route`` for it is worse than ``incumbent``.
+
+    ``reason``: health or quality; ``own`` and ``other`` are the intervals (0..1) of the share of
+    good attempts, or of the quality, that do not overlap.
+    """
+
+    at: float
+    route: RouteName
+    endpoint: EndpointId
+    incumbent: EndpointId
+    reason: str
+    own: tuple[float, float]
+    other: tuple[float, float]
+
+
+@value
+class CanaryRestored:
+    """A model that was rolled back gets its share again; ``reason``: operator or config."""
+
+    at: float
+    route: RouteName
+    endpoint: EndpointId
+    reason: str
+
+
+@value
+class ShadowFinished:
+    """A copy of the call ``call_id`` ended that nobody waited for; ``flaw``: what can be seen to be
+    wrong with its answer: invalid, refused or truncated.
+    """
+
+    at: float
+    call_id: CallId
+    route: RouteName
+    outcome: Outcome
+    flaw: str | None = None
+
+
+@value
 class PassageFinished:
     """A request that was passed on to a provider ended; ``status`` None: no answer came.
 
@@ -126,6 +168,9 @@ Event = (
     | EndpointReturned
     | ProbeFinished
     | PassageFinished
+    | CanaryRolledBack
+    | CanaryRestored
+    | ShadowFinished
 )
 
 

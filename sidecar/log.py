@@ -14,10 +14,13 @@ from sidecar.events import (
     AttemptFinished,
     BreakerChanged,
     CallFinished,
+    CanaryRestored,
+    CanaryRolledBack,
     EndpointEjected,
     EndpointReturned,
     PassageFinished,
     ProbeFinished,
+    ShadowFinished,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sidecar")
 
-_USUAL = (AttemptFinished, CallFinished, PassageFinished, ProbeFinished)
+_USUAL = (AttemptFinished, CallFinished, PassageFinished, ProbeFinished, ShadowFinished)
 """Events that tell no change of state; calls make two or more of them each."""
 
 
@@ -70,9 +73,34 @@ class LogObserver:
                     event.endpoint,
                     event.reason,
                 )
+            case CanaryRolledBack() | CanaryRestored():
+                _write_trial(event)
 
 
-def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished) -> None:
+def _write_trial(event: CanaryRolledBack | CanaryRestored) -> None:
+    if isinstance(event, CanaryRestored):
+        log.info(
+            "canary route=%s endpoint=%s state=on_trial reason=%s",
+            event.route,
+            event.endpoint,
+            event.reason,
+        )
+        return
+    log.warning(
+        "canary route=%s endpoint=%s state=rolled_back reason=%s own=%.3f..%.3f"
+        " incumbent=%s other=%.3f..%.3f",
+        event.route,
+        event.endpoint,
+        event.reason,
+        *event.own,
+        event.incumbent,
+        *event.other,
+    )
+
+
+def _write_usual(
+    event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished | ShadowFinished,
+) -> None:
     match event:
         case AttemptFinished(outcome=outcome):
             log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
@@ -88,3 +116,5 @@ def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | Probe
             log.debug("passage call=%s status=%s", event.call_id, event.status)
         case ProbeFinished():
             log.debug("probe endpoint=%s %s", event.endpoint, event.outcome.label())
+        case ShadowFinished():
+            log.debug("shadow call=%s %s", event.call_id, event.outcome.label())

@@ -34,6 +34,7 @@ class Gate(Enum):
     QUALITY = "quality"
     DRIFT = "drift"
     SILENT = "silent"
+    ROLLED_BACK = "rolled_back"
 
 
 class OutcomeClass(Enum):

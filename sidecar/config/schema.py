@@ -14,11 +14,12 @@ from msgspec import Meta, field
 
 from sidecar.config.groups import Amount, Duration, Given, section_mark
 from sidecar.config.model import DrainSettings
-from sidecar.config.texts import NAME_PATTERN
+from sidecar.config.texts import NAME_PATTERN, SHARE_EXPECTED, SHARE_PATTERN
 from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
@@ -54,6 +55,14 @@ Url = Annotated[
     str, Meta(description='a URL such as "https://api.example.com/v1"', extra={"as": "url"})
 ]
 Text = Annotated[str, Meta(min_length=1)]
+Share = Annotated[
+    float,
+    Meta(
+        description=SHARE_EXPECTED,
+        extra={"as": "share"},
+        extra_json_schema={"type": ["number", "string"], "pattern": SHARE_PATTERN},
+    ),
+]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
 
@@ -81,6 +90,7 @@ PanicGiven = Annotated[Given, section_mark(PanicSettings)]
 LadderGiven = Annotated[Given, section_mark(LadderSettings)]
 QualityGiven = Annotated[Given, section_mark(QualitySettings)]
 CacheGiven = Annotated[Given, section_mark(CacheSettings)]
+CanaryGiven = Annotated[Given, section_mark(CanarySettings)]
 
 
 SECTIONS: tuple[type, ...] = (
@@ -109,6 +119,7 @@ SECTIONS: tuple[type, ...] = (
     LadderSettings,
     QualitySettings,
     CacheSettings,
+    CanarySettings,
 )
 
 
@@ -184,11 +195,12 @@ class ModelEntry(Entry, frozen=True):
 
     ``embeds``: it makes embeddings, and nothing else; unless given, its name says so.
     ``embedding_space``: models of one space take over from each other; unless given, the model's
-    own name.
+    own name. ``share``: it is on trial, and gets so much of the calls of its routes.
     """
 
     provider: Text
     model: Text
+    share: Share | None = None
     quality: Fraction | dict[str, Fraction] = 0.5
     price: PriceEntry | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
@@ -215,10 +227,32 @@ class PromptEntry(Entry, frozen=True):
     system: Text
 
 
+class AdaptiveEntry(Entry, frozen=True):
+    """What an answer is worth (US dollars, for a quality of 1 and for a second of waiting), and
+    which ``share`` of calls and money above the incumbent's price a day may go into finding out.
+    """
+
+    worth: Amount | None = None
+    per_second: Amount | None = None
+    share: Share | None = None
+    usd_per_day: Amount | None = None
+
+
+class ShadowEntry(Entry, frozen=True):
+    """A model that gets a copy of a share of the calls, and what that may cost a day."""
+
+    model: Text
+    share: Share = 0.02
+    usd_per_day: Amount = 1.0
+
+
 class RouteEntry(Entry, frozen=True):
     """What callers name: tiers of models, best first; within a tier the score decides."""
 
     tiers: list[list[Text]]
+    choose: Literal["configured", "adaptive"] = "configured"
+    adaptive: AdaptiveEntry = AdaptiveEntry()
+    shadow: ShadowEntry | None = None
     within: Duration | None = None
     budget: Amount | None = None
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
@@ -273,6 +307,8 @@ class DefaultsEntry(Entry, frozen=True):
     ladder: LadderGiven = field(default_factory=dict)
     quality: QualityGiven = field(default_factory=dict)
     cache: CacheGiven = field(default_factory=dict)
+    canary: CanaryGiven = field(default_factory=dict)
+    adaptive: AdaptiveEntry = AdaptiveEntry()
 
 
 class File(Entry, frozen=True):

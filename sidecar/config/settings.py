@@ -13,6 +13,7 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
@@ -76,6 +77,7 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
         ladder=build(LadderSettings, defaults.ladder),
         quality=build(QualitySettings, defaults.quality),
         cache=build(CacheSettings, defaults.cache),
+        canary=build(CanarySettings, defaults.canary),
     )
 
 

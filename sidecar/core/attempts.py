@@ -67,7 +67,8 @@ class AttemptRecord:
 
 @value
 class Start:
-    """Start an attempt at ``view``; ``kind`` is first, retry, failover or transparent.
+    """Start an attempt at ``view``; ``kind`` is first (canary or explore: first too, drawn by lot),
+    retry, failover or transparent.
 
     ``next_view`` is whom to leave room for, None if this is the last attempt the call may make.
     """
@@ -104,13 +105,16 @@ class Fail:
     reason: FailReason
 
 
+FIRST_KINDS = frozenset({"first", "canary", "explore"})
+"""Kinds of attempts that begin a call."""
+
 Step = Start | WaitUntil | Fail
 
 _INFEASIBLE_GATES = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
         *(Gate.UNSUPPORTED, Gate.OTHER_SPACE, Gate.CONTEXT_TOO_SMALL),
-        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
+        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY, Gate.ROLLED_BACK),
     }
 )
 _NOT_HERE = frozenset({OutcomeClass.CONTEXT, OutcomeClass.UNFIT})
@@ -168,7 +172,7 @@ class _Question:
         """The first attempt; it waits for an account that named its time, or for room."""
         choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
-            return self._start(choice.ranked, "first", is_fresh=not has_waited)
+            return self._start(choice.ranked, choice.drawn or "first", is_fresh=not has_waited)
         if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
         opens_at = choice.rate_opens_at

@@ -9,6 +9,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sidecar.core.amplification import AmplificationGuard, AmplificationSettings
+from sidecar.core.attempts import FIRST_KINDS
 from sidecar.core.hedging import HedgeBudget, HedgeSettings
 from sidecar.core.waste import WasteBudget, WasteSettings
 from sidecar.domain import OutcomeClass
@@ -46,7 +47,7 @@ class Budgets:
 
     def started(self, kind: str, predicted_usd: float | None, now: float) -> None:
         """Note an attempt of ``kind``; a hedge reserves what it is expected to cost."""
-        if kind == "first":
+        if kind in FIRST_KINDS:
             self.amplification.request(now)
             self.hedge.deposit_primary()
             return

@@ -102,7 +102,8 @@ class CallRun:
         if self._has_chosen:
             return None
         self._has_chosen = True
-        known = self._parts.prospects.find(self.call, loop_now())
+        is_usual = not self._chooser.has_lot
+        known = self._parts.prospects.find(self.call, loop_now()) if is_usual else None
         if known is None:
             return None
         prospect, self.report.rejected = known
@@ -226,6 +227,7 @@ class CallRun:
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
         self.report.outcomes.append(outcome)
+        self._chooser.ended(outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:

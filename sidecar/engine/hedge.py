@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.attempts import Start
+from sidecar.core.attempts import FIRST_KINDS, Start
 from sidecar.core.breaker import BreakerState
 from sidecar.core.hedging import HedgeBar, HedgeFacts, HedgePlan, hedge_at
 from sidecar.domain import Gate
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
 
-KINDS = ("first", "failover")
+KINDS = FIRST_KINDS | {"failover"}
 
 
 class Hedging:

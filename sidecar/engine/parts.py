@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.clock import now as loop_now
 from sidecar.core.ladder import Ladder
 from sidecar.core.output import OutputModel
 from sidecar.core.panic import PanicRation
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
     from sidecar.catalogue import Catalogue
     from sidecar.domain import EndpointId, RouteName
+    from sidecar.engine.lots import Lots
     from sidecar.engine.ports import Upstream
     from sidecar.engine.settings import EngineSettings
+    from sidecar.engine.shadow import Shadows
     from sidecar.engine.succession import Legacy
     from sidecar.events import Observer
 
@@ -68,6 +71,8 @@ class Parts:
         self.quality = QualityBook(self.configured_quality, settings.quality)
         self.prospects = Prospects(self.health)
         self._outputs: dict[RouteName, OutputModel] = {}
+        self.lots = self._lots_of(None)
+        self.shadows = self._shadows_of(None)
 
     def succeeded(
         self, catalogue: Catalogue, settings: EngineSettings, upstream: Upstream
@@ -93,6 +98,8 @@ class Parts:
         heir.panic.adapt(settings.panic)
         heir.ladder.adapt(settings.ladder)
         heir.cache.adapt(settings.cache)
+        heir.lots = heir._lots_of(self.lots)
+        heir.shadows = heir._shadows_of(self.shadows)
         heir.keepers.forget(self.catalogue.endpoints.keys() - legacy.endpoints)
         for route, model in self._outputs.items():
             if route in catalogue.routes:
@@ -104,6 +111,28 @@ class Parts:
         """Return the quality that the configuration gives; of what it no longer names, a half."""
         endpoint = self.catalogue.endpoints.get(model)
         return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.of(route)
+
+    def _lots_of(self, before: Lots | None) -> Lots | None:
+        """Return who draws lots, None where no route asks for any and none did."""
+        if before is None and not any(route.has_lots for route in self.catalogue.routes.values()):
+            return None
+        from sidecar.engine.lots import Lots  # noqa: PLC0415 - few configurations need it
+
+        settings = self.settings.canary
+        lots = before or Lots(self.quality, settings, self.observer)
+        lots.canaries.adapt(settings)
+        lots.configured(self.catalogue, None if before is None else loop_now())
+        return lots
+
+    def _shadows_of(self, before: Shadows | None) -> Shadows | None:
+        """Return who makes copies of calls, None where no route asks for any and none did."""
+        if before is None and not any(route.shadow for route in self.catalogue.routes.values()):
+            return None
+        from sidecar.engine.shadow import Shadows  # noqa: PLC0415 - few configurations need it
+
+        shadows = before or Shadows()
+        shadows.configured(self.catalogue)
+        return shadows
 
     def output_model(self, route: RouteName) -> OutputModel:
         """Return the answer-length model of ``route``; routes are bounded by the configuration."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import FailReason
+from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.fitness import UNABLE, lack, least_quality
 from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from sidecar.core.attempts import Fail
     from sidecar.core.routing import EndpointView
-    from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
+    from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.attempt import Failed
     from sidecar.engine.choosing import Chooser
     from sidecar.engine.report import Report
@@ -113,6 +114,9 @@ def _infeasible(
     if not any(_is_of_kind(view, call) for view in views):
         what = "makes embeddings" if call.facts.inputs_count else "answers in words"
         return f"no endpoint of {call.route.name!r} {what}"
+    views = tuple(
+        [view for view in views if rejected.get(view.endpoint.id) is not Gate.ROLLED_BACK]
+    )
     fit = [view for view in views if rejected.get(view.endpoint.id) not in UNABLE]
     if not fit:
         unable = _unable(call, views, rejected)

@@ -82,6 +82,8 @@ class Report:
         if is_ok and outcome.usage is not None:
             model = self._parts.output_model(self._call.route.name)
             model.observe(outcome.usage.output_tokens, outcome.ended_at)
+        if is_ok and self._call.route.shadow is not None and self._parts.shadows is not None:
+            self._parts.shadows.offer(self._parts, self._call, endpoint.id)
         degraded, spent_usd = self._degraded(endpoint), self.spent_usd()
         self._end(
             ("degraded" if degraded else "ok") if is_ok else _broken(outcome),
@@ -158,7 +160,8 @@ class Report:
             return degraded_header(Level.SMALLER, "clamped", endpoint.id)
         route, endpoints = self._call.route, self._parts.catalogue.endpoints
         best = route.tiers[0]
-        if endpoint.id in best:
+        is_chosen = route.adaptive is not None and len(self.outcomes) <= 1
+        if endpoint.id in best or is_chosen:
             return None
         own = endpoint.quality.of(route.name)
         if not is_smaller(own, (endpoints[name].quality.of(route.name) for name in best)):

@@ -10,7 +10,7 @@ from sidecar.core.score import score
 from sidecar.domain import Gate
 
 if TYPE_CHECKING:
-    from sidecar.domain import EndpointId
+    from sidecar.domain import EndpointId, Route
     from sidecar.engine.endpoint_health import EndpointHealth
     from sidecar.engine.engine import Engine
 
@@ -41,7 +41,12 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
             for name, account in health.accounts.items()
         },
         "routes": {
-            name: {"tiers": route.tiers, "within_s": route.within_s, "is_task": route.is_task}
+            name: {
+                "tiers": route.tiers,
+                "within_s": route.within_s,
+                "is_task": route.is_task,
+                **_shared(engine, route, now),
+            }
             for name, route in engine.catalogue.routes.items()
         },
         "egress_suspect": health.egress.is_suspect(now),
@@ -53,6 +58,15 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
             "spent_usd": round(engine.prober.spent_usd, 6),
         },
     }
+
+
+def _shared(engine: Engine, route: Route, now: float) -> dict[str, object]:
+    """Return what a route has learned, whom it tries and what it mirrors."""
+    if not route.has_lots and route.shadow is None:
+        return {}
+    from sidecar.engine.lots_shown import shown_of  # noqa: PLC0415 - few configurations need it
+
+    return shown_of(engine.parts, route, now)
 
 
 def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]:

@@ -1,0 +1,22 @@
+"""On which terms a route learns whom to ask first; ``core/adaptive.py`` decides by them."""
+
+from __future__ import annotations
+
+from sidecar.value import value
+
+
+@value
+class Adaptive:
+    """What an answer is worth to the route, and what finding out may cost.
+
+    * ``worth_usd`` 0.02: an answer of quality 1 rather than 0. So a tenth of quality is worth 0.2
+      cents, about what a short answer of a large model costs more than a small one's.
+    * ``usd_per_s`` 0.001: a second of waiting. Ten seconds weigh as much as half of ``worth_usd``.
+    * ``share`` 0.1: so many of the calls that may explore are left to the draw.
+    * ``usd_per_day`` 1: what exploring may cost above the incumbent's price, in any 24 hours.
+    """
+
+    worth_usd: float = 0.02
+    usd_per_s: float = 0.001
+    share: float = 0.1
+    usd_per_day: float = 1.0
