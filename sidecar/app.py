@@ -26,9 +26,12 @@ from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.records import CallQuery
 from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
+from sidecar.quality import showing as quality_shown
+from sidecar.quality.desk import Desk
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
+from sidecar.server.feedback import FeedbackDesk
 from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
@@ -81,6 +84,7 @@ class App:
             observer=FanOut(observer or LogObserver(), self.ledger),
             rng=self._rng,
         )
+        self.desk = Desk(self.ledger, self.engine.parts.quality)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
         self._front = Front()
@@ -173,7 +177,8 @@ class App:
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        data = DataPlane(self.engine, self.admission, Intake(self._catalogue, self._rng), guard)
+        intake = Intake(self._catalogue, self._rng)
+        data = DataPlane(self.engine, self.admission, intake, guard, FeedbackDesk(self.desk))
         admin = AdminPlane(
             guard,
             Controls(
@@ -183,9 +188,7 @@ class App:
                 restore=lambda name: self._operate(name, self.engine.restore),
             ),
         )
-        health = HealthPlane(
-            self._status, lambda: exposition(self.ledger) + self.engine.exposition()
-        )
+        health = HealthPlane(self._status, self._exposition)
         addresses = (
             ("data", listen.data, data.handle),
             ("admin", listen.admin, admin.handle),
@@ -217,6 +220,10 @@ class App:
         verb(name, clock.now())
         return True
 
+    def _exposition(self) -> str:
+        quality = quality_shown.exposition(self.desk.hearing, clock.now())
+        return exposition(self.ledger) + quality + self.engine.exposition()
+
     async def _calls(self, asked: CallsAsked) -> Sequence[object]:
         since_at = None if asked.since_s is None else clock.wall() - asked.since_s
         return await self.ledger.calls(
@@ -243,6 +250,7 @@ class App:
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
             "ledger": shown(self.ledger, clock.wall()),
+            "quality": quality_shown.shown(self.desk.hearing, clock.now()),
         }
 
 

@@ -6,6 +6,7 @@ Every decision carries its reason.
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar.value import value
@@ -32,7 +33,9 @@ class CallFinished:
     """A call ended; ``result`` is ok, degraded, passed (a provider's 4xx) or an error code.
 
     ``rejected`` holds the endpoints not chosen at arrival, with the reason of each.
-    ``invalid_output``: where and how a stream was not the JSON that was asked for.
+    ``invalid_output``: where and how a stream was not the JSON that was asked for. ``flaw``: what
+    can be seen to be wrong with an answer: invalid, refused, truncated or empty. ``question``: a
+    salted hash of what was asked, so that the same question is known again; None: not looked at.
     """
 
     at: float
@@ -45,6 +48,8 @@ class CallFinished:
     attempts: tuple[Outcome, ...]
     rejected: tuple[tuple[EndpointId, Gate], ...] = ()
     invalid_output: str | None = None
+    flaw: str | None = None
+    question: int | None = field(default=None, repr=False, compare=False)
 
 
 @value

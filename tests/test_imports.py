@@ -45,6 +45,7 @@ ALLOWED = {
     "telemetry": BASE,
     "ledger": BASE,
     "fleet": BASE,
+    "quality": BASE | {"core", "engine", "ledger", "wire"},
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},
     "cli": ALL,

@@ -275,6 +275,7 @@ class LedgerEntry(Entry, frozen=True):
     keep_days: Annotated[int, Meta(ge=1, le=3660)] = _LEDGER.keep_days
     keep_mib: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.keep_mib
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
+    keep_comments: bool = _LEDGER.keep_comments
 
 
 class DefaultsEntry(Entry, frozen=True):

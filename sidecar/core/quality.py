@@ -53,6 +53,8 @@ class QualitySettings:
     * ``fault_half_life_s`` a day: faults come and go with a provider's state.
     * ``prior_strength`` 8: the configured quality counts as much as eight scores.
     * ``fault_doubt`` 20: so many answers without fault are assumed, for one fault proves little.
+    * ``evidence_least`` 10: scores, or ``faults_least`` 3 faults, before calls go by the belief
+      and not by the configured value: nobody shuts a model out by two bad words.
     * ``evidence_max`` 10,000: more makes an interval narrower than the truth is steady.
     * ``pairs_max`` 4096: of route and model; who was not heard of for the longest time goes.
     """
@@ -61,6 +63,8 @@ class QualitySettings:
     fault_half_life_s: float = 86_400.0
     prior_strength: float = 8.0
     fault_doubt: float = 20.0
+    evidence_least: float = 10.0
+    faults_least: float = 3.0
     evidence_max: float = 10_000.0
     pairs_max: int = 4096
 
@@ -140,8 +144,12 @@ class QualityBook(Tunable[QualitySettings]):
             pair.scored *= self._settings.evidence_max / pair.weight
             pair.weight = self._settings.evidence_max
 
-    def judge(self, route: RouteName, model: EndpointId, fault: float, now: float) -> None:
+    def judge(
+        self, route: RouteName, model: EndpointId, fault: float, now: float, *, is_new: bool = True
+    ) -> None:
         """Count an answer that was looked at: 0 had no fault, 1 was of no use.
+
+        Not ``is_new``: one that was counted before has a fault all the same.
 
         Raises:
             ValueError: The fault is not within 0..1.
@@ -149,7 +157,7 @@ class QualityBook(Tunable[QualitySettings]):
         _check(fault, 1.0)
         pair = self._touch(route, model, now)
         pair.faulty += fault
-        pair.judged += 1.0
+        pair.judged += is_new
 
     def retract(
         self, route: RouteName, model: EndpointId, score: float, weight: float, ages: Ages
@@ -201,15 +209,33 @@ class QualityBook(Tunable[QualitySettings]):
         """Say whether anything was ever seen of it; else the configured value stands as it is."""
         return (route, model) in self._pairs
 
+    def evidence(self, route: RouteName, model: EndpointId) -> Evidence | None:
+        """Return what was seen of a model, as it counted at its ``at``; to be read, not changed."""
+        return self._pairs.get((route, model))
+
     def export(self) -> Iterator[tuple[RouteName, EndpointId, Evidence]]:
         """Go through all evidence, who was heard of last at the end; to be read, not changed."""
         for (route, model), pair in self._pairs.items():
             yield route, model, pair
 
-    def restore(self, route: RouteName, model: EndpointId, evidence: Evidence) -> None:
-        """Put kept evidence in place; its ``at`` may lie before this clock's zero."""
-        self._make_room()
-        self._pairs[route, model] = evidence
+    def believed(self, now: float) -> dict[tuple[RouteName, EndpointId], float]:
+        """Return the expected quality of those of whom enough was seen to go by it."""
+        found = {}
+        for (route, model), pair in self._pairs.items():
+            belief = self.posterior(route, model, now)
+            faults = pair.faulty * self._kept(now - pair.at, self._settings.fault_half_life_s)
+            if belief.n >= self._settings.evidence_least or faults >= self._settings.faults_least:
+                found[route, model] = belief.mean
+        return found
+
+    def restore(self, route: RouteName, model: EndpointId, evidence: Evidence, now: float) -> None:
+        """Add kept evidence to what there is; its ``at`` may lie before this clock's zero."""
+        pair = self._touch(route, model, now)
+        self._age(evidence, now)
+        pair.scored += evidence.scored
+        pair.weight += evidence.weight
+        pair.faulty += evidence.faulty
+        pair.judged += evidence.judged
 
     def _touch(self, route: RouteName, model: EndpointId, now: float) -> Evidence:
         """Return the pair's evidence, aged to ``now``, as the one heard of last."""
@@ -237,11 +263,9 @@ class QualityBook(Tunable[QualitySettings]):
 
     def _share_of_faults(self, pair: Evidence, now: float) -> float:
         kept = self._kept(now - pair.at, self._settings.fault_half_life_s)
-        return (
-            pair.faulty
-            * kept
-            / (pair.judged * kept + max(STRENGTH_LEAST, self._settings.fault_doubt))
-        )
+        doubt = max(STRENGTH_LEAST, self._settings.fault_doubt)
+        # An answer has one fault at most, whatever was noticed of it later.
+        return min(pair.faulty, pair.judged) * kept / (pair.judged * kept + doubt)
 
     @staticmethod
     def _kept(age_s: float, half_life_s: float) -> float:

@@ -187,6 +187,7 @@ class Engine:
             if self.parts.shadows is not None:
                 self.parts.shadows.start(group)
             self.ladder.observe(self._share_shut(now), now)
+            self.parts.qualities.refresh(now)
 
     def _share_shut(self, now: float) -> float:
         """Return the share of the best tiers' endpoints that take no calls, 0..1."""

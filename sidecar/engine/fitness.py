@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sidecar.domain import Call, Endpoint, EndpointId
+    from sidecar.engine.qualities import Qualities
 
 CLASS_MARGIN = 0.05
 """Qualities this near each other are one class: the figures are judgements, not measurements."""
@@ -27,13 +28,13 @@ def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
     return own < min(best_tier) - CLASS_MARGIN
 
 
-def unfitness(endpoint: Endpoint, call: Call, least: float) -> Gate | None:
+def unfitness(endpoint: Endpoint, call: Call, least: float, qualities: Qualities) -> Gate | None:
     """Return why ``endpoint`` cannot serve the call, or not as well as ``least``; None if it can.
 
     ``least`` is ``least_quality`` of the call, worked out once.
     """
     gate = _inability(endpoint, call)
-    if gate is None and least > 0.0 and endpoint.quality.of(call.route.name) < least:
+    if gate is None and least > 0.0 and qualities.of(endpoint, call.route.name) < least:
         return Gate.QUALITY
     return gate
 
@@ -62,11 +63,13 @@ def _inability(endpoint: Endpoint, call: Call) -> Gate | None:
     return Gate.OUTPUT_TOO_SMALL if is_longer and Rung.CLAMP not in call.route.rungs else None
 
 
-def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float:
+def least_quality(
+    call: Call, endpoints: Mapping[EndpointId, Endpoint], qualities: Qualities
+) -> float:
     """Return how good an endpoint must be for the call, 0..1."""
     route, wishes = call.route, call.constraints
     least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
     if Rung.SMALLER in route.rungs:
         return least
-    best = min(endpoints[name].quality.of(route.name) for name in route.tiers[0])
+    best = min(qualities.of(endpoints[name], route.name) for name in route.tiers[0])
     return max(least, best - CLASS_MARGIN)

@@ -5,6 +5,7 @@ Below ``engine.py``, which adds the loops and the way in, so that what it starts
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -19,6 +20,7 @@ from sidecar.engine.health import Health
 from sidecar.engine.keepers import Keepers
 from sidecar.engine.output_check import OutputChecks
 from sidecar.engine.prospect import Prospects
+from sidecar.engine.qualities import Qualities
 from sidecar.engine.succession import legacy_of
 from sidecar.engine.timer import Timers
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 
 UNKNOWN_QUALITY = 0.5
+SALT_BYTES = 16
 
 
 class Parts:
@@ -69,6 +72,8 @@ class Parts:
         self.output_checks = OutputChecks()
         self.timers = Timers()
         self.quality = QualityBook(self.configured_quality, settings.quality)
+        self.qualities = Qualities(self.quality)
+        self.salt = os.urandom(SALT_BYTES)
         self.prospects = Prospects(self.health)
         self._outputs: dict[RouteName, OutputModel] = {}
         self.lots = self._lots_of(None)
@@ -93,6 +98,8 @@ class Parts:
         heir.quality = self.quality
         heir.quality.prior_of = heir.configured_quality
         heir.quality.adapt(settings.quality)
+        heir.salt = self.salt
+        heir.qualities = self.qualities
         heir.router.adapt(settings.routing)
         heir.budgets.adapt(settings.budgets)
         heir.panic.adapt(settings.panic)

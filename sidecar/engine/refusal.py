@@ -69,7 +69,7 @@ def refusal(
     views, rejected = chooser.views, chooser.rejected()
     tried = _tried(outcomes) + _pinned(call)
     if fail.reason is FailReason.INFEASIBLE:
-        return InfeasibleError(_infeasible(call, views, rejected), attempts=outcomes)
+        return InfeasibleError(_infeasible(call, chooser), attempts=outcomes)
     if fail.reason is FailReason.DEADLINE:
         waited_s = call.deadline_at - call.arrived_at
         message = f"no answer within {waited_s:.3g} s{tried}"
@@ -104,12 +104,11 @@ def _pinned(call: Call) -> str:
     return f"; nobody else is asked, since {keeper} keeps what {path} refers to"
 
 
-def _infeasible(
-    call: Call, views: tuple[EndpointView, ...], rejected: Mapping[EndpointId, Gate]
-) -> str:
+def _infeasible(call: Call, chooser: Chooser) -> str:
     """Say what would be feasible: the least time and the least money any endpoint is expected to
     need.
     """
+    views, rejected = chooser.views, chooser.rejected()
     needs: list[str] = []
     if not any(_is_of_kind(view, call) for view in views):
         what = "makes embeddings" if call.facts.inputs_count else "answers in words"
@@ -121,14 +120,16 @@ def _infeasible(
     if not fit:
         unable = _unable(call, views, rejected)
         return f"no endpoint of {call.route.name!r} can serve this call: {unable}"
-    least = least_quality(call, {view.endpoint.id: view.endpoint for view in views})
-    best = max(view.endpoint.quality.of(call.route.name) for view in fit)
+    quality_of, route = chooser.qualities.of, call.route.name
+    endpoints = {view.endpoint.id: view.endpoint for view in views}
+    least = least_quality(call, endpoints, chooser.qualities)
+    best = max(quality_of(view.endpoint, route) for view in fit)
     if best < least:
         return (
             f"no endpoint of {call.route.name!r} that can serve this call has a quality of at least"
-            f" {least:g}; the best has {best:g}"
+            f" {least:.3g}; the best has {best:.3g}"
         )
-    fit = [view for view in fit if view.endpoint.quality.of(call.route.name) >= least]
+    fit = [view for view in fit if quality_of(view.endpoint, route) >= least]
     budget_usd = call.constraints.budget_usd
     costs = [view.cost_usd for view in fit if view.cost_usd is not None]
     if budget_usd is not None and not costs:

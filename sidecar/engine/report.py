@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.ladder import Level, degraded_header
-from sidecar.domain import OutcomeClass
+from sidecar.domain import OutcomeClass, Priority
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.engine.fitness import is_smaller
 from sidecar.engine.judging import said_to_caller
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sidecar.errors import CallError
 
 COMMITTED = "COMMITTED"
+_REFUSED = (Finish.REFUSAL, Finish.CONTENT_FILTER)
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -42,6 +43,7 @@ class Report:
         self._call = call
         self._is_ended = False
         self._is_cut = False
+        self._flaw: str | None = None
         self.is_continued = False
         self.invalid_output: str | None = None
 
@@ -49,6 +51,7 @@ class Report:
         """Note whose answer it is; a clamped one that ended by its length was cut by us."""
         self.dropped = plan.request.dropped
         self._is_cut = plan.is_clamped and tally.finish is Finish.LENGTH
+        self._flaw = None if self._is_cut else _flaw_of(tally, self._call)
         is_kept = not (plan.request.is_translated or self.is_continued)
         keeper = plan.ticket.endpoint.id if is_kept else None
         self._parts.keepers.learn(self._call, tally.answer_id(), tally.item_ids(), keeper)
@@ -163,8 +166,9 @@ class Report:
         is_chosen = route.adaptive is not None and len(self.outcomes) <= 1
         if endpoint.id in best or is_chosen:
             return None
-        own = endpoint.quality.of(route.name)
-        if not is_smaller(own, (endpoints[name].quality.of(route.name) for name in best)):
+        qualities = self._parts.qualities
+        own = qualities.of(endpoint, route.name)
+        if not is_smaller(own, (qualities.of(endpoints[name], route.name) for name in best)):
             return None
         return degraded_header(Level.SMALLER, self._reason(best), endpoint.id)
 
@@ -198,8 +202,26 @@ class Report:
                 attempts=tuple(self.outcomes),
                 rejected=self.rejected,
                 invalid_output=self.invalid_output,
+                flaw=self._flaw if self.invalid_output is None else "invalid",
+                question=self._question(),
             )
         )
+
+    def _question(self) -> int | None:
+        """Return by what the same question is known again; programs repeat theirs as a habit."""
+        call = self._call
+        is_asked = call.constraints.priority is Priority.INTERACTIVE and not call.facts.inputs_count
+        return hash((self._parts.salt, call.body)) if is_asked else None
+
+
+def _flaw_of(tally: Tally, call: Call) -> str | None:
+    """Return what can be seen to be wrong with an answer that ended, None if nothing is."""
+    if tally.is_refusal or tally.finish in _REFUSED:
+        return "refused"
+    if tally.finish is Finish.LENGTH:
+        return "truncated"
+    is_silent = tally.finish is not None and not tally.content_deltas
+    return "empty" if is_silent and not call.facts.inputs_count else None
 
 
 def _broken(outcome: Outcome) -> str:

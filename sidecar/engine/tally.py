@@ -54,6 +54,7 @@ class Tally:
         "error",
         "finish",
         "is_ended",
+        "is_refusal",
         "keeps_text",
     )
 
@@ -66,6 +67,7 @@ class Tally:
         self.content_deltas = 0
         self.finish: Finish | None = None
         self.is_ended = False
+        self.is_refusal = False
         self.error: ErrorSeen | None = None
         self._usage: Usage | None = None
         self._run_char: str | None = None
@@ -88,7 +90,7 @@ class Tally:
             case ReasoningDelta():
                 self._add(delta.text)
             case RefusalDelta():
-                self._is_aside = True
+                self._is_aside = self.is_refusal = True
                 self._add(delta.text)
             case ToolCallStart():
                 self._add_tool_call(0)
@@ -140,7 +142,7 @@ class Tally:
                 case TextPart(text=text) if text:
                     self._add_text(text)
                 case RefusalPart(text=text) if text:
-                    self._is_aside = True
+                    self._is_aside = self.is_refusal = True
                     self._add(text)
                 case ReasoningPart(text=text) if text:
                     self._add(text)

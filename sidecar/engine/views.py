@@ -108,7 +108,7 @@ class Sight:
             is_suspect=stands.is_suspect,
             cost_usd=predicted_cost_usd(endpoint.price, prompt_tokens, math.ceil(output_tokens)),
             output_tokens=output_tokens,
-            unfit=unfitness(endpoint, call, self._least),
+            unfit=unfitness(endpoint, call, self._least, self._parts.qualities),
         )
 
     def _gate(self, own: EndpointHealth, stands: Standing, pacing_s: float) -> Gate | None:

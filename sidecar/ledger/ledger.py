@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sidecar import clock
 from sidecar.ledger.memory import Memory
@@ -22,12 +22,19 @@ from sidecar.ledger.records import KEPT
 from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import ThreadPoolExecutor
     from typing import TypeVar
 
     from sidecar.events import Event
-    from sidecar.ledger.records import CallQuery, CallRecord, Kept
+    from sidecar.ledger.records import (
+        CallQuery,
+        CallRecord,
+        EvidenceRow,
+        Kept,
+        Remembered,
+        ScoreGiven,
+    )
     from sidecar.ledger.settings import LedgerSettings
     from sidecar.ledger.store import Store
     from sidecar.ledger.sums import Key
@@ -47,6 +54,19 @@ GOODBYE_S = 2.0
 """How long the last batch may take; a disk that hangs must not hold up the end of the pod."""
 SERIES_MAX = 2000
 """Pairs of route and endpoint that are summed apart; more come only of reloads without end."""
+
+
+class Learner(Protocol):
+    """Who draws conclusions from what the ledger hears, and has them kept in its file."""
+
+    def hear(self, event: Kept) -> None:
+        """Take note of an event; its instants are on the loop's clock."""
+
+    def changed(self, wall: float) -> Iterable[EvidenceRow]:
+        """Return what is to be kept that is another than at the last time."""
+
+    def restore(self, rows: Iterable[EvidenceRow], wall: float) -> None:
+        """Take over what earlier processes learned."""
 
 
 class Ledger:
@@ -70,6 +90,8 @@ class Ledger:
         self._writer: ThreadPoolExecutor | None = None
         self._saving = asyncio.Lock()
         self._is_loaded = False
+        self.learner: Learner | None = None
+        self._unsaved_evidence: dict[tuple[str, str, str], EvidenceRow] = {}
         self._today: int | None = None
         self._enough = asyncio.Event()
         self._closing = asyncio.Event()
@@ -87,20 +109,25 @@ class Ledger:
                 self._enough.set()
                 self.lost += waiting == BUFFER_MAX
 
+    def note(self, given: ScoreGiven) -> None:
+        """Take note of a score, in the file too."""
+        self._buffer.append(given)
+
     def absorb(self, now: float, wall: float) -> None:
         """Count and remember what came, at ``now`` on the loop's clock, ``wall`` on the wall's."""
         offset_s, buffer, keep = wall - now, self._buffer, self._memory.keep
         fresh: dict[Key, Sums] = {}
-        has_file = self.settings.path is not None
+        has_file, learner = self.settings.path is not None, self.learner
         while buffer:
             event = buffer.popleft()
+            if learner is not None:
+                learner.hear(event)
             count(fresh, event, offset_s)
             keep(event, offset_s)
             if has_file:
                 self._unsaved.append((offset_s, event))
-        if not fresh:
-            return
-        self._add(fresh, int(wall // DAY_S))
+        if fresh:
+            self._add(fresh, int(wall // DAY_S))
         self._bound()
 
     def _add(self, fresh: dict[Key, Sums], today: int) -> None:
@@ -132,13 +159,22 @@ class Ledger:
         """Return the calls that ``query`` asks for, newest first: from the file, from memory while
         it cannot be used.
         """
-        self._absorb_now()
+        self.absorb_now()
         if self.settings.path is not None and self.problem is None:
             await self.save()
             found = await self._tried(lambda store: store.calls(query))
             if found is not None:
                 return found
         return self._memory.calls(query)
+
+    async def remembered(self, call_id: str) -> Remembered | None:
+        """Return the call of this id: one of the last, or one in the file; None: there is none."""
+        self.absorb_now()
+        found = self._memory.remembered(call_id)
+        if found is not None or self.settings.path is None or self.problem is not None:
+            return found
+        await self.save()
+        return await self._tried(lambda store: store.remembered(call_id))
 
     @property
     def unsaved_count(self) -> int:
@@ -168,7 +204,7 @@ class Ledger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await asyncio.wait(tasks)
-                    self._absorb_now()
+                    self.absorb_now()
                     await self.save()
                     if self._store is not None:
                         await self._tried(lambda store: store.close())
@@ -183,14 +219,15 @@ class Ledger:
         while not self._closing.is_set():
             await _for(SAVE_S, self._enough)
             self._enough.clear()
-            self._absorb_now()
+            self.absorb_now()
 
     async def _save_on(self) -> None:
         while not self._closing.is_set():
             await self.save()
             await _for(SAVE_S if self.problem is None else RETRY_S, self._closing)
 
-    def _absorb_now(self) -> None:
+    def absorb_now(self) -> None:
+        """Count what came until now."""
         self.absorb(clock.now(), clock.wall())
 
     # --- saving --------------------------------------------------------------------------------
@@ -202,24 +239,41 @@ class Ledger:
         async with self._saving:
             if not self._is_loaded:
                 await self._load()
-            if not self._unsaved_sums or not self._is_loaded:
+            self._gather_evidence()
+            has_news = self._unsaved or self._unsaved_sums or self._unsaved_evidence
+            if not has_news or not self._is_loaded:
                 return
+            evidence, self._unsaved_evidence = self._unsaved_evidence, {}
             events, self._unsaved = self._unsaved, deque()
             sums, self._unsaved_sums = self._unsaved_sums, {}
-            saved = await self._tried(lambda store: store.save(events, sums))
+            saved = await self._tried(
+                lambda store: store.save(events, sums, list(evidence.values()))
+            )
             if saved is None:
                 events.extend(self._unsaved)
                 self._unsaved = events
                 merge(self._unsaved_sums, sums)
+                self._unsaved_evidence = evidence | self._unsaved_evidence
                 self._bound()
                 return
             await self._tried(lambda store: store.retain(clock.wall()))
 
+    def _gather_evidence(self) -> None:
+        if self.learner is not None and self._is_loaded:
+            for row in self.learner.changed(clock.wall()):
+                self._unsaved_evidence[row.route, row.endpoint, row.arm] = row
+
     async def _load(self) -> None:
-        """Read the sums of earlier processes once; a process that asks today's spend wants them."""
-        found = await self._tried(lambda store: store.days())
+        """Read the sums of earlier processes once; a process that asks today's spend wants them.
+
+        Evidence too: what was learned since the start is added to it.
+        """
+        found = await self._tried(lambda store: (store.days(), store.evidence()))
         if found is not None:
-            merge(self.days, found)
+            days, evidence = found
+            merge(self.days, days)
+            if self.learner is not None:
+                self.learner.restore(evidence, clock.wall())
             self._is_loaded = True
 
     async def _tried(self, act: Callable[[Store], T]) -> T | None:

@@ -36,7 +36,44 @@ WELL = frozenset({"ok", "degraded", "passed", "cancelled"})
 the caller's doing.
 """
 
-Kept = AttemptFinished | CallFinished | PassageFinished | ProbeFinished | ShadowFinished
+FEEDBACK, GRADE = "feedback", "grade"
+
+
+@value
+class ScoreGiven:
+    """What somebody says of an answer: ``score`` 0..1; ``source`` is feedback or grade.
+
+    ``route`` and ``endpoint`` are those of its call. ``comment``: kept only where configured.
+    """
+
+    at: float
+    call_id: str
+    route: str
+    endpoint: str
+    score: float
+    source: str
+    comment: str | None = None
+
+
+@value
+class EvidenceRow:
+    """What a model showed on a route, as it counted at ``at``, seconds since the epoch; see
+    ``core/quality.py``. ``arm``: of all its calls, or of those that it got by chance alone.
+    """
+
+    route: str
+    endpoint: str
+    arm: str
+    scored: float
+    weight: float
+    faulty: float
+    judged: float
+    at: float
+
+
+Kept = (
+    AttemptFinished | CallFinished | PassageFinished | ProbeFinished | ScoreGiven | ShadowFinished
+)
 KEPT = frozenset({AttemptFinished, CallFinished, PassageFinished, ProbeFinished, ShadowFinished})
 
 
@@ -102,6 +139,18 @@ class CallRecord:
 
 
 @value
+class Remembered:
+    """A call that a score may be given for: its ``head``, the last score given, the kinds of its
+    attempts. ``flaw`` is what could be seen to be wrong with its answer.
+    """
+
+    head: CallHead
+    given: ScoreGiven | None = None
+    kinds: frozenset[str] = frozenset()
+    flaw: str | None = None
+
+
+@value
 class CallQuery:
     """Which calls are asked for, newest first; a part that is None asks for nothing.
 
@@ -125,6 +174,8 @@ class CallQuery:
 
 
 ATTEMPT_FIELDS = tuple(field.name for field in fields(AttemptRecord))
+SCORE_FIELDS = tuple(field.name for field in fields(ScoreGiven))
+EVIDENCE_FIELDS = tuple(field.name for field in fields(EvidenceRow))
 HEAD_FIELDS = tuple(field.name for field in fields(CallHead))
 
 
@@ -168,7 +219,7 @@ def attempts_of(event: Kept, offset_s: float) -> tuple[AttemptRecord, ...]:
             return tuple(
                 [_attempt(one, call_id, "passed", PASSED, offset_s) for one in event.attempts]
             )
-        case CallFinished():
+        case CallFinished() | ScoreGiven():
             return ()
 
 

@@ -22,7 +22,7 @@ from sidecar.events import (
     ProbeFinished,
     ShadowFinished,
 )
-from sidecar.ledger.records import PASSED, PROBE, SHADOW, WELL, head_of
+from sidecar.ledger.records import PASSED, PROBE, SHADOW, WELL, ScoreGiven, head_of
 
 if TYPE_CHECKING:
     from sidecar.domain import Outcome
@@ -95,6 +95,8 @@ def count(into: dict[Key, Sums], event: Kept, offset_s: float) -> None:
             sums.failed_calls += head_of(event, offset_s).is_failed
             for outcome in event.attempts:
                 _count_attempt(sums, outcome, outcome.cost_usd)
+        case ScoreGiven():
+            pass  # no call and no money
 
 
 def merge(into: dict[Key, Sums], more: dict[Key, Sums]) -> None:

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from sidecar.engine.answer import CountAnswer, StreamAnswer
     from sidecar.server.doors import Door
     from sidecar.server.exchange import Exchange
+    from sidecar.server.feedback import FeedbackDesk
     from sidecar.server.guard import Guard
     from sidecar.server.intake import Intake
 
 STUCK_S = 5.0
 """How long after its deadline a stream may wait for a caller who does not read before it is cut."""
 _LIST, _COUNT, _TASK = Operation.LIST, Operation.COUNT, Operation.TASK
+_FEEDBACK = Operation.FEEDBACK
 """Bound here, since a member is looked up in its class six times as slowly."""
 _JSON = {"content-type": "application/json"}
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -58,7 +60,15 @@ class Engine(Passer, Protocol):
 class DataPlane:
     """Answers callers; ``admission`` holds the only state."""
 
-    def __init__(self, engine: Engine, admission: Admission, intake: Intake, guard: Guard) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        intake: Intake,
+        guard: Guard,
+        feedback: FeedbackDesk | None = None,
+    ) -> None:
+        self._feedback = feedback
         self._engine = engine
         self._admission = admission
         self._intake = intake
@@ -117,6 +127,9 @@ class DataPlane:
     async def _serve(self, exchange: Exchange, door: Door, arrival: Arrival) -> None:
         if door.operation is _LIST:
             await self._list(exchange, door)
+            return
+        if door.operation is _FEEDBACK and self._feedback is not None:
+            await exchange.answer(200, _JSON, await self._feedback.handle(exchange))
             return
         self._refuse_if_draining()
         body = await exchange.read_body(self._admission.settings.body_bytes_max)

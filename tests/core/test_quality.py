@@ -154,7 +154,7 @@ def test_pairs_are_bounded_and_the_silent_go_first() -> None:
     assert not seen.has_evidence(ROUTE, OTHER)
     kept = book(settings=QualitySettings(pairs_max=2))
     for route, model, evidence in seen.export():
-        kept.restore(route, model, evidence)
+        kept.restore(route, model, evidence, 0.0)
     assert kept.posterior(ROUTE, MODEL, 0.0) == seen.posterior(ROUTE, MODEL, 0.0)
 
 
