@@ -23,9 +23,9 @@ from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
-from sidecar.ledger.records import CallQuery
 from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
+from sidecar.operations import Operations, drillable, drills_of
 from sidecar.quality import showing as quality_shown
 from sidecar.quality.desk import Desk
 from sidecar.reload import Origin, Reloader
@@ -36,19 +36,19 @@ from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake
+from sidecar.server.timeline import Timeline
 from sidecar.upstream.credentials import Credential
 from sidecar.upstream.http import HttpUpstream, ProviderTarget
 from sidecar.upstream.kinds import KINDS
 from sidecar.upstream.signing import AwsSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from sidecar.catalogue import Catalogue
     from sidecar.config.model import AwsKeys, Config, KeyReference, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
-    from sidecar.server.calls_asked import CallsAsked
 
 log = logging.getLogger("sidecar")
 
@@ -77,14 +77,19 @@ class App:
             providers=self._providers, endpoints=config.catalogue.endpoints
         )
         self.ledger = Ledger(config.ledger)
+        self.timeline = Timeline(self._host_of)
+        self._observer = FanOut(observer or LogObserver(), self.ledger, self.timeline)
+        self.drills = drills_of(config, self._observer)
         self.engine = Engine(
             catalogue=config.catalogue,
             settings=config.settings,
-            upstream=self.upstream,
-            observer=FanOut(observer or LogObserver(), self.ledger),
+            upstream=drillable(self.upstream, self.drills),
+            observer=self._observer,
             rng=self._rng,
         )
         self.desk = Desk(self.ledger, self.engine.parts.quality)
+        self._intake = Intake(self._catalogue, self._rng)
+        self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
         self._front = Front()
@@ -126,7 +131,8 @@ class App:
         providers = {name: self._again(target) for name, target in config.targets.items()}
         before, endpoints = self.config.catalogue.endpoints, config.catalogue.endpoints
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
-        self.engine.reload(config.catalogue, config.settings, upstream)
+        self.drills = drills_of(config, self._observer, self.drills)
+        self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.config = config
@@ -177,15 +183,21 @@ class App:
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        intake = Intake(self._catalogue, self._rng)
-        data = DataPlane(self.engine, self.admission, intake, guard, FeedbackDesk(self.desk))
+        desk = FeedbackDesk(self.desk)
+        data = DataPlane(self.engine, self.admission, self._intake, guard, desk)
+        does = self._operations
         admin = AdminPlane(
             guard,
             Controls(
                 state=self.state,
-                calls=self._calls,
-                isolate=lambda name: self._operate(name, self.engine.isolate),
-                restore=lambda name: self._operate(name, self.engine.restore),
+                calls=does.calls,
+                isolate=does.isolate,
+                restore=does.restore,
+                explain=does.explain,
+                drills=does.drills,
+                drill=does.drill,
+                end_drill=does.end_drill,
+                timeline=self.timeline,
             ),
         )
         health = HealthPlane(self._status, self._exposition)
@@ -214,27 +226,13 @@ class App:
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
-    def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
-        if name not in self.engine.catalogue.endpoints:
-            return False
-        verb(name, clock.now())
-        return True
-
     def _exposition(self) -> str:
         quality = quality_shown.exposition(self.desk.hearing, clock.now())
         return exposition(self.ledger) + quality + self.engine.exposition()
 
-    async def _calls(self, asked: CallsAsked) -> Sequence[object]:
-        since_at = None if asked.since_s is None else clock.wall() - asked.since_s
-        return await self.ledger.calls(
-            CallQuery(
-                route=asked.route,
-                since_at=since_at,
-                is_failed_only=asked.is_failed_only,
-                before=asked.before,
-                limit=asked.limit,
-            )
-        )
+    def _host_of(self, name: EndpointId) -> str | None:
+        endpoint = self.engine.catalogue.endpoints.get(name)
+        return None if endpoint is None else endpoint.host
 
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
@@ -249,6 +247,7 @@ class App:
             "draining": self.admission.is_draining,
             "calls_in_flight": self.admission.calls,
             **snapshot(self.engine, clock.now()),
+            "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
             "quality": quality_shown.shown(self.desk.hearing, clock.now()),
         }

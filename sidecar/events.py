@@ -7,12 +7,17 @@ Every decision carries its reason.
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from sidecar.value import value
 
 if TYPE_CHECKING:
     from sidecar.domain import CallId, EndpointId, Gate, Outcome, ProviderName, RouteName
+
+DrillFault = Literal["hang", "500", "429", "slow", "cut"]
+DRILL_FAULTS: tuple[DrillFault, ...] = get_args(DrillFault)
+DRILL_S_MAX = 3600.0
+"""A drill that somebody forgot must not outlast the hour."""
 
 
 @value
@@ -164,11 +169,23 @@ class PassageFinished:
     attempts: tuple[Outcome, ...]
 
 
+@value
+class DrillChanged:
+    """An operator's drill at an endpoint began (``until`` set) or ended (``until`` None)."""
+
+    at: float
+    endpoint: EndpointId
+    fault: DrillFault
+    share: float
+    until: float | None
+
+
 Event = (
     AttemptFinished
     | CallFinished
     | BreakerChanged
     | AccountChanged
+    | DrillChanged
     | EndpointEjected
     | EndpointReturned
     | ProbeFinished

@@ -16,6 +16,7 @@ from sidecar.events import (
     CallFinished,
     CanaryRestored,
     CanaryRolledBack,
+    DrillChanged,
     EndpointEjected,
     EndpointReturned,
     PassageFinished,
@@ -63,6 +64,15 @@ class LogObserver:
                     event.provider,
                     event.reason,
                     wait,
+                )
+            case DrillChanged():
+                left = None if event.until is None else f"{event.until - event.at:.1f}"
+                log.warning(
+                    "drill endpoint=%s fault=%s share=%g ends_in_s=%s",
+                    event.endpoint,
+                    event.fault,
+                    event.share,
+                    left,
                 )
             case EndpointEjected() | EndpointReturned():
                 is_out = isinstance(event, EndpointEjected)

@@ -41,6 +41,7 @@ ALLOWED = {
         *("abilities", "core", "catalogue", "domain", "durations"),
         *("errors", "engine", "upstream", "ledger", "shares"),
     },
+    "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
     "reload": {"clock", "config", "errors"},
     "telemetry": BASE,
     "ledger": BASE,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli.main import COMMANDS
 from sidecar.wire.formats import CODECS, EMBEDDING_CODECS, PROVIDER_CODECS
 
 ROOT = Path(__file__).parent.parent
@@ -85,10 +86,16 @@ def modules_imported(source: str) -> set[str]:
 
 
 def entry_points() -> set[str]:
-    """Return the modules that are started, not imported; scenario tests start the simulation."""
+    """Return the modules that are started, not imported: commands by name, simulations by tests."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     simulation = {module_of(name) for name in NAMES if name.startswith("simulate/")}
-    return {"sidecar.__main__", *simulation, *re.findall(r'"(sidecar[\w.]*):\w+"', project)}
+    commands = {f"sidecar.cli.{name}" for name, *_ in COMMANDS}
+    return {
+        "sidecar.__main__",
+        *simulation,
+        *commands,
+        *re.findall(r'"(sidecar[\w.]*):\w+"', project),
+    }
 
 
 @pytest.mark.parametrize("file", NAMES)
@@ -123,10 +130,11 @@ def test_signatures_name_their_arguments(file: str) -> None:
 
 @pytest.mark.parametrize("file", NAMES)
 def test_only_engine_and_simulation_sleep(file: str) -> None:
-    """A sleep elsewhere would be a hidden timer; simulated callers and the demo's do sleep, and a
-    provider that does not say when it is done must be asked again.
+    """A sleep elsewhere would be a hidden timer; simulated callers and the demo's do sleep, a
+    provider that does not say when it is done must be asked again, a drill slows on purpose, and a
+    page is not told of each of a thousand calls a second.
     """
-    asking = ("upstream/simulated", "upstream/predictions")
+    asking = ("upstream/simulated", "upstream/predictions", "upstream/drills", "server/live")
     if not file.startswith(("engine/", *asking, "simulate/", "cli/demo")):
         assert sleeps(source_of(file)) == []
 

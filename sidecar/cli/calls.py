@@ -1,25 +1,24 @@
 """`sidecar calls`: the last calls, what became of them and what they cost.
 
 Asks the running sidecar's admin plane, or reads a ledger file directly, also beside a sidecar that
-writes it. A plane that asks for a token gets the one in ``SIDECAR_TOKEN``.
+writes it.
 
 Exit codes: 0 done, 1 nobody answers or the file cannot be read.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
 from sidecar import clock
+from sidecar.cli.plane import EXIT_FAILED, CannotAskError, ask
 
 if TYPE_CHECKING:
     import argparse
@@ -32,14 +31,6 @@ if TYPE_CHECKING:
     """Returns at most so many calls with numbers below the one given, newest first."""
 
 PAGE = 1000
-TIMEOUT_S = 10.0
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-TOKEN_ENV = "SIDECAR_TOKEN"  # noqa: S105 - the name of a variable
-EXIT_FAILED = 1
-
-
-class CannotAskError(Exception):
-    """There is nothing to show; the message says what to do."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -137,32 +128,9 @@ def _asked(url: str, path: str) -> list[Call]:
     """Return the calls that the admin plane at ``url`` shows.
 
     Raises:
-        CannotAskError: nobody answers there, or it answers something else.
+        CannotAskError: as ``ask``, or it shows something else.
     """
-    try:
-        parts = urlsplit(url)
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-        token = os.environ.get(TOKEN_ENV)
-        try:
-            connection.request(
-                "GET", path, headers={"authorization": f"Bearer {token}"} if token else {}
-            )
-            answer = connection.getresponse()
-            body = json.loads(answer.read(ANSWER_BYTES_MAX))
-        finally:
-            connection.close()
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        message = f"no sidecar answers at {url} ({str(error) or type(error).__name__})"
-        raise CannotAskError(
-            f"{message}; start one, or name its admin plane (--admin URL) or a file (--ledger FILE)"
-        ) from error
-    if answer.status != http.client.OK:
-        said = body.get("error", {}).get("message", "") if isinstance(body, dict) else ""
-        raise CannotAskError(f"{url} answered {answer.status}: {said}")
-    calls: list[Call] | None = body.get("calls") if isinstance(body, dict) else None
+    calls: list[Call] | None = ask(url, path).get("calls")
     if calls is None:
         raise CannotAskError(f"{url} is no sidecar's admin plane; name it by --admin URL")
     return calls

@@ -1,6 +1,6 @@
 """The command line: which command with which arguments.
 
-Each command's module is imported only when it runs, so that `check` starts fast.
+What a command needs is imported only when it runs, so that each starts fast.
 
 Exit codes: 0 done, 1 the command failed, 2 the configuration or the command line is wrong.
 """
@@ -10,15 +10,17 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidecar.cli import simulate_arguments
+from sidecar.cli import completion, drill, explain, simulate_arguments, status, top
+from sidecar.cli.plane import add_admin
 from sidecar.durations import parse_duration
 from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 EXIT_CONFIG = 2
 EXIT_INTERRUPTED = 130
@@ -40,51 +42,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Run one command; the imports are here so that each pays for itself alone."""
-    match args.command:
-        case "run":
-            gc.disable()  # nothing of what is made at the start is garbage; `serve` ends it
-            from sidecar.cli import run  # noqa: PLC0415 - see above
-
-            return run.run(args)
-        case "demo":
-            from sidecar.cli import demo  # noqa: PLC0415
-
-            return demo.run(args)
-        case "check":
-            from sidecar.cli import check  # noqa: PLC0415
-
-            return check.run(args)
-        case "calls":
-            from sidecar.cli import calls  # noqa: PLC0415
-
-            return calls.run(args)
-        case "simulate":
-            from sidecar.cli import simulate  # noqa: PLC0415
-
-            return simulate.run(args)
-        case _:
-            from sidecar.cli import schema  # noqa: PLC0415
-
-            return schema.run(args)
+    """Run one command; its module is imported here so that each pays for itself alone."""
+    if args.command == "run":
+        gc.disable()  # nothing of what is made at the start is garbage; `serve` ends it
+    if args.command == "completion":
+        print(completion.script(args.shell, _parsers()[1]), end="")
+        return 0
+    command = import_module(f"sidecar.cli.{args.command}")
+    code: int = command.run(args)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    return _parsers()[0]
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser of the command line, and that of each command."""
     parser = argparse.ArgumentParser(
-        prog="sidecar", description="Keep LLM calls working when the providers do not."
+        prog="sidecar",
+        description="Keep LLM calls working when the providers do not.",
+        epilog="`sidecar COMMAND --help` tells each command's options. To begin: `sidecar demo`.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="serve calls"))
-    _add_demo(commands.add_parser("demo", help="show an outage being survived; needs no key"))
-    _add_check(commands.add_parser("check", help="say whether a configuration is right"))
-    _add_calls(commands.add_parser("calls", help="show the last calls and what they cost"))
-    simulate_arguments.add_arguments(
-        commands.add_parser("simulate", help="play a configuration against incidents")
-    )
-    commands.add_parser("schema", help="print the JSON Schema of the configuration")
-    return parser
+    parsers = {}
+    for name, meaning, add_arguments in COMMANDS:
+        described = f"{meaning[0].upper()}{meaning[1:]}."
+        parsers[name] = commands.add_parser(name, help=meaning, description=described)
+        add_arguments(parsers[name])
+    return parser, parsers
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -125,12 +113,11 @@ def _add_calls(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--export", type=Path, metavar="FILE", help="write JSON lines to FILE")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--ledger", type=Path, metavar="FILE", help="read a ledger file")
-    where.add_argument(
-        "--admin",
-        default="http://127.0.0.1:4181",
-        metavar="URL",
-        help="ask a running sidecar (default: %(default)s)",
-    )
+    add_admin(where)
+
+
+def _add_nothing(_: argparse.ArgumentParser) -> None:
+    """A command without arguments."""
 
 
 def _duration(text: str) -> float:
@@ -150,6 +137,25 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     """Declare where the configuration is."""
     message = "YAML or JSON; default: built from the provider keys in the environment"
     parser.add_argument("--config", type=Path, metavar="FILE", help=message)
+
+
+COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], object]], ...] = (
+    ("run", "serve calls", _add_run),
+    ("demo", "show an outage being survived; needs no key", _add_demo),
+    ("check", "say whether a configuration is right", _add_check),
+    ("status", "show how the sidecar, its endpoints and its routes are", status.add_arguments),
+    ("top", "show the same live, with the last calls and changes", top.add_arguments),
+    ("calls", "show the last calls and what they cost", _add_calls),
+    (
+        "explain",
+        "say whom a call would be sent to now, and why not to the others",
+        explain.add_arguments,
+    ),
+    ("drill", "put a fault into the way to an endpoint and see it survived", drill.add_arguments),
+    ("simulate", "play a configuration against incidents", simulate_arguments.add_arguments),
+    ("schema", "print the JSON Schema of the configuration", _add_nothing),
+    ("completion", "print a script that completes commands in a shell", completion.add_arguments),
+)
 
 
 class _Version(argparse.Action):

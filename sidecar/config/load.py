@@ -131,6 +131,7 @@ def _build(file: File, tree: Tree) -> Config:
         admission=build(AdmissionSettings, file.defaults.admission),
         drain=build(DrainSettings, file.defaults.drain),
         ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
+        may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
     warn(file, config, warnings)

@@ -88,7 +88,8 @@ class DrainSettings:
 class Config:
     """One configuration, checked.
 
-    ``facts`` says of each model what is known and from where. ``warnings`` are to be shown at every
+    ``may_drill``: operators may put faults into our own way to the providers. ``facts`` says of
+    each model what is known and from where. ``warnings`` are to be shown at every
     start; ``advice`` is what `sidecar check` says about resilience. The file works without heeding
     either.
     """
@@ -101,6 +102,7 @@ class Config:
     admission: AdmissionSettings
     drain: DrainSettings
     ledger: LedgerSettings
+    may_drill: bool = False
     facts: Mapping[EndpointId, ModelFacts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()

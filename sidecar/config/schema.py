@@ -323,4 +323,5 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

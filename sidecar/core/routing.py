@@ -173,6 +173,12 @@ class Router(Tunable[RoutingSettings]):
         self._settings = settings
         self._previous: dict[RouteName, EndpointId] = {}
 
+    def twin(self) -> Router:
+        """Return a router that chooses as this one would, and remembers for itself."""
+        twin = Router(self._settings)
+        twin._previous = self._previous.copy()
+        return twin
+
     def choose(
         self,
         look: Callable[[EndpointId], EndpointView],

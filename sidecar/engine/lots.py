@@ -13,6 +13,7 @@ back is not asked at all.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from sidecar.core import adaptive
 from sidecar.core.canary import CanaryBook, CanarySettings
 from sidecar.core.eligibility import rejection
 from sidecar.core.probing import ProbeWhy
-from sidecar.core.quality import Evidence
 from sidecar.core.spend import SpendGate, SpendSettings
 from sidecar.domain import Gate
 from sidecar.engine.sharing import Exploration, Lot
@@ -69,6 +69,16 @@ class Lots:
         self._settled: dict[RouteName, tuple[Route, Route]] = {}
         self._routes: tuple[Route, ...] = ()
         self._judged_at: float | None = None
+        self.is_aside = False
+
+    def twin(self) -> Lots:
+        """Return who arranges as this one would where nothing was drawn, and remembers for
+        itself.
+        """
+        twin = copy(self)
+        twin.learning = {name: copy(one) for name, one in self.learning.items()}
+        twin.is_aside = True
+        return twin
 
     # --- configuration -------------------------------------------------------------------------
 
@@ -103,6 +113,8 @@ class Lots:
     def draw(self, call: Call, rng: random.Random) -> Lot:
         """Draw for a call that begins; one draw decides of newcomers, another of exploring."""
         route = call.route
+        if self.is_aside:
+            return Lot()
         if route.canaries:
             left = rng.random()
             for name, share in route.canaries:
@@ -265,8 +277,7 @@ class Lots:
         if now is None:
             return
         route, endpoint = pair
-        nothing = Evidence(scored=0.0, weight=0.0, faulty=0.0, judged=0.0, at=now)
-        self._quality.restore(route, endpoint, nothing)
+        self._quality.forget(route, endpoint)
         event = CanaryRestored(at=now, route=route, endpoint=endpoint, reason=reason)
         self._observer.on_event(event)
 

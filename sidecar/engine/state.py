@@ -10,6 +10,7 @@ from sidecar.core.score import score
 from sidecar.domain import Gate
 
 if TYPE_CHECKING:
+    from sidecar.core.score import Score
     from sidecar.domain import EndpointId, Route
     from sidecar.engine.endpoint_health import EndpointHealth
     from sidecar.engine.engine import Engine
@@ -69,11 +70,11 @@ def _shared(engine: Engine, route: Route, now: float) -> dict[str, object]:
     return shown_of(engine.parts, route, now)
 
 
-def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]:
+def score_of(engine: Engine, name: EndpointId, now: float) -> Score:
+    """Return an endpoint's score with its parts."""
     own = engine.health.endpoints[name]
     gate = engine.health.gate(own.endpoint, now)
-    age_s = None if own.last_sample_at is None else now - own.last_sample_at
-    rated = score(
+    return score(
         reliability=own.reliability.value(now),
         level=own.latency.level(now),
         headroom=min(
@@ -82,8 +83,18 @@ def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]
         ),
         is_blocked=gate not in (None, Gate.CONCURRENCY),  # being full is what headroom says
         samples=own.latency.samples,
-        age_s=age_s,
+        age_s=_age_s(own, now),
     )
+
+
+def _age_s(own: EndpointHealth, now: float) -> float | None:
+    return None if own.last_sample_at is None else now - own.last_sample_at
+
+
+def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]:
+    own = engine.health.endpoints[name]
+    gate = engine.health.gate(own.endpoint, now)
+    rated, age_s = score_of(engine, name, now), _age_s(own, now)
     ttft_s = own.latency.ttft_s(PROMPT_TOKENS_SHOWN, now)
     completion_s = ttft_s + OUTPUT_TOKENS_SHOWN * own.latency.itl_s(now)
     return {

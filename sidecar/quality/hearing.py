@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sidecar import clock
 from sidecar.core.quality import Ages, Evidence, QualityBook
 from sidecar.domain import CallId, EndpointId, RouteName
-from sidecar.events import AttemptFinished, CallFinished
+from sidecar.events import AttemptFinished, CallFinished, ShadowFinished
 from sidecar.ledger.records import FEEDBACK, GRADE, EvidenceRow, ScoreGiven
 from sidecar.quality.signals import FAULTS, Signals
 from sidecar.value import value
@@ -75,6 +75,15 @@ class Hearing:
             unusable = self._signals.of_attempt(event)
             if unusable is not None:
                 self._judge(unusable, event.at)
+        elif isinstance(event, ShadowFinished):
+            self._note_shadow(event)
+
+    def _note_shadow(self, event: ShadowFinished) -> None:
+        """Keep what the engine saw of a copy's answer; it was judged there."""
+        route, endpoint = event.route, event.outcome.endpoint
+        if event.flaw is not None:
+            self.faults[route, endpoint, event.flaw] += 1
+        self._dirty[route, endpoint, ALL] = None
 
     def _judge(self, sign: Sign, now: float) -> None:
         if not _is_named(sign.route):

@@ -1,9 +1,8 @@
-"""The admin plane: look at the state and the last calls, take an endpoint out of service and put it
-back.
+"""The admin plane: look at the sidecar, ask what it would do, and take an endpoint out of service.
 
 For an operator on the same machine; guarded like the data plane, since a page in that operator's
-browser must not isolate endpoints. What the state contains and what isolation means is decided by
-the callables given; an endpoint id contains a slash, which callers may write plainly or
+browser must not isolate endpoints. What each page holds and what each verb does is decided by the
+callables given; an endpoint id contains a slash, which callers may write plainly or
 percent-encoded.
 """
 
@@ -17,37 +16,56 @@ import msgspec
 from sidecar.domain import EndpointId
 from sidecar.errors import MethodNotAllowedError, NotFoundError
 from sidecar.server.calls_asked import calls_asked
+from sidecar.server.drill_asked import drill_asked
+from sidecar.server.live import number_after, send_events
 from sidecar.server.rescue import Subject, answer_for
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from sidecar.server.calls_asked import CallsAsked
+    from sidecar.server.drill_asked import DrillAsked
     from sidecar.server.exchange import Exchange
     from sidecar.server.guard import Guard
+    from sidecar.server.timeline import Timeline
+
+    _Act = Callable[[Exchange], Awaitable[dict[str, object] | None]]
 
 STATE_PATH = "/api/v1/state"
 CALLS_PATH = "/api/v1/calls"
+EXPLAIN_PATH = "/api/v1/explain"
+EVENTS_PATH = "/api/v1/events"
+TIMELINE_PATH = "/api/v1/timeline"
+DRILLS_PATH = "/api/v1/drills"
 ENDPOINTS_PATH = "/api/v1/endpoints/"
 HEADERS = {
     "content-type": "application/json",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
+BODY_BYTES_MAX = 64 * 1024
 _SHOWN_CHARS_MAX = 200
 
 
 @value
 class Controls:
-    """What an operator may do; ``isolate`` and ``restore`` return whether the endpoint exists,
-    ``calls`` the calls asked for, newest first.
+    """What an operator may see and do; what is answered is shown as JSON.
+
+    ``isolate`` and ``restore`` return whether the endpoint exists, ``calls`` the calls asked for,
+    newest first, ``explain`` what would become of the call that a query describes. ``drill`` begins
+    one and ``end_drill`` ends it; they raise ``CallError`` for what cannot be.
     """
 
     state: Callable[[], dict[str, object]]
     calls: Callable[[CallsAsked], Awaitable[Sequence[object]]]
     isolate: Callable[[EndpointId], bool]
     restore: Callable[[EndpointId], bool]
+    explain: Callable[[str], dict[str, object]]
+    drills: Callable[[], dict[str, object]]
+    drill: Callable[[DrillAsked], dict[str, object]]
+    end_drill: Callable[[EndpointId], dict[str, object]]
+    timeline: Timeline
 
 
 class AdminPlane:
@@ -56,41 +74,80 @@ class AdminPlane:
     def __init__(self, guard: Guard, controls: Controls) -> None:
         self._guard = guard
         self._controls = controls
+        pages: dict[str, dict[str, _Act]] = {
+            STATE_PATH: {"GET": self._state},
+            CALLS_PATH: {"GET": self._calls},
+            EXPLAIN_PATH: {"GET": self._explain},
+            EVENTS_PATH: {"GET": self._events},
+            TIMELINE_PATH: {"GET": self._timeline},
+            DRILLS_PATH: {"GET": self._drills, "POST": self._drill},
+        }
+        self._pages: Mapping[str, Mapping[str, _Act]] = pages
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
+        acts = self._acts(exchange.path)
         try:
             self._guard.check(exchange.headers)
-            body = await self._act(exchange)
-            await exchange.answer(200, HEADERS, msgspec.json.encode(body))
+            body = await self._act(exchange, acts)
+            if body is not None:
+                await exchange.answer(200, HEADERS, msgspec.json.encode(body))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
-            await answer_for(error, exchange, Subject(allow=_allowed(exchange.path)))
+            await answer_for(error, exchange, Subject(allow=", ".join(acts) or None))
 
-    async def _act(self, exchange: Exchange) -> dict[str, object]:
-        method, path = exchange.method, exchange.path
-        allowed = _allowed(path)
-        if allowed is None:
-            shown = path[:_SHOWN_CHARS_MAX]
-            message = f"no {shown!r} here; there are GET {STATE_PATH}, {CALLS_PATH}"
-            raise NotFoundError(f"{message} and POST {ENDPOINTS_PATH}{{id}}/isolate or restore")
-        if method != allowed:
-            raise MethodNotAllowedError(f"{path[:_SHOWN_CHARS_MAX]!r} takes {allowed}")
-        if path == STATE_PATH:
-            return self._controls.state()
-        if path == CALLS_PATH:
-            return {"calls": await self._controls.calls(calls_asked(exchange.query))}
-        quoted, _, verb = path.removeprefix(ENDPOINTS_PATH).rpartition("/")
+    def _acts(self, path: str) -> Mapping[str, _Act]:
+        """Return what may be done at ``path``, by method; nothing if there is no such path."""
+        if path in self._pages:
+            return self._pages[path]
+        if path.startswith(DRILLS_PATH + "/"):
+            return {"DELETE": self._end_drill}
+        if path.startswith(ENDPOINTS_PATH) and path.endswith(("/isolate", "/restore")):
+            return {"POST": self._operate}
+        return {}
+
+    async def _act(self, exchange: Exchange, acts: Mapping[str, _Act]) -> dict[str, object] | None:
+        shown = exchange.path[:_SHOWN_CHARS_MAX]
+        if not acts:
+            there_are = ", ".join([*self._pages, f"{ENDPOINTS_PATH}{{id}}/isolate and /restore"])
+            raise NotFoundError(f"no {shown!r} here; there are {there_are}")
+        act = acts.get(exchange.method)
+        if act is None:
+            raise MethodNotAllowedError(f"{shown!r} takes {' or '.join(acts)}")
+        return await act(exchange)
+
+    # --- looking -------------------------------------------------------------------------------
+
+    async def _state(self, _: Exchange) -> dict[str, object]:
+        return self._controls.state()
+
+    async def _calls(self, exchange: Exchange) -> dict[str, object]:
+        return {"calls": await self._controls.calls(calls_asked(exchange.query))}
+
+    async def _explain(self, exchange: Exchange) -> dict[str, object]:
+        return self._controls.explain(exchange.query)
+
+    async def _events(self, exchange: Exchange) -> None:
+        await send_events(exchange, self._controls.timeline)
+
+    async def _timeline(self, exchange: Exchange) -> dict[str, object]:
+        return {"events": self._controls.timeline.read(number_after(exchange))}
+
+    async def _drills(self, _: Exchange) -> dict[str, object]:
+        return self._controls.drills()
+
+    # --- acting --------------------------------------------------------------------------------
+
+    async def _operate(self, exchange: Exchange) -> dict[str, object]:
+        quoted, _, verb = exchange.path.removeprefix(ENDPOINTS_PATH).rpartition("/")
         endpoint = EndpointId(unquote(quoted))
         act = self._controls.isolate if verb == "isolate" else self._controls.restore
         if not act(endpoint):
             raise NotFoundError(f"no endpoint is called {endpoint[:_SHOWN_CHARS_MAX]!r}")
         return {"endpoint": endpoint, "isolated": verb == "isolate"}
 
+    async def _drill(self, exchange: Exchange) -> dict[str, object]:
+        return self._controls.drill(drill_asked(await exchange.read_body(BODY_BYTES_MAX)))
 
-def _allowed(path: str) -> str | None:
-    """Return the method that ``path`` takes, None if there is no such path."""
-    if path in (STATE_PATH, CALLS_PATH):
-        return "GET"
-    if path.startswith(ENDPOINTS_PATH) and path.endswith(("/isolate", "/restore")):
-        return "POST"
-    return None
+    async def _end_drill(self, exchange: Exchange) -> dict[str, object]:
+        quoted = exchange.path.removeprefix(DRILLS_PATH + "/")
+        return self._controls.end_drill(EndpointId(unquote(quoted)))

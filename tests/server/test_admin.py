@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sidecar.domain import EndpointId
+from sidecar.events import DrillChanged
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.guard import Guard, GuardSettings
+from sidecar.server.timeline import Timeline
 
 if TYPE_CHECKING:
-    from sidecar.domain import EndpointId
     from sidecar.server.calls_asked import CallsAsked
+    from sidecar.server.drill_asked import DrillAsked
 
 
 class Operated:
@@ -19,11 +22,20 @@ class Operated:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
+        self.timeline = Timeline(lambda _: "https://anthropic.test:443")
 
     def controls(self) -> Controls:
         """Return the callables the plane is given."""
         return Controls(
-            state=self.state, calls=self.calls, isolate=self.isolate, restore=self.restore
+            state=self.state,
+            calls=self.calls,
+            isolate=self.isolate,
+            restore=self.restore,
+            explain=lambda query: {"query": query},
+            drills=lambda: {"enabled": True, "drills": []},
+            drill=self.drill,
+            end_drill=self.end_drill,
+            timeline=self.timeline,
         )
 
     def state(self) -> dict[str, object]:
@@ -33,6 +45,14 @@ class Operated:
     async def calls(self, asked: CallsAsked) -> list[object]:
         """Return one call, which says what was asked for."""
         return [asked]
+
+    def drill(self, asked: DrillAsked) -> dict[str, object]:
+        """Return what was asked for."""
+        return {"fault": asked.fault, "for_s": asked.for_s, "share": asked.share}
+
+    def end_drill(self, endpoint: EndpointId) -> dict[str, object]:
+        """Return whose drill was to end."""
+        return {"endpoint": endpoint, "ended": True}
 
     def isolate(self, endpoint: EndpointId) -> bool:
         """Note it; only one endpoint exists."""
@@ -164,3 +184,76 @@ async def test_pages_may_not_isolate(ask: Any, operated: Operated) -> None:
     exchange = await ask("POST", path, origin="https://evil.example")
     assert exchange.status == 403
     assert operated.done == []
+
+
+async def test_an_explanation_is_asked_for_by_a_query(
+    operated: Operated, make_exchange: Any
+) -> None:
+    """The query goes to whoever explains."""
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+    exchange = make_exchange(
+        "GET", "/api/v1/explain", headers={"host": "localhost"}, query="route=reason"
+    )
+    await plane.handle(exchange)
+    assert (exchange.status, exchange.json()) == (200, {"query": "route=reason"})
+
+
+async def test_a_drill_begins_and_ends(operated: Operated, make_exchange: Any) -> None:
+    """What a body asks for reaches the drills; durations and shares have defaults."""
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+    for body, said in (
+        (b'{"endpoint":"a/m","fault":"hang"}', {"fault": "hang", "for_s": 60.0, "share": 1.0}),
+        (
+            b'{"endpoint":"a/m","fault":"429","for":"1h","share":0.5}',
+            {"fault": "429", "for_s": 3600.0, "share": 0.5},
+        ),
+    ):
+        exchange = make_exchange("POST", "/api/v1/drills", body=body, headers={"host": "localhost"})
+        await plane.handle(exchange)
+        assert (exchange.status, exchange.json()) == (200, said)
+    ended = make_exchange("DELETE", "/api/v1/drills/a%2Fm", headers={"host": "localhost"})
+    await plane.handle(ended)
+    assert ended.json() == {"endpoint": "a/m", "ended": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[]", "expected an object"),
+        (b"\xff", "expected an object"),
+        (b'{"fault":"hang"}', "endpoint: expected"),
+        (b'{"endpoint":"a/m","fault":"fire"}', "fault: expected hang or 500"),
+        (b'{"endpoint":"a/m","fault":["hang"]}', "fault: expected"),
+        (b'{"endpoint":"a/m","fault":"hang","for":"2h"}', "for: expected"),
+        (b'{"endpoint":"a/m","fault":"hang","for":60}', "with a unit"),
+        (b'{"endpoint":"a/m","fault":"hang","for":"0s"}', "for: expected"),
+        (b'{"endpoint":"a/m","fault":"hang","share":0}', "share: expected"),
+        (b'{"endpoint":"a/m","fault":"hang","share":true}', "share: expected"),
+        (b'{"endpoint":"a/m","fault":"hang","why":"x"}', "no member 'why'"),
+    ],
+)
+async def test_a_drill_that_is_none_is_refused(
+    operated: Operated, make_exchange: Any, body: bytes, said: str
+) -> None:
+    """The member is named, and what is expected."""
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+    exchange = make_exchange("POST", "/api/v1/drills", body=body, headers={"host": "localhost"})
+    await plane.handle(exchange)
+    assert exchange.status == 400
+    assert said in exchange.json()["error"]["message"]
+
+
+async def test_the_timeline_is_read_from_a_number(operated: Operated, make_exchange: Any) -> None:
+    """What is newer than the number given, and a clear refusal of what is none."""
+    operated.timeline.on_event(
+        DrillChanged(at=0.0, endpoint=EndpointId("a/m"), fault="hang", share=1.0, until=None)
+    )
+    plane = AdminPlane(Guard(GuardSettings()), operated.controls())
+    seen = []
+    for query in ("", "after=1", "after=x"):
+        exchange = make_exchange(
+            "GET", "/api/v1/timeline", headers={"host": "localhost"}, query=query
+        )
+        await plane.handle(exchange)
+        seen.append((exchange.status, len(exchange.json().get("events", ()))))
+    assert seen == [(200, 1), (200, 0), (400, 0)]
