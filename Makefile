@@ -4,7 +4,7 @@ PYTHON ?= python
 N ?= 500
 GROUPS ?=
 
-.PHONY: check test clients sim study faults bench
+.PHONY: check test clients sim study faults learning bench
 
 check: ## formatting, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -25,6 +25,9 @@ study: ## docs/resilience.md anew (after `make faults`): the engine beside basel
 
 faults: ## docs/faults.md anew: the fault catalogue with its figures, a few minutes
 	$(PYTHON) -m sidecar.simulate.faults --write docs/faults.md
+
+learning: ## the figures and curves of docs/adaptive.md anew, some minutes
+	$(PYTHON) -m sidecar.simulate.learning --write docs/adaptive.md
 
 bench: ## docs/performance.md anew: beside the peers that `python -m bench install` fetches, half an hour
 	$(PYTHON) -m bench run

@@ -7,8 +7,8 @@ is compared with the model that has the most attempts of the route and is not on
 that one suffers too, an outage of both proves nothing against the newcomer.
 
 The same question is asked again and again for days, so the intervals are wider than the usual 95 %:
-``TAIL`` on either side, at which of a thousand equals none was rolled back in a month (the study
-in ``docs/adaptive.md`` shows how many).
+``TAIL`` on either side. How seldom an equal is rolled back so, and how soon a bad one, is in
+``docs/adaptive.md``.
 
 A rollback stands until the configuration of that model or its share on the route is another, or an
 operator restores it. Time does not end it: a bad model that comes back every hour is an outage a
@@ -50,14 +50,15 @@ class CanarySettings:
     """Numbers of the comparison.
 
     * ``half_life_s`` a day: a provider's bad hour is forgotten in a week.
-    * ``attempts_min`` 3: fewer are an accident; then the breaker lets few more by.
+    * ``attempts_min`` 2.5: two are an accident; the third fades too, and then the breaker lets
+      few more by.
     * ``scores_min`` 10: so many scores, discounted, must be known of both.
     * ``tolerance`` 0: the newcomer's interval may lie so far below. More where a cheaper model may
       be a little worse.
     """
 
     half_life_s: float = 86_400.0
-    attempts_min: float = 3.0
+    attempts_min: float = 2.5
     scores_min: float = 10.0
     tolerance: float = 0.0
 

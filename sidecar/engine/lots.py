@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from sidecar.events import Observer
     from sidecar.shares import Adaptive
 
-JUDGE_S = 1.0
-"""How often newcomers are compared: scores come at any time, attempts that fail ask at once."""
+JUDGE_S = 2.0
+"""How often newcomers are compared, half a millisecond each: scores come at any time; an attempt
+that fails asks at once.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -229,7 +231,7 @@ class Lots:
             self._judge(route, now, endpoint)
 
     def tick(self, now: float) -> None:
-        """Compare all newcomers, once a second."""
+        """Compare all newcomers, every two seconds."""
         if not self._routes or (self._judged_at is not None and now < self._judged_at + JUDGE_S):
             return
         self._judged_at = now
