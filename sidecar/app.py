@@ -25,9 +25,11 @@ from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
+from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.quality import showing as quality_shown
 from sidecar.quality.desk import Desk
+from sidecar.quality.grading import Graders
 from sidecar.reload import Origin, Reloader
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
@@ -88,6 +90,8 @@ class App:
             rng=self._rng,
         )
         self.desk = Desk(self.ledger, self.engine.parts.quality)
+        self.graders = Graders(self.engine, self.ledger, self.desk)
+        self.engine.parts.sampler = self.graders
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
@@ -119,6 +123,7 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
+            group.create_task(self.graders.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -183,14 +188,14 @@ class App:
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        desk = FeedbackDesk(self.desk)
-        data = DataPlane(self.engine, self.admission, self._intake, guard, desk)
+        data = DataPlane(self.engine, self.admission, self._intake, guard, FeedbackDesk(self.desk))
         does = self._operations
         admin = AdminPlane(
             guard,
             Controls(
                 state=self.state,
                 calls=does.calls,
+                advice=self._advice,
                 isolate=does.isolate,
                 restore=does.restore,
                 explain=does.explain,
@@ -226,13 +231,19 @@ class App:
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
-    def _exposition(self) -> str:
-        quality = quality_shown.exposition(self.desk.hearing, clock.now())
-        return exposition(self.ledger) + quality + self.engine.exposition()
-
     def _host_of(self, name: EndpointId) -> str | None:
         endpoint = self.engine.catalogue.endpoints.get(name)
         return None if endpoint is None else endpoint.host
+
+    async def _advice(self, since_s: float | None) -> dict[str, object]:
+        from sidecar.quality.advisor import SINCE_S, Advisor  # noqa: PLC0415 - seldom asked for
+
+        advisor = Advisor(self._catalogue, self.ledger, self.desk.hearing)
+        return await advisor.advice(SINCE_S if since_s is None else since_s)
+
+    def _exposition(self) -> str:
+        told = [exposition(self.ledger), self.graders.exposition(), self.engine.exposition()]
+        return "".join([*told, quality_shown.exposition(self.desk.hearing, clock.now())])
 
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
@@ -250,6 +261,7 @@ class App:
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
             "quality": quality_shown.shown(self.desk.hearing, clock.now()),
+            "graders": self.graders.shown(),
         }
 
 
@@ -268,6 +280,7 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.set_exception_handler(tell_loop_error)
     loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
     try:
         await app.start()

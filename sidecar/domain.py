@@ -24,23 +24,24 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import Enum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING
 
 from sidecar.abilities import Abilities, Ability, Dialect
-from sidecar.shares import Adaptive  # noqa: TC001 - a part of the vocabulary
+from sidecar.names import CallId as CallId  # noqa: PLC0414, TC001
+from sidecar.names import EndpointId as EndpointId  # noqa: PLC0414, TC001
+from sidecar.names import HostName as HostName  # noqa: PLC0414, TC001
+from sidecar.names import ModelName as ModelName  # noqa: PLC0414, TC001
+from sidecar.names import ProviderName as ProviderName  # noqa: PLC0414, TC001
+from sidecar.names import RouteName as RouteName  # noqa: PLC0414, TC001
+from sidecar.shares import Adaptive as Adaptive  # noqa: PLC0414, TC001
+from sidecar.shares import Grader as Grader  # noqa: PLC0414, TC001
+from sidecar.shares import Shadow as Shadow  # noqa: PLC0414, TC001
 from sidecar.value import value
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414, TC001
+from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-ProviderName = NewType("ProviderName", str)
-ModelName = NewType("ModelName", str)
-RouteName = NewType("RouteName", str)
-EndpointId = NewType("EndpointId", str)
-HostName = NewType("HostName", str)
-CallId = NewType("CallId", str)
 
 
 class WireFormat(Enum):
@@ -186,15 +187,6 @@ class Endpoint:
 
 
 @value
-class Shadow:
-    """Who gets a copy of a ``share`` (0..1) of the calls, to be judged; nobody gets its answers."""
-
-    endpoint: EndpointId
-    share: float
-    usd_per_day: float
-
-
-@value
 class Route:
     """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
 
@@ -217,6 +209,7 @@ class Route:
     attempts_max: int = 3
     is_task: bool = True
     checks_output: bool = True
+    grader: Grader | None = None
     adaptive: Adaptive | None = None
     canaries: tuple[tuple[EndpointId, float], ...] = ()
     shadow: Shadow | None = None
@@ -306,6 +299,14 @@ class Call:
     unserved: tuple[str, ...] = ()
 
 
+_QUOTING = frozenset(
+    {
+        *(OutcomeClass.OK, OutcomeClass.CALLER, OutcomeClass.CONTEXT),
+        *(OutcomeClass.UNFIT, OutcomeClass.DEGENERATE),
+    }
+)
+
+
 @value
 class Outcome:
     """What became of one attempt; ``message`` holds no secrets, prompts or answers."""
@@ -325,12 +326,19 @@ class Outcome:
         """Return ``provider/model:CLASS`` as in the ``x-sidecar-attempts`` header."""
         return f"{self.endpoint}:{self.cls.value}"
 
+    def reason(self) -> str:
+        """Return ``message`` as operators may see and keep it: a provider that finds fault with a
+        request may quote it, so nothing is said of that.
+        """
+        return "" if self.cls in _QUOTING else self.message
+
 
 @value
 class Fault:
     """A provider's failure, classified: which class, what it said, when to come back.
 
     ``message`` is the provider's own short text with secrets cut out, ``error_type`` its own type.
+    ``body`` is the answer, of the same length, where our key had to be struck out of it.
     """
 
     cls: OutcomeClass
@@ -338,3 +346,4 @@ class Fault:
     error_type: str | None = None
     status: int | None = None
     retry_after_s: float | None = None
+    body: bytes | None = None

@@ -1,8 +1,13 @@
-"""On which terms a route learns whom to ask first; ``core/adaptive.py`` decides by them."""
+"""On which terms a route learns: by trying (``core/adaptive.py``), by grades, by a shadow."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sidecar.value import value
+
+if TYPE_CHECKING:
+    from sidecar.names import EndpointId
 
 
 @value
@@ -20,3 +25,22 @@ class Adaptive:
     usd_per_s: float = 0.001
     share: float = 0.1
     usd_per_day: float = 1.0
+
+
+@value
+class Grader:
+    """Who grades a share (0..1) of a route's answers, by which rubric, for how much a day."""
+
+    model: EndpointId
+    rubric: str
+    share: float
+    usd_per_day: float
+
+
+@value
+class Shadow:
+    """Who gets a copy of a ``share`` (0..1) of the calls, to be judged; nobody gets its answers."""
+
+    endpoint: EndpointId
+    share: float
+    usd_per_day: float

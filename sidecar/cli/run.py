@@ -20,6 +20,7 @@ from sidecar.config.from_env import describe, from_env
 from sidecar.config.load import load
 from sidecar.config.prices import doubt
 from sidecar.config.watch import Watched
+from sidecar.log_lines import configure, is_json
 from sidecar.reload import Origin
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sidecar.config.model import Config
+
+log = logging.getLogger("sidecar")
 
 EXIT_ADDRESS_TAKEN = 1
 
@@ -37,11 +40,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    logging.basicConfig(
-        level=args.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    configure(args.log_level, args.log_format)
     watched = None if args.config is None else Watched(args.config)
     config = _built() if args.config is None else load(args.config, os.environ)
     origin = Origin(load=partial(_again, args.config), watched=watched)
@@ -82,4 +81,8 @@ def _announce(app: App) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"sidecar: {text}", file=sys.stderr, flush=True)
+    """Say ``text`` to whoever started us; a log of objects holds nothing else."""
+    if is_json():
+        log.info("%s", text)
+    else:
+        print(f"sidecar: {text}", file=sys.stderr, flush=True)

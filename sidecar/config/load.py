@@ -34,7 +34,7 @@ from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
 from sidecar.config.schema import File
 from sidecar.config.settings import build_settings
-from sidecar.config.sharing import adaptive_of
+from sidecar.config.sharing import adaptive_of, canaries_of, shadow_of
 from sidecar.config.surroundings import check_surroundings
 from sidecar.config.texts import split_address
 from sidecar.config.walk import Walk
@@ -45,6 +45,7 @@ from sidecar.domain import (
     Capacity,
     Endpoint,
     EndpointId,
+    Grader,
     HostName,
     ModelName,
     OnBreak,
@@ -53,7 +54,6 @@ from sidecar.domain import (
     Route,
     RouteName,
     Rung,
-    Shadow,
     Timers,
 )
 from sidecar.engine.admission import AdmissionSettings
@@ -68,11 +68,11 @@ if TYPE_CHECKING:
     from sidecar.config.facts import ModelFacts
     from sidecar.config.prices import Listed, Wanted
     from sidecar.config.schema import (
+        GraderEntry,
         ModelEntry,
         ProviderEntry,
         RouteEntry,
         SecretEntry,
-        ShadowEntry,
     )
     from sidecar.config.yaml_tree import Tree
 
@@ -234,20 +234,20 @@ class _Parts:
             on_break=OnBreak(entry.on_break),
             checks_output=entry.check_output,
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
+            grader=None if entry.grader is None else self._grader(entry.grader),
             adaptive=adaptive_of(entry, defaults),
-            canaries=self._canaries(entry),
-            shadow=None if entry.shadow is None else self._shadow(entry.shadow),
+            canaries=canaries_of(entry, self._file.models, self.ids),
+            shadow=None if entry.shadow is None else shadow_of(entry.shadow, self.ids),
         )
 
-    def _canaries(self, entry: RouteEntry) -> tuple[tuple[EndpointId, float], ...]:
-        """Return the models of a task that are on trial, each with its share."""
-        models = [(name, self._file.models[name].share) for tier in entry.tiers for name in tier]
-        return tuple((self.ids[name], share) for name, share in models if share is not None)
-
-    def _shadow(self, entry: ShadowEntry) -> Shadow:
-        """Return who gets copies of a task's calls."""
-        endpoint = self.ids[entry.model]
-        return Shadow(endpoint=endpoint, share=entry.share, usd_per_day=entry.usd_per_day)
+    def _grader(self, entry: GraderEntry) -> Grader:
+        """Return who grades a route's answers."""
+        return Grader(
+            model=self.ids[entry.model],
+            rubric=entry.rubric,
+            share=entry.share,
+            usd_per_day=entry.usd_per_day,
+        )
 
     def aliases(self) -> dict[str, str]:
         """Return the aliases given, and each provider's own model name where it is free."""

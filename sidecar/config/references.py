@@ -36,6 +36,7 @@ def check_references(raw: Mapped, fitted: Mapped, problems: Problems) -> None:
         _check_prompts(path, route, problems)
         _check_static(path, route, problems)
         check_sharing(path, route, mapped(fitted, "models"), problems)
+        _check_grader(path, route, known["models"], problems)
     targets = [*known["routes"], *known["models"]]
     for alias, target in mapped(fitted, "aliases").items():
         if target not in targets:
@@ -140,6 +141,14 @@ def _check_shadow(path: str, route: Mapped, models: list[str], problems: Problem
         place = member(member(path, "shadow"), "model")
         hint = suggestion(name, models)
         problems.add(place, f"expected a model, got {shown(name)}; {hint}")
+
+
+def _check_grader(path: str, route: Mapped, models: list[str], problems: Problems) -> None:
+    """Who grades is a model."""
+    name = mapped(route, "grader").get("model")
+    if isinstance(name, str) and name not in models:
+        place = member(member(path, "grader"), "model")
+        problems.add(place, f"expected a model, got {shown(name)}; {suggestion(name, models)}")
 
 
 def _check_static(path: str, route: Mapped, problems: Problems) -> None:

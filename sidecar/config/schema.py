@@ -246,6 +246,15 @@ class ShadowEntry(Entry, frozen=True):
     usd_per_day: Amount = 1.0
 
 
+class GraderEntry(Entry, frozen=True):
+    """A model that grades a share of the route's answers by a rubric, for so much a day."""
+
+    model: Text
+    rubric: Annotated[str, Meta(min_length=1, max_length=8000)]
+    share: Fraction = 0.02
+    usd_per_day: Amount = 1.0
+
+
 class RouteEntry(Entry, frozen=True):
     """What callers name: tiers of models, best first; within a tier the score decides."""
 
@@ -263,6 +272,7 @@ class RouteEntry(Entry, frozen=True):
     on_break: Literal["error", "continue", "restart"] = "error"
     check_output: bool = True
     attempts: AttemptsMax | None = None
+    grader: GraderEntry | None = None
 
 
 _LEDGER = LedgerSettings()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.config.problems import member
+from sidecar.domain import Shadow
 from sidecar.shares import Adaptive
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Config
     from sidecar.config.problems import Problems
-    from sidecar.config.schema import DefaultsEntry, File, RouteEntry
+    from sidecar.config.schema import DefaultsEntry, File, ModelEntry, RouteEntry, ShadowEntry
+    from sidecar.domain import EndpointId
 
 _FIELDS = {
     "worth": "worth_usd",
@@ -40,6 +42,19 @@ def adaptive_of(entry: RouteEntry, defaults: DefaultsEntry) -> Adaptive | None:
         }
         given |= {_FIELDS[key]: value for key, value in values.items() if value is not None}
     return Adaptive(**given)
+
+
+def canaries_of(
+    entry: RouteEntry, models: Mapping[str, ModelEntry], ids: Mapping[str, EndpointId]
+) -> tuple[tuple[EndpointId, float], ...]:
+    """Return the models of a route that are on trial, each with its share."""
+    shares = [(ids[name], models[name].share) for tier in entry.tiers for name in tier]
+    return tuple((name, share) for name, share in shares if share is not None)
+
+
+def shadow_of(entry: ShadowEntry, ids: Mapping[str, EndpointId]) -> Shadow:
+    """Return who gets copies of a route's calls."""
+    return Shadow(endpoint=ids[entry.model], share=entry.share, usd_per_day=entry.usd_per_day)
 
 
 def check_sharing(

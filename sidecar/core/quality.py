@@ -200,6 +200,19 @@ class QualityBook(Tunable[QualitySettings]):
         alpha = good * (1.0 - faults)
         return Posterior(alpha=alpha, beta=total - alpha, n=weight)
 
+    def measured(self, route: RouteName, model: EndpointId, now: float) -> Posterior:
+        """Return what evidence alone says, whatever was configured: for comparing models fairly.
+
+        Its prior is that all qualities are as likely, worth two scores.
+        """
+        pair = self._pairs.get((route, model))
+        if pair is None:
+            return Posterior(alpha=1.0, beta=1.0, n=0.0)
+        kept = self._kept(now - pair.at, self._settings.half_life_s)
+        weight, total = pair.weight * kept, 2.0 + pair.weight * kept
+        alpha = (1.0 + pair.scored * kept) * (1.0 - self._share_of_faults(pair, now))
+        return Posterior(alpha=alpha, beta=total - alpha, n=weight)
+
     def share_of_faults(self, route: RouteName, model: EndpointId, now: float) -> float:
         """Return which share (0..1) of the answers had a fault, doubt given."""
         pair = self._pairs.get((route, model))

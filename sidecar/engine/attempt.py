@@ -178,7 +178,7 @@ class Attempt:
         )
         return Failed(
             outcome=outcome,
-            error_body=body if is_callers else None,
+            error_body=(fault.body or body) if is_callers else None,
             content_type=response.headers.get("content-type", "application/json"),
         )
 

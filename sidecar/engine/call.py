@@ -56,7 +56,7 @@ class CallRun:
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
         self._launcher = Launcher(
-            parts, call, self.report.spent_usd, is_whole=self._on_break is OnBreak.RESTART
+            parts, call, self.report, is_whole=self._on_break is OnBreak.RESTART
         )
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)

@@ -20,13 +20,12 @@ from sidecar.engine.timer import Timer
 from sidecar.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
     from sidecar.engine.prospect import Prospect
+    from sidecar.engine.report import Report
 
 INPUT_MARGIN = 1.1
 INPUT_SPARE_TOKENS = 16
@@ -50,19 +49,17 @@ class Entrant:
 
 
 class Launcher:
-    """Makes the attempts of one call. ``spent_usd`` tells what the earlier ones cost."""
+    """Makes the attempts of one call. ``report`` tells what the earlier ones cost."""
 
-    def __init__(
-        self, parts: Parts, call: Call, spent_usd: Callable[[], float], *, is_whole: bool
-    ) -> None:
+    def __init__(self, parts: Parts, call: Call, report: Report, *, is_whole: bool) -> None:
         self._parts = parts
         self._call = call
-        self._spent_usd = spent_usd
+        self._spent_usd = report.spent_usd
         self._is_whole = is_whole
         self.preparation = Preparation(call)
         self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
         self._is_kept = call.facts.is_stream and (
-            self._flaw_of is not None or parts.cache.wants(call)
+            self._flaw_of is not None or report.is_sampled or parts.cache.wants(call)
         )
 
     def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:

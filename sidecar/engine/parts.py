@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
     from sidecar.domain import EndpointId, RouteName
     from sidecar.engine.lots import Lots
-    from sidecar.engine.ports import Upstream
+    from sidecar.engine.ports import Sampler, Upstream
     from sidecar.engine.settings import EngineSettings
     from sidecar.engine.shadow import Shadows
     from sidecar.engine.succession import Legacy
@@ -73,6 +73,7 @@ class Parts:
         self.timers = Timers()
         self.quality = QualityBook(self.configured_quality, settings.quality)
         self.qualities = Qualities(self.quality)
+        self.sampler: Sampler | None = None
         self.salt = os.urandom(SALT_BYTES)
         self.prospects = Prospects(self.health)
         self._outputs: dict[RouteName, OutputModel] = {}
@@ -98,7 +99,7 @@ class Parts:
         heir.quality = self.quality
         heir.quality.prior_of = heir.configured_quality
         heir.quality.adapt(settings.quality)
-        heir.salt = self.salt
+        heir.salt, heir.sampler = self.salt, self.sampler
         heir.qualities = self.qualities
         heir.router.adapt(settings.routing)
         heir.budgets.adapt(settings.budgets)

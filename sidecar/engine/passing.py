@@ -215,6 +215,8 @@ class PassageRun:
         fault = self._parts.upstream.classify_passed(
             self._provider, response.status, response.headers, b"".join(self._head)
         )
+        if fault.body is not None:
+            self._head = [fault.body]
         is_forbidden = fault.cls is OutcomeClass.AUTH and response.status != UNAUTHORIZED
         self._fault = replace(fault, cls=OutcomeClass.CALLER) if is_forbidden else fault
 

@@ -13,7 +13,7 @@ from sidecar.value import value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.domain import EndpointId, Fault, ProviderName
+    from sidecar.domain import Call, EndpointId, Fault, ProviderName
     from sidecar.errors import CallError
 
 
@@ -41,6 +41,16 @@ class OutboundRequest:
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "POST"
     needs_fresh_connection: bool = False
+
+
+class Sampler(Protocol):
+    """Who looks at a share of answers after their calls."""
+
+    def wants(self, call: Call) -> bool:
+        """Draw whether the answer to ``call``, of a route with a grader, will be looked at."""
+
+    def take(self, call: Call, text: str | None) -> None:
+        """Take a drawn answer; None: it has no text."""
 
 
 class BodySource(Protocol):

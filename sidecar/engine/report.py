@@ -44,6 +44,9 @@ class Report:
         self._is_ended = False
         self._is_cut = False
         self._flaw: str | None = None
+        self._tally: Tally | None = None
+        sampler = None if call.route.grader is None else parts.sampler
+        self.is_sampled = sampler is not None and sampler.wants(call)
         self.is_continued = False
         self.invalid_output: str | None = None
 
@@ -52,6 +55,7 @@ class Report:
         self.dropped = plan.request.dropped
         self._is_cut = plan.is_clamped and tally.finish is Finish.LENGTH
         self._flaw = None if self._is_cut else _flaw_of(tally, self._call)
+        self._tally = tally
         is_kept = not (plan.request.is_translated or self.is_continued)
         keeper = plan.ticket.endpoint.id if is_kept else None
         self._parts.keepers.learn(self._call, tally.answer_id(), tally.item_ids(), keeper)
@@ -93,8 +97,15 @@ class Report:
             endpoint.id,
             spent_usd,
         )
+        if self.is_sampled and is_ok and self.is_keepable():
+            self._sample()
         cost_usd = None if endpoint.price is None else spent_usd
         return self._disclosure(endpoint, self._labels(), degraded, cost_usd=cost_usd)
+
+    def _sample(self) -> None:
+        """Hand an answer that was drawn to who grades it."""
+        if self._parts.sampler is not None and self._tally is not None:
+            self._parts.sampler.take(self._call, self._tally.text())
 
     def static_answer(self, error: CallError) -> PlainAnswer:
         """Return the route's answer of last resort, instead of ``error``."""

@@ -159,6 +159,10 @@ class Tally:
         name, model = self._name
         return Completion(id=name, model=model, parts=(text,), finish=self.finish)
 
+    def text(self) -> str | None:
+        """Return what an answer that ended said in words, None if it is none or was not kept."""
+        return "".join(self._texts) if self.finish is not None and not self._is_aside else None
+
     def structured(self) -> str | None:
         """Return the text where an answer as asked has to be in it: it was kept, ended by itself,
         and is no refusal or tool call.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from sidecar.events import Event
+    from sidecar.ledger.delivered import Delivered
     from sidecar.ledger.records import (
         CallQuery,
         CallRecord,
@@ -166,6 +167,16 @@ class Ledger:
             if found is not None:
                 return found
         return self._memory.calls(query)
+
+    async def delivered(self, since_at: float) -> dict[tuple[str, str], Delivered]:
+        """Return what models delivered on routes since then, by route and endpoint."""
+        self.absorb_now()
+        if self.settings.path is not None and self.problem is None:
+            await self.save()
+            found = await self._tried(lambda store: store.delivered(since_at))
+            if found is not None:
+                return found
+        return self._memory.delivered(since_at)
 
     async def remembered(self, call_id: str) -> Remembered | None:
         """Return the call of this id: one of the last, or one in the file; None: there is none."""

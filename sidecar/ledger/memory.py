@@ -11,9 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sidecar.events import AttemptFinished, CallFinished, PassageFinished
+from sidecar.ledger.delivered import row_of, summed
 from sidecar.ledger.records import Remembered, attempts_of, head_of, record_of
 
 if TYPE_CHECKING:
+    from sidecar.ledger.delivered import Delivered
     from sidecar.ledger.records import CallQuery, CallRecord, Kept
 
 _Ended = tuple[int, float, CallFinished | PassageFinished, list[AttemptFinished]]
@@ -62,6 +64,17 @@ class Memory:
             kinds=frozenset(one.kind for one in attempts),
             flaw=event.flaw if isinstance(event, CallFinished) else None,
         )
+
+    def delivered(self, since_at: float) -> dict[tuple[str, str], Delivered]:
+        """Return what models delivered since ``since_at``, of the last calls."""
+        ended = reversed(self._ended)
+        made = (
+            row_of(attempt)
+            for _, offset_s, _, attempts in ended
+            for event in reversed(attempts)
+            for attempt in attempts_of(event, offset_s)
+        )
+        return summed(row for row in made if row[4] >= since_at)
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
         """Return the calls that ``query`` asks for, newest first."""

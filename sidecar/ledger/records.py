@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from sidecar.domain import OutcomeClass, Usage
+from sidecar.domain import Usage
 from sidecar.events import (
     AttemptFinished,
     CallFinished,
@@ -253,7 +253,7 @@ def _attempt(
         route=route,
         endpoint=outcome.endpoint,
         outcome=outcome.cls.value,
-        reason="" if outcome.cls is OutcomeClass.OK else outcome.message[:REASON_CHARS_MAX],
+        reason=outcome.reason()[:REASON_CHARS_MAX],
         status=outcome.status,
         duration_s=outcome.ended_at - outcome.started_at,
         first_content_s=None if first_at is None else first_at - outcome.started_at,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar.events import CallFinished, PassageFinished
+from sidecar.ledger.delivered import read_delivered
 from sidecar.ledger.reading import read_calls, read_evidence, read_remembered, read_sums
 from sidecar.ledger.records import (
     ATTEMPT_FIELDS,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
+    from sidecar.ledger.delivered import Delivered
     from sidecar.ledger.records import CallQuery, CallRecord, EvidenceRow, Kept, Remembered
     from sidecar.ledger.settings import LedgerSettings
     from sidecar.ledger.sums import Key, Sums
@@ -137,6 +139,14 @@ class Store:
             StoreError: it cannot be read.
         """
         return self._guarded(lambda connection: read_remembered(connection, call_id))
+
+    def delivered(self, since_at: float) -> dict[tuple[str, str], Delivered]:
+        """Return what models delivered since then.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._guarded(lambda connection: read_delivered(connection, since_at))
 
     def evidence(self) -> list[EvidenceRow]:
         """Return the evidence in the file.

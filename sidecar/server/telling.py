@@ -64,11 +64,10 @@ def told_call(
 
 def _attempt(outcome: Outcome) -> dict[str, object]:
     first_at = outcome.first_content_at
-    is_ok = outcome.cls is OutcomeClass.OK
     return {
         "endpoint": outcome.endpoint,
         "outcome": outcome.cls.value,
-        "message": "" if is_ok else outcome.message[:MESSAGE_CHARS_MAX],
+        "message": outcome.reason()[:MESSAGE_CHARS_MAX],
         "duration_s": round(outcome.ended_at - outcome.started_at, 4),
         "first_content_s": None if first_at is None else round(first_at - outcome.started_at, 4),
     }
@@ -97,7 +96,7 @@ def _sentence(call: CallFinished, rejected: list[dict[str, str]]) -> str:
 def told_change(number: int, event: Event, cause: str, offset_s: float) -> dict[str, object]:
     """Return a change of state as data and as a sentence."""
     if isinstance(event, CanaryRolledBack | CanaryRestored):
-        name, text = event.endpoint, _trial(event)
+        name, text = _trial(event)
     else:
         name, text = _change(event, cause, offset_s)
     return {
@@ -137,13 +136,13 @@ def _change(event: Event, cause: str, offset_s: float) -> tuple[str, str]:
     return name, text
 
 
-def _trial(event: CanaryRolledBack | CanaryRestored) -> str:
+def _trial(event: CanaryRolledBack | CanaryRestored) -> tuple[str, str]:
     name = event.endpoint
     if isinstance(event, CanaryRestored):
-        return f"{name} is on trial again for {event.route} ({event.reason})"
+        return name, f"{name} is on trial again for {event.route} ({event.reason})"
     own, other = (f"{low:.3f} to {high:.3f}" for low, high in (event.own, event.other))
     than = f"{event.incumbent} ({other})"
-    return f"{name} gets nothing more of {event.route}: {event.reason} {own}, below {than}"
+    return name, f"{name} gets nothing more of {event.route}: {event.reason} {own}, below {than}"
 
 
 def _time(at: float) -> str:

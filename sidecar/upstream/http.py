@@ -222,11 +222,14 @@ class HttpUpstream:
     ) -> Fault:
         """As ``classify``."""
         target = self._entries[provider].target
-        body = _inflated(body, headers)
-        for key in _secrets(target):
-            if len(key) >= _KEY_CHARS_TO_MASK_MIN:
-                body = body.replace(key.encode("latin-1"), b"***")
-        return classify(target.kind, status, headers, body, clock.wall())
+        keys = [key.encode("latin-1") for key in _secrets(target)]
+        keys = [key for key in keys if len(key) >= _KEY_CHARS_TO_MASK_MIN]
+        text, shown = _inflated(body, headers), body
+        for key in keys:
+            text = text.replace(key, b"***")
+            shown = shown.replace(key, b"*" * len(key))
+        fault = classify(target.kind, status, headers, text, clock.wall())
+        return fault if shown is body else replace(fault, body=shown)
 
     def rate_limits(self, headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
         """Return what an answer's headers say of the account's limits; never raises."""

@@ -92,7 +92,7 @@ CASES = {
     ),
     "a shadow of nobody": (
         ("model: odd, share", "model: ood, share"),
-        ('c.yaml:8: $.routes.tries.shadow.model: expected a model, got "ood"; did you mean "odd"?'),
+        ('c.yaml:8: $.routes.tries.shadow.model: expected a model, got "ood"; did you mean "old"?'),
     ),
     "a shadow without a model": (
         ("{model: odd, share: 0.02, usd_per_day: 3}", "{share: 2%}"),

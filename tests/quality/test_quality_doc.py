@@ -9,9 +9,10 @@ from pathlib import Path
 import yaml
 
 from sidecar.config.groups import key_of
+from sidecar.config.schema import GraderEntry
 from sidecar.core.quality import QualitySettings
 from sidecar.durations import parse_duration
-from sidecar.quality import hearing, showing, signals
+from sidecar.quality import grade_words, grading, hearing, showing, signals
 from sidecar.server import feedback
 
 DOC = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
@@ -48,3 +49,14 @@ def test_the_metrics_are_those_that_are_there() -> None:
     """Each gauge and counter is named."""
     for name, _, _ in showing.GAUGES:
         assert f"`{name}`" in DOC
+
+
+def test_graders_are_as_the_page_says() -> None:
+    """Defaults and bounds."""
+    text = next(one for one in re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL) if "grader" in one)
+    shown = yaml.safe_load(text)["routes"]["classify"]["grader"]
+    made = GraderEntry(model="m", rubric="r")
+    assert (shown["share"], shown["usd_per_day"]) == (made.share, made.usd_per_day)
+    assert f"at most {grading.WAITING_MAX}, {grading.REQUEST_BYTES_MAX // 1024} KiB" in DOC
+    assert f"and {grading.ANSWER_CHARS_MAX} characters" in DOC
+    assert f"its last {grade_words.PROMPT_CHARS_MAX} characters" in DOC

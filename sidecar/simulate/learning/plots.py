@@ -72,17 +72,17 @@ def _panel(panel: Panel) -> list[str]:
         f'<line class="axis" x1="{LEFT}" x2="{LEFT + width}" y1="{bottom}" y2="{bottom}"/>',
     ]
     for share in (0.5, 1.0):
-        y, usd = bottom - height * share, f"${panel.usd_max * share:g}"
+        y, told = bottom - height * share, f"${panel.usd_max * share:g}"
         lines += [
             f'<line class="grid" x1="{LEFT}" x2="{LEFT + width}" y1="{y:g}" y2="{y:g}"/>',
-            f'<text x="{LEFT - 4}" y="{y + 4:g}" text-anchor="end">{usd}</text>',
+            f'<text x="{LEFT - 4}" y="{y + 4:g}" text-anchor="end">{told}</text>',
         ]
     for day in (0, int(DAYS / 2), int(DAYS)):
         x = LEFT + width * day / DAYS
         lines.append(f'<text x="{x:g}" y="{bottom + 15}" text-anchor="middle">day {day}</text>')
     for line in panel.lines:
         step = width / len(line.points)
-        shown = [(LEFT, float(bottom))]
+        shown = [(float(LEFT), float(bottom))]
         for number, usd in enumerate(line.points, 1):
             if usd > panel.usd_max:
                 break

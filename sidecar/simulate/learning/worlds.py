@@ -46,6 +46,10 @@ class World:
 
 def worlds() -> tuple[World, ...]:
     """Return the worlds of the study."""
+    return (*_still_ones(), *_changing_ones())
+
+
+def _still_ones() -> tuple[World, ...]:
     return (
         World(
             name="stationary",
@@ -56,6 +60,19 @@ def worlds() -> tuple[World, ...]:
                 _arm("small", 0.6, _flat(0.55), 0.001, 1.5),
             ),
         ),
+        World(
+            name="cheap as good",
+            meaning="The small model is as good as the large one, for a tenth of the price.",
+            arms=(
+                _arm("large", 0.9, _flat(0.85), 0.010, 4.0),
+                _arm("small", 0.6, _flat(0.85), 0.001, 1.5),
+            ),
+        ),
+    )
+
+
+def _changing_ones() -> tuple[World, ...]:
+    return (
         World(
             name="drift",
             meaning="The best model sinks for days, another rises above it.",
@@ -81,14 +98,6 @@ def worlds() -> tuple[World, ...]:
                 _arm("large", 0.9, _flat(0.82), 0.008, 4.0),
                 _arm("small", 0.6, _flat(0.55), 0.001, 1.5),
                 _arm("new", 0.7, _flat(0.90), 0.003, 2.0, from_day=4.0),
-            ),
-        ),
-        World(
-            name="cheap as good",
-            meaning="The small model is as good as the large one, for a tenth of the price.",
-            arms=(
-                _arm("large", 0.9, _flat(0.85), 0.010, 4.0),
-                _arm("small", 0.6, _flat(0.85), 0.001, 1.5),
             ),
         ),
         World(
