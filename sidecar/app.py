@@ -17,9 +17,11 @@ import signal
 from typing import TYPE_CHECKING
 
 from sidecar import clock
+from sidecar.engine import spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
+from sidecar.entering import credential_of, target_of
 from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
@@ -31,6 +33,7 @@ from sidecar.quality import showing as quality_shown
 from sidecar.quality.desk import Desk
 from sidecar.quality.grading import Graders
 from sidecar.reload import Origin, Reloader
+from sidecar.repricing import PriceRefresh
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
 from sidecar.server.feedback import FeedbackDesk
@@ -39,18 +42,16 @@ from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake
 from sidecar.server.timeline import Timeline
-from sidecar.upstream.credentials import Credential
-from sidecar.upstream.http import HttpUpstream, ProviderTarget
-from sidecar.upstream.kinds import KINDS
-from sidecar.upstream.signing import AwsSigner
+from sidecar.upstream.http import HttpUpstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.catalogue import Catalogue
-    from sidecar.config.model import AwsKeys, Config, KeyReference, Target
+    from sidecar.config.model import Config, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
+    from sidecar.upstream.http import ProviderTarget
 
 log = logging.getLogger("sidecar")
 
@@ -74,7 +75,7 @@ class App:
         self.config = config
         self.ports: dict[str, int] = {}
         self._rng = random.Random(seed)
-        self._providers = {name: _target(target) for name, target in config.targets.items()}
+        self._providers = {name: target_of(target) for name, target in config.targets.items()}
         self.upstream = HttpUpstream(
             providers=self._providers, endpoints=config.catalogue.endpoints
         )
@@ -96,6 +97,7 @@ class App:
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
@@ -108,6 +110,10 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        if self.engine.budgets.caps is not None:
+            if not await self.ledger.load():
+                log.warning("spend caps count from now: what was spent today cannot be read")
+            self._recall_caps()
         try:
             for plane in self._planes():
                 self.ports[plane.name] = await self._front.open(plane)
@@ -124,6 +130,7 @@ class App:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
             group.create_task(self.graders.run())
+            group.create_task(self.prices.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -138,8 +145,10 @@ class App:
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
+        self._recall_caps()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
+        self.prices.adapt(config.prices)
         self.config = config
         log.info(
             "configuration reloaded generation=%d endpoints=%d new=%s gone=%s",
@@ -153,7 +162,7 @@ class App:
         """Return where a provider is now; keys that are named as before go on being watched."""
         known = self.config.targets.get(target.name)
         is_kept = known is not None and (known.api_key, known.aws) == (target.api_key, target.aws)
-        return _target(target, self._providers[target.name] if is_kept else None)
+        return target_of(target, self._providers[target.name] if is_kept else None)
 
     async def drain(self) -> None:
         """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
@@ -218,7 +227,7 @@ class App:
 
     def _guard_settings(self) -> GuardSettings:
         listen = self.config.listen
-        token = None if listen.token is None else _credential(listen.token).value().encode()
+        token = None if listen.token is None else credential_of(listen.token).value().encode()
         return GuardSettings(allow_remote=listen.allow_remote, token=token)
 
     def _catalogue(self) -> Catalogue:
@@ -231,6 +240,12 @@ class App:
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
+    def _recall_caps(self) -> None:
+        """Tell spend caps that are new what was spent today, as far as the ledger knows."""
+        caps = self.engine.budgets.caps
+        if caps is not None:
+            caps.recall(*self.ledger.spent_on(caps.day))
+
     def _host_of(self, name: EndpointId) -> str | None:
         endpoint = self.engine.catalogue.endpoints.get(name)
         return None if endpoint is None else endpoint.host
@@ -242,7 +257,8 @@ class App:
         return await advisor.advice(SINCE_S if since_s is None else since_s)
 
     def _exposition(self) -> str:
-        told = [exposition(self.ledger), self.graders.exposition(), self.engine.exposition()]
+        told = [exposition(self.ledger), spending.exposition(self.engine.budgets.caps)]
+        told += [self.graders.exposition(), self.engine.exposition()]
         return "".join([*told, quality_shown.exposition(self.desk.hearing, clock.now())])
 
     def state(self) -> dict[str, object]:
@@ -262,6 +278,7 @@ class App:
             "ledger": shown(self.ledger, clock.wall()),
             "quality": quality_shown.shown(self.desk.hearing, clock.now()),
             "graders": self.graders.shown(),
+            "prices": self.prices.status,
         }
 
 
@@ -317,34 +334,3 @@ def _tell_death(task: asyncio.Task[None]) -> None:
     """A background loop never ends by itself: if it does, that is a defect to be seen."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a background loop died", exc_info=error)
-
-
-def _target(target: Target, kept: ProviderTarget | None = None) -> ProviderTarget:
-    """Return where ``target`` is and how to enter, maybe with the keys of before."""
-    if kept is not None:
-        credential, signer = kept.credential, kept.signer
-    else:
-        credential = None if target.api_key is None else _credential(target.api_key)
-        signer = None if target.aws is None else _signer(target.aws)
-    return ProviderTarget(
-        name=target.name,
-        kind=KINDS[target.kind],
-        base_url=target.base_url,
-        credential=credential,
-        verify_tls=target.verify_tls,
-        signer=signer,
-    )
-
-
-def _signer(keys: AwsKeys) -> AwsSigner:
-    token = keys.session_token
-    return AwsSigner(
-        access_key_id=_credential(keys.access_key_id),
-        secret_access_key=_credential(keys.secret_access_key),
-        session_token=None if token is None else _credential(token),
-        region=keys.region,
-    )
-
-
-def _credential(reference: KeyReference) -> Credential:
-    return Credential(env=reference.env, file=reference.file)

@@ -113,6 +113,13 @@ class UnknownModelError(CallError):
     status = 404
 
 
+class SpendCapError(CallError):
+    """The day's money of the route, or of every provider that could answer, is spent."""
+
+    code = "spend_cap"
+    status = 402
+
+
 class NotFoundError(CallError):
     """No such path."""
 

@@ -154,6 +154,20 @@ class ShadowFinished:
 
 
 @value
+class SpendCapChanged:
+    """A daily spend cap was reached: calls that cost more than is left are refused; or it is free
+    again. ``scope`` is provider or route.
+    """
+
+    at: float
+    scope: str
+    name: str
+    is_reached: bool
+    spent_usd: float
+    usd_per_day: float
+
+
+@value
 class PassageFinished:
     """A request that was passed on to a provider ended; ``status`` None: no answer came.
 
@@ -189,6 +203,7 @@ Event = (
     | EndpointEjected
     | EndpointReturned
     | ProbeFinished
+    | SpendCapChanged
     | PassageFinished
     | CanaryRolledBack
     | CanaryRestored

@@ -22,6 +22,7 @@ from sidecar.events import (
     PassageFinished,
     ProbeFinished,
     ShadowFinished,
+    SpendCapChanged,
 )
 
 if TYPE_CHECKING:
@@ -83,11 +84,14 @@ class LogObserver:
                     event.endpoint,
                     event.reason,
                 )
-            case CanaryRolledBack() | CanaryRestored():
-                _write_trial(event)
+            case CanaryRolledBack() | CanaryRestored() | SpendCapChanged():
+                _write_seldom(event)
 
 
-def _write_trial(event: CanaryRolledBack | CanaryRestored) -> None:
+def _write_seldom(event: CanaryRolledBack | CanaryRestored | SpendCapChanged) -> None:
+    if isinstance(event, SpendCapChanged):
+        _write_cap(event)
+        return
     if isinstance(event, CanaryRestored):
         log.info(
             "canary route=%s endpoint=%s state=on_trial reason=%s",
@@ -105,6 +109,18 @@ def _write_trial(event: CanaryRolledBack | CanaryRestored) -> None:
         *event.own,
         event.incumbent,
         *event.other,
+    )
+
+
+def _write_cap(event: SpendCapChanged) -> None:
+    log.log(
+        logging.WARNING if event.is_reached else logging.INFO,
+        "spend_cap %s=%s state=%s spent_usd=%.6f usd_per_day=%g",
+        event.scope,
+        event.name,
+        "reached" if event.is_reached else "free",
+        event.spent_usd,
+        event.usd_per_day,
     )
 
 

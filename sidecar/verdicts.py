@@ -35,6 +35,8 @@ class Gate(Enum):
     DRIFT = "drift"
     SILENT = "silent"
     ROLLED_BACK = "rolled_back"
+    PROVIDER_SPEND_CAP = "provider_spend_cap"
+    ROUTE_SPEND_CAP = "route_spend_cap"
 
 
 class OutcomeClass(Enum):

@@ -19,10 +19,12 @@ from sidecar.config.schema import DefaultsEntry, ListenEntry
 from sidecar.domain import OutcomeClass
 from sidecar.durations import parse_duration
 from sidecar.server import admin, constraints, doors, health
+from sidecar.server.guard import Guard, GuardSettings
 from sidecar.upstream.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
 DEMO = "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/sidecar demo"
@@ -119,24 +121,25 @@ def test_the_defaults_are_those_of_the_code(row: list[str]) -> None:
 
 
 def test_the_error_codes_are_those_of_the_code() -> None:
-    """The README lists every error of ours with its status."""
+    """The reference lists every error of ours with its status."""
     kinds: tuple[type[errors.CallError], ...] = (
         errors.CallError,
         *errors.CallError.__subclasses__(),
     )
-    shown = {(row[0].strip("`"), int(row[1])) for row in rows(README, "error")}
+    shown = {(row[0].strip("`"), int(row[1])) for row in rows(API, "error")}
     assert shown == {(kind.code, kind.status) for kind in kinds}
 
 
 def test_the_paths_are_those_of_the_planes() -> None:
-    """The README lists every path of the three planes, at its default address."""
-    table = rows(README, "plane")
+    """The reference lists every path of the three planes, at its default address."""
+    table = rows(API, "plane")
     shown = {path for row in table for path in re.findall(CODE, row[1])}
     operate = f"POST {admin.ENDPOINTS_PATH}{{id}}/"
+    plane: Any = admin.AdminPlane(Guard(GuardSettings()), None)  # type: ignore[arg-type]  # unused
     assert shown == {
         *doors.PATHS,
-        f"GET {admin.STATE_PATH}",
-        f"GET {admin.CALLS_PATH}",
+        *(f"{method} {path}" for path, acts in plane._pages.items() for method in acts),
+        f"DELETE {admin.DRILLS_PATH}/{{id}}",
         f"{operate}isolate",
         f"{operate}restore",
         *(f"GET {path}" for path in health.PATHS),
@@ -147,10 +150,10 @@ def test_the_paths_are_those_of_the_planes() -> None:
 
 
 def test_the_constraints_are_those_of_the_code() -> None:
-    """The README shows every constraint with a value that is read, and names the one that is not
+    """The reference shows every constraint with a value that is read, and names the one that is not
     acted upon.
     """
-    (paragraph,) = re.findall(r"Constraints, as a header.*?\n\n", README, re.DOTALL)
+    (paragraph,) = re.findall(r"Constraints, as a header.*?\n\n", API, re.DOTALL)
     shown = dict(re.findall(r"`(x-sidecar-[a-z-]+): ([^`]+)`", paragraph))
     assert {name.removeprefix("x-sidecar-").replace("-", "_") for name in shown} == set(
         constraints.FIELDS
@@ -162,10 +165,10 @@ def test_the_constraints_are_those_of_the_code() -> None:
 
 
 def test_the_response_headers_are_those_of_the_code() -> None:
-    """The README lists every header of ours that an answer may carry."""
+    """The reference lists every header of ours that an answer may carry."""
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "sidecar/server").glob("*.py")]
     written = {name for text in sources for name in re.findall(r'"(x-sidecar-[a-z-]*[a-z])"', text)}
-    shown = {name for row in rows(README, "response header") for name in re.findall(CODE, row[0])}
+    shown = {name for row in rows(API, "response header") for name in re.findall(CODE, row[0])}
     assert shown == written
 
 

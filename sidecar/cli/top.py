@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sidecar.cli.plane import EXIT_FAILED, CannotAskError, add_admin, ask
-from sidecar.cli.status_view import head, sheets, text_of
+from sidecar.server.overview import head, sheets, text_of
 
 if TYPE_CHECKING:
     import argparse

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Config
     from sidecar.config.problems import Problems
-    from sidecar.config.schema import File
+    from sidecar.config.schema import File, ModelEntry
     from sidecar.domain import Endpoint, Route
 
 PROMPT_TOKENS_LEAST = 50
@@ -33,6 +33,8 @@ OUTPUT_TOKENS_LEAST = 10
 
 NEEDED = (Ability.TOOLS, Ability.FORCED_TOOL, Ability.SCHEMA, Ability.VISION)
 """What whole applications are built on; who wants logprobs knows that few vendors have them."""
+PRICE_USD_MIN, PRICE_USD_MAX = 0.001, 1000.0
+"""A million tokens: the dearest model of 2025 took $600, the cheapest about a cent."""
 CONTEXT_SHARE_MIN = 0.9
 """Vendors count a million differently; a tenth less is no smaller context."""
 
@@ -49,12 +51,46 @@ def warn(file: File, config: Config, notes: Problems) -> None:
         if entry.static is not None and entry.degrade is not None and "static" not in entry.degrade:
             message = "the static answer is never given, since degrade does not list static"
             notes.add(member(path, "static"), f"{message}; add it or remove the answer")
+    for name, model in file.models.items():
+        _warn_of_price(member(member("$.models", name), "price"), model, notes)
+    _warn_of_uncounted(config, notes)
     for path, route, endpoints in _tasks(config):
         unknown = [endpoint.model for endpoint in endpoints if endpoint.price is None]
         if route.budget_usd is not None and unknown:
             message = f"no price is known of {', '.join(unknown)}, so a call with a budget skips it"
             notes.add(member(path, "budget"), f"{message}; add `price: {{input: …, output: …}}`")
     warn_of_sharing(file, config, notes)
+
+
+def _warn_of_price(path: str, model: ModelEntry, notes: Problems) -> None:
+    """A price that no model has is mostly another unit."""
+    price = model.price
+    given = () if price is None else (price.input, price.output)
+    if any(usd > PRICE_USD_MAX for usd in given):
+        message = f"no known model costs more than ${PRICE_USD_MAX:g} a million tokens"
+        notes.add(path, f"{message}; prices are US dollars per million tokens, not cents")
+    elif any(0 < usd < PRICE_USD_MIN for usd in given):
+        message = f"no known model costs less than ${PRICE_USD_MIN:g} a million tokens"
+        notes.add(path, f"{message}; prices are US dollars per million tokens, not per token")
+
+
+def _warn_of_uncounted(config: Config, notes: Problems) -> None:
+    """What has no price is not counted, so no cap can hold it."""
+    caps, endpoints = config.settings.budgets.caps, config.catalogue.endpoints
+    for name in caps.by_provider:
+        unknown = [one for one in endpoints.values() if one.provider == name and one.price is None]
+        _warn_of_cap(member("$.providers", name), unknown, notes)
+    for route in caps.by_route:
+        all_of = [endpoints[one] for one in config.catalogue.routes[route].endpoints()]
+        _warn_of_cap(member("$.routes", route), [one for one in all_of if one.price is None], notes)
+
+
+def _warn_of_cap(path: str, unknown: list[Endpoint], notes: Problems) -> None:
+    if unknown:
+        names = ", ".join(endpoint.model for endpoint in unknown)
+        message = f"no price is known of {names}, so what it costs does not count"
+        place = member(member(path, "limits"), "usd_per_day")
+        notes.add(place, f"{message}; add `price: {{input: …, output: …}}`")
 
 
 def advise(config: Config, notes: Problems) -> None:

@@ -27,6 +27,7 @@ from sidecar.config.model import (
     DrainSettings,
     KeyReference,
     Listen,
+    PriceSettings,
     Target,
 )
 from sidecar.config.prices import look_up
@@ -131,6 +132,7 @@ def _build(file: File, tree: Tree) -> Config:
         admission=build(AdmissionSettings, file.defaults.admission),
         drain=build(DrainSettings, file.defaults.drain),
         ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
+        prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
         may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)

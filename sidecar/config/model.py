@@ -85,6 +85,16 @@ class DrainSettings:
 
 
 @value
+class PriceSettings:
+    """``refresh_s``: how often the price list's latest edition is fetched, None: never. ``url``:
+    from where, None: where its maintainers keep it.
+    """
+
+    refresh_s: float | None = None
+    url: str | None = None
+
+
+@value
 class Config:
     """One configuration, checked.
 
@@ -102,6 +112,7 @@ class Config:
     admission: AdmissionSettings
     drain: DrainSettings
     ledger: LedgerSettings
+    prices: PriceSettings = field(default_factory=PriceSettings)
     may_drill: bool = False
     facts: Mapping[EndpointId, ModelFacts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from sidecar.config.entries import (
+    Address,
+    AttemptsMax,
+    Entry,
+    Fraction,
+    Name,
+    Share,
+    Text,
+    Url,
+    UsdPerDay,
+    UsdPerMillion,
+)
 from sidecar.config.groups import Amount, Duration, Given, section_mark
 from sidecar.config.model import DrainSettings
-from sidecar.config.texts import NAME_PATTERN, SHARE_EXPECTED, SHARE_PATTERN
 from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
@@ -39,32 +49,6 @@ from sidecar.domain import Timers
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.engine.cache import CacheSettings
 from sidecar.ledger.settings import LedgerSettings
-
-Name = Annotated[
-    str,
-    Meta(
-        description="a name of letters, digits and . _ : -",
-        extra={"as": "name"},
-        extra_json_schema={"pattern": NAME_PATTERN},
-    ),
-]
-Address = Annotated[
-    str, Meta(description='an address such as "127.0.0.1:4180"', extra={"as": "address"})
-]
-Url = Annotated[
-    str, Meta(description='a URL such as "https://api.example.com/v1"', extra={"as": "url"})
-]
-Text = Annotated[str, Meta(min_length=1)]
-Share = Annotated[
-    float,
-    Meta(
-        description=SHARE_EXPECTED,
-        extra={"as": "share"},
-        extra_json_schema={"type": ["number", "string"], "pattern": SHARE_PATTERN},
-    ),
-]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
 
 TimersGiven = Annotated[Given, section_mark(Timers)]
 BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
@@ -123,10 +107,6 @@ SECTIONS: tuple[type, ...] = (
 )
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the file."""
-
-
 class ListenEntry(Entry, frozen=True):
     """Where the three planes listen."""
 
@@ -146,10 +126,17 @@ Secret = Annotated[SecretEntry, Meta(extra={"is_secret": True})]
 
 
 class LimitsEntry(Entry, frozen=True):
-    """What the account is allowed a minute: requests and tokens."""
+    """What the account is allowed a minute: requests and tokens; a day: US dollars."""
 
     rpm: Annotated[int, Meta(ge=1)] | None = None
     tpm: Annotated[int, Meta(ge=1)] | None = None
+    usd_per_day: UsdPerDay | None = None
+
+
+class RouteLimitsEntry(Entry, frozen=True):
+    """What a route's calls may cost together."""
+
+    usd_per_day: UsdPerDay | None = None
 
 
 class ProviderEntry(Entry, frozen=True):
@@ -170,10 +157,10 @@ class ProviderEntry(Entry, frozen=True):
 class PriceEntry(Entry, frozen=True):
     """US dollars per million tokens."""
 
-    input: Amount
-    output: Amount
-    cached_input: Amount | None = None
-    cache_write: Amount | None = None
+    input: UsdPerMillion
+    output: UsdPerMillion
+    cached_input: UsdPerMillion | None = None
+    cache_write: UsdPerMillion | None = None
 
 
 class CanEntry(Entry, frozen=True):
@@ -264,6 +251,7 @@ class RouteEntry(Entry, frozen=True):
     shadow: ShadowEntry | None = None
     within: Duration | None = None
     budget: Amount | None = None
+    limits: RouteLimitsEntry = RouteLimitsEntry()
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
     degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
     static: str | None = None
@@ -286,6 +274,16 @@ class LedgerEntry(Entry, frozen=True):
     keep_mib: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.keep_mib
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
     keep_comments: bool = _LEDGER.keep_comments
+
+
+class PricesEntry(Entry, frozen=True):
+    """Whether new list prices are fetched while the sidecar runs: how often, and from where.
+
+    An hour at least: hundreds of pods may do the same.
+    """
+
+    refresh: Duration | None = None
+    url: Url | None = None
 
 
 class DefaultsEntry(Entry, frozen=True):
@@ -333,5 +331,6 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    prices: PricesEntry = PricesEntry()
     drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

@@ -14,6 +14,7 @@ from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
 from sidecar.core.canary import CanarySettings
+from sidecar.core.caps import CapSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
@@ -29,7 +30,7 @@ from sidecar.core.silence import SilenceSettings
 from sidecar.core.spend import SpendSettings
 from sidecar.core.throttle import ThrottleSettings
 from sidecar.core.waste import WasteSettings
-from sidecar.domain import ProviderName
+from sidecar.domain import ProviderName, RouteName
 from sidecar.engine.budgets import BudgetSettings
 from sidecar.engine.cache import CacheSettings
 from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings
@@ -72,12 +73,23 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
             hedge=build(HedgeSettings, defaults.hedge),
             amplification=build(AmplificationSettings, defaults.amplification),
             waste=build(WasteSettings, defaults.waste),
+            caps=_caps(file),
         ),
         panic=build(PanicSettings, defaults.panic),
         ladder=build(LadderSettings, defaults.ladder),
         quality=build(QualitySettings, defaults.quality),
         cache=build(CacheSettings, defaults.cache),
         canary=build(CanarySettings, defaults.canary),
+    )
+
+
+def _caps(file: File) -> CapSettings:
+    """Return the daily spend caps."""
+    providers = ((name, entry.limits.usd_per_day) for name, entry in file.providers.items())
+    routes = ((name, entry.limits.usd_per_day) for name, entry in file.routes.items())
+    return CapSettings(
+        by_provider={ProviderName(name): usd for name, usd in providers if usd is not None},
+        by_route={RouteName(name): usd for name, usd in routes if usd is not None},
     )
 
 

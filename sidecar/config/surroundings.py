@@ -14,6 +14,7 @@ from sidecar.config.embeddings import check_embeddings
 from sidecar.config.problems import member, shown, suggestion
 from sidecar.config.references import Mapped, entries, mapped
 from sidecar.config.texts import is_loopback, split_address
+from sidecar.durations import format_duration
 from sidecar.upstream.kinds import KINDS
 from sidecar.upstream.kinds_native import SIGNING_PACKAGE, can_sign
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _AWS_KEYS = ("access_key_id", "secret_access_key", "session_token")
 _SECRETS = ("api_key", *_AWS_KEYS)
+REFRESH_S_MIN = 3600.0
 KEY_BYTES_MAX = 64 * 1024
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 """What surely is the name of a variable; anything else might be a key in the wrong place."""
@@ -48,6 +50,10 @@ def check_surroundings(
     if fitted.get("token") is not None:
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)
+    refresh_s = mapped(fitted, "prices").get("refresh")
+    if isinstance(refresh_s, float) and refresh_s < REFRESH_S_MIN:
+        message = f"expected a duration of at least 1h, got {format_duration(refresh_s)}"
+        problems.add("$.prices.refresh", f"{message}; list prices change by the week")
     _check_ledger(mapped(fitted, "ledger").get("path"), problems)
 
 

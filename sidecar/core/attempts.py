@@ -110,13 +110,14 @@ FIRST_KINDS = frozenset({"first", "canary", "explore"})
 
 Step = Start | WaitUntil | Fail
 
-_INFEASIBLE_GATES = frozenset(
+LASTING = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
         *(Gate.UNSUPPORTED, Gate.OTHER_SPACE, Gate.CONTEXT_TOO_SMALL),
         *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY, Gate.ROLLED_BACK),
     }
 )
+"""What no waiting changes: the call asks for more than the endpoint has."""
 _NOT_HERE = frozenset({OutcomeClass.CONTEXT, OutcomeClass.UNFIT})
 """Refusals that are the caller's fault if everybody who could be asked agrees."""
 _NOT_WORTH_REPEATING = _NOT_HERE | {OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE}
@@ -173,7 +174,7 @@ class _Question:
         choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
             return self._start(choice.ranked, choice.drawn or "first", is_fresh=not has_waited)
-        if all(gate in _INFEASIBLE_GATES for _, gate in choice.rejected):
+        if all(gate in LASTING for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
         opens_at = choice.rate_opens_at
         if opens_at is not None and self.now < opens_at <= self.now + self._wait_max_s():
@@ -240,7 +241,7 @@ class _Question:
         """The caller's fault where all who were asked say so, and no gate but lasting ones keeps
         the others.
         """
-        lasting = _INFEASIBLE_GATES | {Gate.TRIED}
+        lasting = LASTING | {Gate.TRIED}
         asked = [record for record in self.records if not record.is_transparent]
         is_agreed = bool(asked) and all(record.outcome.cls in _NOT_HERE for record in asked)
         is_callers = is_agreed and all(gate in lasting for _, gate in rejected)

@@ -21,7 +21,8 @@ class Disclosure:
 
     ``attempts`` are ``provider/model:CLASS`` in order; for a stream just committed the last one is
     ``provider/model:COMMITTED``. ``degraded`` is ``level;reason;endpoint`` or None. ``cost_usd`` is
-    None where no price is known, and for a stream until its end. ``is_pinned``: nobody else could
+    None where no price is known, and for a stream until its end; ``is_cost_estimated``: a part of
+    it was not reported. ``is_pinned``: nobody else could
     be asked, since the call refers to what this endpoint keeps. ``invalid_output`` is where and how
     a stream was not the JSON that its caller asked for (``$.a[0]: type``).
     """
@@ -35,6 +36,7 @@ class Disclosure:
     dropped: tuple[str, ...] = ()
     is_pinned: bool = False
     invalid_output: str | None = None
+    is_cost_estimated: bool = False
 
 
 @value

@@ -236,7 +236,7 @@ class Attempt:
         defect = defect_of(stream.tally, self._plan)
         if defect is not None:
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, defect))
-        tokens = stream.tally.usage(self._plan.call.facts.prompt_tokens).output_tokens
+        tokens = self._settlement.usage_of(stream.tally).output_tokens
         if last_at > committed.first_content_at:
             gap_s = (last_at - committed.first_content_at) / max(1, tokens - 1)
             self._settlement.chunk_gap(gap_s, loop_now())
@@ -258,7 +258,7 @@ class Attempt:
             return Failed(outcome=self._misshapen(body, error))
         tally = self.tally
         tally.note_whole(completion)
-        usage = completion.usage or tally.usage(self._plan.call.facts.prompt_tokens)
+        usage = self._settlement.usage_of(tally)
         self._settlement.first_content(loop_now(), made_tokens=usage.output_tokens)
         if completion.finish is None:
             message = "the answer does not say that it is complete"
@@ -268,6 +268,7 @@ class Attempt:
         flaw = flaw or defect_of(tally, self._plan)
         if flaw is not None:
             return Failed(outcome=self._settle(OutcomeClass.DEGENERATE, flaw, usage))
+        self._settlement.learn(tally)
         outcome = self._settlement.settle(FINE, usage)
         return Answered(outcome=outcome, body=body, completion=completion)
 
@@ -287,7 +288,7 @@ class Attempt:
         return self._settlement.settle(fault, usage or self._billed(cls))
 
     def _billed(self, cls: OutcomeClass) -> Usage | None:
-        return billed(self._plan, self._response, self.tally, cls)
+        return billed(self._settlement, self._response, self.tally, cls)
 
     def _timed_out(self) -> Outcome:
         ticket = self._plan.ticket

@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.domain import OutcomeClass, Usage
+from sidecar.domain import OutcomeClass
 
 if TYPE_CHECKING:
+    from sidecar.core.metering import TokenMeter
+    from sidecar.domain import Usage
     from sidecar.engine.ports import UpstreamResponse
-    from sidecar.engine.settlement import AttemptPlan
+    from sidecar.engine.settlement import AttemptPlan, Settlement
     from sidecar.engine.tally import Tally
 
 HTTP_OK = 200
@@ -31,24 +33,40 @@ CUT_BY_US = (OutcomeClass.CANCEL, OutcomeClass.OUTRUN, OutcomeClass.CALLER_SHORT
 
 
 def billed(
-    plan: AttemptPlan, response: UpstreamResponse | None, tally: Tally, cls: OutcomeClass
+    settlement: Settlement, response: UpstreamResponse | None, tally: Tally, cls: OutcomeClass
 ) -> Usage | None:
     """Return the estimated usage of an attempt that ends now as ``cls``, None if it was free.
 
     After a head with 200 the provider worked: ``tally`` has what came of it. Before a head, who is
-    cut off has been read and has written as long as we waited.
+    cut off has been read and has written as long as we waited beyond the usual first token.
     """
-    prompt_tokens = plan.call.facts.prompt_tokens
+    plan = settlement.plan
     if response is not None:
-        return tally.usage(prompt_tokens) if response.status == HTTP_OK else None
-    sent_at = plan.ticket.sent_at
-    if sent_at is None or cls not in IN_SILENCE:
+        return settlement.usage_of(tally) if response.status == HTTP_OK else None
+    if plan.ticket.sent_at is None or cls not in IN_SILENCE:
         return None
-    written = 0.0
-    if cls is not OutcomeClass.HANG and plan.itl_s > 0:
-        planned = max(0.0, plan.tokens_reserved - prompt_tokens)
-        written = min(planned, (loop_now() - sent_at) / plan.itl_s)
-    return Usage(input_tokens=prompt_tokens, output_tokens=round(written), is_estimated=True)
+    return settlement.meter.usage(
+        prompt_tokens=plan.call.facts.prompt_tokens,
+        output_tokens=_written(plan, settlement.meter, cls),
+    )
+
+
+def _written(plan: AttemptPlan, meter: TokenMeter, cls: OutcomeClass) -> float:
+    """Return the tokens written for an answer of which nothing was seen.
+
+    A stream would have shown them, but for what it thinks first. Who lost a race was late: it may
+    have written all the while, somewhere in between, and is taken to have.
+    """
+    view, sent_at = plan.prospect.start.view, plan.ticket.sent_at
+    if cls is OutcomeClass.HANG or sent_at is None:
+        return 0.0
+    waited_s, hidden = loop_now() - sent_at, meter.hidden_tokens
+    first_s = 0.0 if cls is OutcomeClass.OUTRUN else view.ttft_s
+    if waited_s <= first_s:
+        return hidden * waited_s / first_s
+    if view.itl_s <= 0 or (plan.call.facts.is_stream and cls is not OutcomeClass.OUTRUN):
+        return hidden
+    return hidden + min(view.output_tokens, (waited_s - first_s) / view.itl_s)
 
 
 def in_full(plan: AttemptPlan, usage: Usage, cls: OutcomeClass) -> Usage:
@@ -57,5 +75,5 @@ def in_full(plan: AttemptPlan, usage: Usage, cls: OutcomeClass) -> Usage:
     """
     if not (plan.ticket.endpoint.bills_cut_answers and usage.is_estimated and cls in CUT_BY_US):
         return usage
-    planned = round(plan.tokens_reserved - plan.call.facts.prompt_tokens)
+    planned = round(plan.prospect.start.view.output_tokens)
     return replace(usage, output_tokens=max(usage.output_tokens, planned))

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sidecar import clock
 from sidecar.core.amplification import AmplificationGuard, AmplificationSettings
 from sidecar.core.attempts import FIRST_KINDS
+from sidecar.core.caps import DAY_S, CapSettings, SpendCaps
 from sidecar.core.hedging import HedgeBudget, HedgeSettings
 from sidecar.core.waste import WasteBudget, WasteSettings
 from sidecar.domain import OutcomeClass
@@ -29,12 +31,14 @@ class BudgetSettings:
     hedge: HedgeSettings = field(default_factory=HedgeSettings)
     amplification: AmplificationSettings = field(default_factory=AmplificationSettings)
     waste: WasteSettings = field(default_factory=WasteSettings)
+    caps: CapSettings = field(default_factory=CapSettings)
 
 
 class Budgets:
-    """Enters what is started and what it cost."""
+    """Enters what is started and what it cost. ``caps`` is None where nobody has any."""
 
     def __init__(self, settings: BudgetSettings) -> None:
+        self.caps: SpendCaps | None = _caps(None, settings.caps)
         self.hedge = HedgeBudget(settings.hedge)
         self.amplification = AmplificationGuard(settings.amplification)
         self.waste = WasteBudget(settings.waste)
@@ -44,6 +48,7 @@ class Budgets:
         self.hedge.adapt(settings.hedge)
         self.amplification.adapt(settings.amplification)
         self.waste.adapt(settings.waste)
+        self.caps = _caps(self.caps, settings.caps)
 
     def started(self, kind: str, predicted_usd: float | None, now: float) -> None:
         """Note an attempt of ``kind``; a hedge reserves what it is expected to cost."""
@@ -65,3 +70,12 @@ class Budgets:
             self.waste.wasted(outcome.cost_usd, now)
         if kind == HEDGE:
             self.hedge.hedge_spent(outcome.cost_usd - (predicted_usd or 0.0), now)
+
+
+def _caps(known: SpendCaps | None, settings: CapSettings) -> SpendCaps | None:
+    if not settings.by_provider and not settings.by_route:
+        return None
+    if known is None:
+        return SpendCaps(settings, day=int(clock.wall() // DAY_S))
+    known.adapt(settings)
+    return known

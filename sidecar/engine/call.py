@@ -340,7 +340,7 @@ class CallRun:
             self.report.ended("passed", self.records[-1].endpoint.id)
             return passed_through(self.call, self._failed, self.records[-1].endpoint, self.report)
         error = refusal(fail, self.call, tuple(self.report.outcomes), self._chooser)
-        if error.status >= 500:  # noqa: PLR2004 - where HTTP's errors of servers begin
+        if fail.reason is not FailReason.INFEASIBLE:
             stale = self._parts.cache.find(self.call, loop_now())
             if stale is not None:
                 return self.report.stand_in(stale, error, "stale")

@@ -108,7 +108,7 @@ class ContinuingRelay(Relay):
         is_final = fault.cls in FINAL or self.timer.interruption is not None
         if self._join is not None or is_final:
             return self._flush() + self._break_off(fault)
-        usage = self._stream.tally.usage(self._call.facts.prompt_tokens)
+        usage = self._settlement.usage_of(self._stream.tally)
         outcome = self._last_outcome = self._settlement.settle(fault, usage)
         self._stream.response.close()
         leg = await self._resume(self._delivered, outcome)

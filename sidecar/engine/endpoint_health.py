@@ -21,6 +21,7 @@ from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
 from sidecar.core.local_faults import EgressSettings, LagSettings
+from sidecar.core.metering import TokenMeter
 from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
@@ -160,6 +161,7 @@ class EndpointHealth:
         self.availability = Reliability(settings.reliability)
         self.penalty = Penalty(settings.penalty)
         self.context = ContextBound()
+        self.meter = TokenMeter()
         self.in_flight: dict[int, Ticket] = {}
         self.gone_until: float | None = None
         self.is_probed = False  # the prober makes the breaker's trials, live traffic need not

@@ -11,18 +11,22 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sidecar import clock
 from sidecar.clock import now as loop_now
+from sidecar.core.caps import DAY_S
 from sidecar.engine.call import CallRun
 from sidecar.engine.count import count_tokens
 from sidecar.engine.parts import Parts
 from sidecar.engine.passing import PassageRun
 from sidecar.engine.prober import Prober
 from sidecar.errors import UnavailableError
+from sidecar.events import SpendCapChanged
 
 if TYPE_CHECKING:
     import random
 
     from sidecar.catalogue import Catalogue
+    from sidecar.core.caps import SpendCaps
     from sidecar.core.ladder import Ladder
     from sidecar.core.output import OutputModel
     from sidecar.domain import Call, EndpointId, ProviderName, RouteName
@@ -188,6 +192,23 @@ class Engine:
                 self.parts.shadows.start(group)
             self.ladder.observe(self._share_shut(now), now)
             self.parts.qualities.refresh(now)
+            if self.budgets.caps is not None:
+                self._look_at_caps(self.budgets.caps, now)
+
+    def _look_at_caps(self, caps: SpendCaps, now: float) -> None:
+        """Begin another day when it is one, and tell which caps were reached or came free."""
+        caps.turn(int(clock.wall() // DAY_S))
+        for one in caps.news():
+            self.parts.observer.on_event(
+                SpendCapChanged(
+                    at=now,
+                    scope=one.scope,
+                    name=one.name,
+                    is_reached=one.is_reached,
+                    spent_usd=one.spent_usd,
+                    usd_per_day=one.usd_per_day,
+                )
+            )
 
     def _share_shut(self, now: float) -> float:
         """Return the share of the best tiers' endpoints that take no calls, 0..1."""

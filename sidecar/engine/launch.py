@@ -70,6 +70,9 @@ class Launcher:
                 endpoint has understood it (``is_only_hope``).
         """
         parts, view = self._parts, prospect.start.view
+        capped = self._capped(view)  # no await between this look and what is reserved below
+        if capped is not None:
+            return capped
         clamp = self._clamp(view)
         try:
             body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
@@ -92,6 +95,7 @@ class Launcher:
             is_clamped=clamp is not None,
             is_kept=self._is_kept,
             flaw_of=self._flaw_of,
+            reserved_usd=self._reserved_usd(view),
         )
         now = ticket.admitted_at
         own.account_limits.reserve(ticket.prompt_tokens, view.output_tokens, now)
@@ -105,6 +109,21 @@ class Launcher:
             timer=timer,
             attempt=Attempt(plan, settlement, parts.upstream, timer),
         )
+
+    def _capped(self, view: EndpointView) -> Gate | None:
+        """Return the daily spend cap that has no room for an attempt at ``view``."""
+        caps = self._parts.budgets.caps
+        if caps is None:
+            return None
+        return caps.refusal(view.endpoint.provider, self._call.route.name, view.cost_usd)
+
+    def _reserved_usd(self, view: EndpointView) -> float:
+        """Set aside what the attempt is expected to cost, and return it; 0 without caps."""
+        caps, usd = self._parts.budgets.caps, view.cost_usd or 0.0
+        if caps is None:
+            return 0.0
+        caps.reserve(view.endpoint.provider, self._call.route.name, usd)
+        return usd
 
     def _ticket(self, prospect: Prospect) -> Ticket | Gate:
         call, start = self._call, prospect.start

@@ -28,6 +28,7 @@ from sidecar.errors import (
     CallError,
     ConnectFailedError,
     DeadlineExceededError,
+    SpendCapError,
     StaleConnectionError,
     UnavailableError,
     UpstreamInterruptedError,
@@ -179,9 +180,13 @@ class PassageRun:
         """Take the host's permit.
 
         Raises:
+            SpendCapError: the provider's money of the day is spent.
             UnavailableError: the host or the account is shut; says until when.
         """
-        now, health = loop_now(), self._parts.health
+        now, health, caps = loop_now(), self._parts.health, self._parts.budgets.caps
+        if caps is not None and caps.is_spent(self._provider):
+            message = f"the daily spend cap of provider {self._provider!r} is reached"
+            raise SpendCapError(f"{message} until 00:00 UTC", attempts=tuple(self._outcomes))
         lease_s = min(TRIAL_S, self._passage.deadline_at - now)
         permit = health.admit_passage(self._provider, self._reach.host, now, lease_s=lease_s)
         if not isinstance(permit, Gate):

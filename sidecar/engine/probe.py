@@ -9,11 +9,13 @@ the model: it says nothing, least of all «healthy».
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
+from sidecar.core.cost import cost_usd
 from sidecar.core.outcome import PROBE_WEIGHT, class_of
-from sidecar.domain import Fault, Gate, Outcome, OutcomeClass, Usage
+from sidecar.domain import Fault, Gate, Outcome, OutcomeClass
 from sidecar.engine.judging import flaw_of_vectors
 from sidecar.engine.ports import OutboundRequest
 from sidecar.engine.prepare import ACCEPT_JSON, ACCEPT_STREAM, JSON_HEADER
@@ -25,10 +27,12 @@ from sidecar.wire.neutral import Conversation, Role, TextPart, Turn
 from sidecar.wire.vectors import Embedding
 
 if TYPE_CHECKING:
-    from sidecar.domain import Endpoint
+    from sidecar.core.metering import TokenMeter
+    from sidecar.domain import Endpoint, Usage
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
     from sidecar.engine.ports import UpstreamResponse
+    from sidecar.engine.tally import Tally
 
 FREE_PROBE_S = 5.0
 LIST_BYTES_MAX = 4 * 1024 * 1024
@@ -103,13 +107,14 @@ async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
     if isinstance(ticket, Gate):
         return ticket
     fault = Fault(cls=OutcomeClass.CANCEL, message="the probe was cancelled")
-    usage: Usage | None = None
+    heard = _Heard(meter=health.endpoints[endpoint.id].meter)
     try:
         health.sent(ticket, loop_now())
-        fault, usage = await _ask(parts, ticket)
+        fault = await _ask(parts, ticket, heard)
         if fault.cls is OutcomeClass.OK and ticket.first_content_at is None:
             health.first_content(ticket, loop_now())
     finally:
+        usage = heard.usage(fault)
         outcome = Outcome(
             cls=fault.cls,
             endpoint=endpoint.id,
@@ -120,25 +125,48 @@ async def paid_probe(parts: Parts, endpoint: Endpoint) -> Outcome | Gate:
             status=fault.status,
             retry_after_s=fault.retry_after_s,
             usage=usage,
+            cost_usd=(cost_usd(endpoint.price, usage) or 0.0) if usage else 0.0,
         )
         health.settle(ticket, outcome)
     return outcome
 
 
-async def _ask(parts: Parts, ticket: Ticket) -> tuple[Fault, Usage | None]:
+@dataclass(slots=True, kw_only=True)
+class _Heard:
+    """What came of a probe, for its bill: nothing before a head with 200, ``told`` by an answer
+    that is no stream, else what the stream's ``tally`` has.
+    """
+
+    meter: TokenMeter
+    is_worked_on: bool = False
+    told: Usage | None = None
+    tally: Tally | None = None
+
+    def usage(self, fault: Fault) -> Usage | None:
+        """Return what the provider will bill, None if nothing; who is silent has read it."""
+        if self.told is not None:
+            return self.told
+        if self.tally is not None:
+            self.tally.teach(self.meter, 0)
+            return self.tally.usage(PROMPT_TOKENS, self.meter)
+        is_read = self.is_worked_on or fault.cls is OutcomeClass.HANG
+        return self.meter.usage(prompt_tokens=PROMPT_TOKENS, output_tokens=0) if is_read else None
+
+
+async def _ask(parts: Parts, ticket: Ticket, heard: _Heard) -> Fault:
     endpoint, hang_s = ticket.endpoint, ticket.hang_s
     request = _question(endpoint)
     try:
         async with asyncio.timeout(hang_s):
             response = await parts.upstream.open(request, connect_s=endpoint.timers.connect_s)
             try:
-                return await _listen(parts, ticket, request, response)
+                return await _listen(parts, ticket, request, response, heard)
             finally:
                 response.close()
     except TimeoutError:
-        return Fault(cls=OutcomeClass.HANG, message=f"no content within {hang_s:.3g} s"), None
+        return Fault(cls=OutcomeClass.HANG, message=f"no content within {hang_s:.3g} s")
     except AttemptError as error:
-        return Fault(cls=class_of(error), message=str(error)), None
+        return Fault(cls=class_of(error), message=str(error))
 
 
 def _question(endpoint: Endpoint) -> OutboundRequest:
@@ -169,50 +197,59 @@ def _question(endpoint: Endpoint) -> OutboundRequest:
 
 
 async def _listen(
-    parts: Parts, ticket: Ticket, request: OutboundRequest, response: UpstreamResponse
-) -> tuple[Fault, Usage | None]:
+    parts: Parts,
+    ticket: Ticket,
+    request: OutboundRequest,
+    response: UpstreamResponse,
+    heard: _Heard,
+) -> Fault:
     """Read the whole short answer: a provider may begin answers and break them off."""
     endpoint = ticket.endpoint
     if response.status != HTTP_OK:
         body = await _read(response, ERROR_BYTES_MAX)
-        return parts.upstream.classify(endpoint.id, response.status, response.headers, body), None
+        return parts.upstream.classify(endpoint.id, response.status, response.headers, body)
+    heard.is_worked_on = True
     if endpoint.format in EMBEDDING_CODECS:
-        return await _look_at_vectors(parts, endpoint, request, response)
+        return await _look_at_vectors(parts, endpoint, request, response, heard)
     name = ("probe", endpoint.upstream_model)
     stream = UpstreamStream(response, provider_codec(endpoint.format), name=name)
+    heard.tally = stream.tally
     while not (stream.is_eof or stream.tally.is_ended):
         item = await stream.read()
         if stream.tally.error is not None:
             data = stream.tally.error.data
-            return parts.upstream.classify(endpoint.id, HTTP_OK, response.headers, data), None
+            return parts.upstream.classify(endpoint.id, HTTP_OK, response.headers, data)
         if ticket.first_content_at is None and item.has_content:
             parts.health.first_content(ticket, loop_now())
-    usage = stream.tally.usage(PROMPT_TOKENS)
     # A model that thinks first may have spent all its tokens on that.
     is_thinking = endpoint.is_reasoning and stream.tally.finish is not None
     if ticket.first_content_at is None and not is_thinking:
-        return Fault(cls=OutcomeClass.DEGENERATE, message="an answer without content"), usage
+        return Fault(cls=OutcomeClass.DEGENERATE, message="an answer without content")
     if stream.tally.is_degenerate(run=DEGENERATE_RUN):
-        return Fault(cls=OutcomeClass.DEGENERATE, message="one character over and over"), usage
-    return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
+        return Fault(cls=OutcomeClass.DEGENERATE, message="one character over and over")
+    return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK)
 
 
 async def _look_at_vectors(
-    parts: Parts, endpoint: Endpoint, request: OutboundRequest, response: UpstreamResponse
-) -> tuple[Fault, Usage | None]:
+    parts: Parts,
+    endpoint: Endpoint,
+    request: OutboundRequest,
+    response: UpstreamResponse,
+    heard: _Heard,
+) -> Fault:
     body = await _read(response, VECTOR_BYTES_MAX)
     own = EMBEDDING_CODECS[endpoint.format]
     try:
         answer = own.parse_response(body, request=request.body or b"")
     except WireError as error:
         if own.error_text(body) is not None:
-            return parts.upstream.classify(endpoint.id, HTTP_OK, {}, body), None
-        return Fault(cls=OutcomeClass.TRUNC, message=f"not a valid answer: {error.message}"), None
+            return parts.upstream.classify(endpoint.id, HTTP_OK, {}, body)
+        return Fault(cls=OutcomeClass.TRUNC, message=f"not a valid answer: {error.message}")
+    heard.told = answer.usage
     flaw = flaw_of_vectors(answer, 1)
     if flaw is not None:
-        return Fault(cls=OutcomeClass.DEGENERATE, message=flaw), answer.usage
-    usage = answer.usage or Usage(input_tokens=PROMPT_TOKENS, is_estimated=True)
-    return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK), usage
+        return Fault(cls=OutcomeClass.DEGENERATE, message=flaw)
+    return Fault(cls=OutcomeClass.OK, message="ok", status=HTTP_OK)
 
 
 async def _read(response: UpstreamResponse, bytes_max: int) -> bytes:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.breaker import BreakerState
-from sidecar.core.cost import cost_usd, predicted_cost_usd
+from sidecar.core.cost import predicted_cost_usd
 from sidecar.core.probing import ProbeKind, ProbeView, ProbeWhy, draw_jitter, probe_need
 from sidecar.core.spend import SpendGate
-from sidecar.domain import Gate, OutcomeClass
+from sidecar.domain import Gate, Outcome, OutcomeClass
 from sidecar.engine.probe import free_probe, paid_probe
 from sidecar.events import ProbeFinished
 
@@ -110,7 +110,7 @@ class Prober:
             own = self._parts.health.endpoints[endpoint_id]
             price_usd = _price_usd(endpoint)
             is_affordable = need is None or (
-                need.kind is ProbeKind.FREE or self.spend.may_spend(price_usd, need.why, now)
+                need.kind is ProbeKind.FREE or self._may_spend(endpoint, price_usd, need, now)
             )
             # Where no probe will make the breaker's trial, a call has to.
             own.is_probed = is_affordable
@@ -119,6 +119,13 @@ class Prober:
             if need is not None and need.due_at <= now and is_affordable and not is_spared:
                 due.append((endpoint_id, need))
         return due
+
+    def _may_spend(self, endpoint: Endpoint, price_usd: float, need: ProbeNeed, now: float) -> bool:
+        """Return whether a paid probe fits into the probes' budget and its provider's cap."""
+        if not self.spend.may_spend(price_usd, need.why, now):
+            return False
+        caps = self._parts.budgets.caps
+        return caps is None or caps.refusal(endpoint.provider, None, price_usd) is None
 
     def _view(self, endpoint_id: EndpointId, now: float) -> ProbeView:
         parts, record = self._parts, self._records[endpoint_id]
@@ -164,18 +171,24 @@ class Prober:
         self, parts: Parts, endpoint_id: EndpointId, record: _Record, need: ProbeNeed
     ) -> None:
         endpoint = parts.catalogue.endpoints[endpoint_id]
+        is_free, reserved_usd = need.kind is ProbeKind.FREE, _price_usd(endpoint)
+        caps = None if is_free else parts.budgets.caps
+        outcome: Outcome | Gate | None = None
+        if caps is not None:
+            caps.reserve(endpoint.provider, None, reserved_usd)
         try:
-            probe = free_probe if need.kind is ProbeKind.FREE else paid_probe
-            outcome = await probe(parts, endpoint)
+            outcome = await (free_probe if is_free else paid_probe)(parts, endpoint)
         finally:
+            if caps is not None:
+                paid_usd = outcome.cost_usd if isinstance(outcome, Outcome) else 0.0
+                caps.settle(endpoint.provider, None, reserved_usd, paid_usd)
             record.is_in_flight = False
             record.last_probe_at = loop_now()
             record.jitter = draw_jitter(self._settings, parts.rng)
         if isinstance(outcome, Gate):
             return
-        paid_usd = cost_usd(endpoint.price, outcome.usage) if outcome.usage is not None else None
-        self.spend.spent(paid_usd or 0.0, loop_now())
-        self.spent_usd += paid_usd or 0.0
+        self.spend.spent(outcome.cost_usd, loop_now())
+        self.spent_usd += outcome.cost_usd
         self.probes_count += 1
         self._remember(record, need, is_ok=outcome.cls.value == "OK")
         parts.observer.on_event(
@@ -185,7 +198,7 @@ class Prober:
                 kind=need.kind.value,
                 why=need.why.value,
                 outcome=outcome,
-                cost_usd=paid_usd or 0.0,
+                cost_usd=outcome.cost_usd,
             )
         )
 

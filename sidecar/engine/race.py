@@ -192,5 +192,5 @@ def _discard(entrant: Entrant, result: AttemptResult) -> Outcome:
     result.stream.response.close()
     if entrant.settlement.outcome is not None:
         return entrant.settlement.outcome
-    usage = result.stream.tally.usage(entrant.plan.call.facts.prompt_tokens)
+    usage = entrant.settlement.usage_of(result.stream.tally)
     return entrant.settlement.settle(Fault(cls=OutcomeClass.CANCEL, message=LOST), usage)

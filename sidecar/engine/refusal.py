@@ -2,7 +2,8 @@
 ours.
 
 All down is 503 with the soonest reopening, never 429; the deadline is 504; constraints that nothing
-can meet are 422 and name the nearest values that something could.
+can meet are 422 and name the nearest values that something could; where the day's money alone is in
+the way it is 402, since waiting a moment helps nobody.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.attempts import FailReason
+from sidecar.core.attempts import LASTING, FailReason
+from sidecar.core.caps import CAP_GATES
 from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.fitness import UNABLE, lack, least_quality
-from sidecar.errors import DeadlineExceededError, InfeasibleError, UnavailableError
+from sidecar.errors import (
+    DeadlineExceededError,
+    InfeasibleError,
+    SpendCapError,
+    UnavailableError,
+)
 from sidecar.wire.formats import any_codec, caller_codec
 
 if TYPE_CHECKING:
@@ -74,6 +81,8 @@ def refusal(
         waited_s = call.deadline_at - call.arrived_at
         message = f"no answer within {waited_s:.3g} s{tried}"
         return DeadlineExceededError(message, attempts=outcomes)
+    if not outcomes and _is_capped(rejected):
+        return SpendCapError(_capped(call, rejected))
     now = loop_now()
     soonest_s = min((at - now for view in views if (at := view.opens_at) is not None), default=None)
     retry_after_s = None if soonest_s is None else min(max(soonest_s, 0.0), RETRY_AFTER_S_MAX)
@@ -89,6 +98,31 @@ def refusal(
     if len({view.endpoint.space for view in views if _is_of_kind(view, call)}) > 1:
         message += "; vectors of another model cannot stand in"
     return UnavailableError(message, retry_after_s=retry_after_s, attempts=outcomes)
+
+
+def _is_capped(rejected: Mapping[EndpointId, Gate]) -> bool:
+    """Return whether money alone keeps out whoever is able to answer."""
+    able = {gate for gate in rejected.values() if gate not in LASTING}
+    return bool(able) and able <= CAP_GATES
+
+
+def _capped(call: Call, rejected: Mapping[EndpointId, Gate]) -> str:
+    """Say whose money is spent, and until when."""
+    gates = set(rejected.values())
+    providers = sorted(
+        {
+            name.partition("/")[0]
+            for name, gate in rejected.items()
+            if gate is Gate.PROVIDER_SPEND_CAP
+        }
+    )
+    whose = [f"of provider {name!r}" for name in providers]
+    if Gate.ROUTE_SPEND_CAP in gates:
+        whose.insert(0, f"of route {call.route.name!r}")
+    return (
+        f"the daily spend cap {' and '.join(whose)} has no room for this call until 00:00 UTC;"
+        " raise limits.usd_per_day, or add a cheaper model"
+    )
 
 
 def _tried(outcomes: Iterable[Outcome]) -> str:

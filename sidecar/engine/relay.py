@@ -194,7 +194,8 @@ class Relay:
     def _complete(self) -> bytes:
         """The provider said that the answer is whole: settle, and say so in the caller's format."""
         tally = self._stream.tally
-        usage = tally.usage(self._call.facts.prompt_tokens)
+        usage = self._settlement.usage_of(tally)
+        self._settlement.learn(tally)
         lasted_s = self._last_content_at - self._first_at
         # A caller that reads slowly shows its own pace, not the model's: no sample then.
         if lasted_s > 0 and self._listened_s >= LISTENED_SHARE * lasted_s:
@@ -253,7 +254,7 @@ class Relay:
 
     def _settle(self, fault: Fault) -> Outcome:
         self._is_over = True
-        usage = self._stream.tally.usage(self._call.facts.prompt_tokens)
+        usage = self._settlement.usage_of(self._stream.tally)
         outcome = self._settlement.settle(fault, usage)
         self.disclosure = self._on_end(outcome)
         return outcome

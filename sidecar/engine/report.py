@@ -130,6 +130,7 @@ class Report:
             degraded=degraded_header(Level.STALE, error.code, source),
             cost_usd=self.spent_usd(),
             dropped=call.unserved,
+            is_cost_estimated=self._is_estimated(),
         )
         body, content_type = _rendered(call, completion)
         return PlainAnswer(status=200, body=body, disclosure=disclosure, content_type=content_type)
@@ -157,7 +158,13 @@ class Report:
             dropped=(*self._call.unserved, *self.dropped),
             is_pinned=bool(self._call.facts.references),
             invalid_output=self.invalid_output,
+            is_cost_estimated=cost_usd is not None and self._is_estimated(),
         )
+
+    def _is_estimated(self) -> bool:
+        """Return whether a provider did not say what an attempt of this call cost."""
+        usages = [outcome.usage for outcome in self.outcomes]
+        return any(usage is not None and usage.is_estimated for usage in usages)
 
     def _labels(self) -> tuple[str, ...]:
         return tuple([outcome.label() for outcome in self.outcomes])

@@ -19,6 +19,7 @@ from sidecar.value import value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sidecar.core.metering import TokenMeter
     from sidecar.core.timers import AttemptLimits
     from sidecar.domain import Call, Fault, Usage
     from sidecar.engine.budgets import Budgets
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sidecar.engine.ports import RateLimit
     from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.prospect import Prospect
+    from sidecar.engine.tally import Tally
     from sidecar.events import Observer
 
 
@@ -42,7 +44,7 @@ class AttemptPlan:
     ``prospect`` is what it was expected to take. ``is_whole``: a stream is committed only when it
     is complete. ``is_clamped``: the answer's length was bounded below what the caller asked for.
     ``is_kept``: a stream's text is remembered. ``flaw_of`` says how the text of a structured answer
-    is wrong, if it is; None: none was asked.
+    is wrong, if it is; None: none was asked. ``reserved_usd`` is what spend caps set aside.
     """
 
     call: Call
@@ -54,6 +56,7 @@ class AttemptPlan:
     is_clamped: bool
     is_kept: bool
     flaw_of: Callable[[str], str | None] | None
+    reserved_usd: float = 0.0
 
     def limits(self, now: float) -> AttemptLimits:
         """Return the limits of the attempt if the request leaves now, pacing being over."""
@@ -136,6 +139,21 @@ class Settlement:
         """Note the mean time between tokens."""
         self._health.chunk_gap(self.plan.ticket, gap_s, now)
 
+    @property
+    def meter(self) -> TokenMeter:
+        """What the endpoint's tokens are worth in what can be seen of them."""
+        return self._health.endpoints[self.plan.ticket.endpoint.id].meter
+
+    def usage_of(self, tally: Tally) -> Usage:
+        """Return the usage of an answer, as far as it came."""
+        return tally.usage(self.plan.call.facts.prompt_tokens, self.meter)
+
+    def learn(self, tally: Tally) -> None:
+        """Learn from a whole answer what tokens are worth."""
+        meter = self.meter
+        if meter.is_curious(loop_now()):
+            tally.teach(meter, self.plan.call.facts.prompt_tokens)
+
     def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
         """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
         plan, ticket = self.plan, self.plan.ticket
@@ -143,6 +161,10 @@ class Settlement:
         now = outcome.ended_at
         self._health.settle(ticket, outcome)
         self._budgets.ended(plan.kind, plan.prospect.start.view.cost_usd, outcome)
+        caps = self._budgets.caps
+        if caps is not None:
+            provider, route = ticket.endpoint.provider, plan.call.route.name
+            caps.settle(provider, route, plan.reserved_usd, outcome.cost_usd)
         if plan.pacer is not None and ticket.sent_at is not None:
             used = 0 if usage is None else usage.input_tokens + usage.output_tokens
             plan.pacer.used(plan.tokens_reserved, used)

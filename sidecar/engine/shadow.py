@@ -139,6 +139,8 @@ class Shadows:
         except BadRequestError:
             return "unfit"
         mirrored.money.spent(view.cost_usd or 0.0, now)
+        if parts.budgets.caps is not None:
+            parts.budgets.caps.reserve(view.endpoint.provider, None, view.cost_usd or 0.0)
         return mirror
 
     async def _run(self, mirror: _Mirror) -> None:
@@ -186,7 +188,7 @@ class _Mirror:
         try:
             result = await attempt.run()
             if isinstance(result, Committed):
-                usage = attempt.tally.usage(plan.call.facts.prompt_tokens)
+                usage = settlement.usage_of(attempt.tally)
                 result.stream.response.close()
                 settlement.settle(FINE, usage)
         except CallError:
@@ -199,7 +201,10 @@ class _Mirror:
 
     def _end(self, outcome: Outcome, flaw: str | None) -> None:
         mirrored, now = self._mirrored, outcome.ended_at
-        mirrored.money.spent(outcome.cost_usd - (self._view.cost_usd or 0.0), now)
+        planned_usd, caps = self._view.cost_usd or 0.0, self._parts.budgets.caps
+        mirrored.money.spent(outcome.cost_usd - planned_usd, now)
+        if caps is not None:
+            caps.settle(self._view.endpoint.provider, None, planned_usd, outcome.cost_usd)
         mirrored.cost_usd += outcome.cost_usd
         mirrored.mirrored_count += 1
         if outcome.cls in RESTING:
@@ -249,9 +254,11 @@ def _hurdle(
     pacer = parts.health.endpoints[view.endpoint.id].pacer
     if view.utilisation > USED_MAX or (pacer is not None and pacer.wait_s(now) > 0.0):
         return "no_room"
-    usd = view.cost_usd
-    is_affordable = usd is not None and mirrored.money.may_spend(usd, ProbeWhy.OPEN, now)
-    return None if is_affordable else "no_money"
+    usd, caps = view.cost_usd, parts.budgets.caps
+    if usd is None or not mirrored.money.may_spend(usd, ProbeWhy.OPEN, now):
+        return "no_money"
+    is_capped = caps is not None and caps.refusal(view.endpoint.provider, None, usd) is not None
+    return "no_money" if is_capped else None
 
 
 def _copied(call: Call, now: float) -> Call:

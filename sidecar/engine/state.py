@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.score import score
 from sidecar.domain import Gate
+from sidecar.engine.spending import shown
 
 if TYPE_CHECKING:
     from sidecar.core.score import Score
@@ -58,6 +59,7 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
             "count": engine.prober.probes_count,
             "spent_usd": round(engine.prober.spent_usd, 6),
         },
+        "spend_caps": shown(engine.budgets.caps),
     }
 
 

@@ -6,9 +6,9 @@ marker were seen, the usage. Whole answers are tallied the same way.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sidecar.domain import Usage
 from sidecar.wire.neutral import (
     CONTENT_DELTAS,
     Completion,
@@ -30,10 +30,10 @@ from sidecar.wire.neutral import (
 )
 
 if TYPE_CHECKING:
+    from sidecar.core.metering import TokenMeter
+    from sidecar.domain import Usage
     from sidecar.wire.neutral import Delta
 
-CHARS_PER_TOKEN = 3.6
-"""English text in the tokenizers of today; used only where a provider reports no usage."""
 DEGENERATE_RUN = 64
 """So many times the same character and nothing else is a broken model, not an answer."""
 
@@ -44,6 +44,7 @@ class Tally:
     __slots__ = (
         "_is_aside",
         "_is_one_char",
+        "_is_whole",
         "_item_ids",
         "_name",
         "_run_char",
@@ -56,6 +57,7 @@ class Tally:
         "is_ended",
         "is_refusal",
         "keeps_text",
+        "thoughts",
     )
 
     def __init__(self) -> None:
@@ -65,6 +67,8 @@ class Tally:
         self._item_ids: tuple[str, ...] = ()
         self.content_chars = 0
         self.content_deltas = 0
+        self.thoughts = 0  # parts of it that were thinking aloud
+        self._is_whole = False  # it did not come in events
         self.finish: Finish | None = None
         self.is_ended = False
         self.is_refusal = False
@@ -88,6 +92,7 @@ class Tally:
     ) -> None:
         match delta:
             case ReasoningDelta():
+                self.thoughts += 1
                 self._add(delta.text)
             case RefusalDelta():
                 self._is_aside = self.is_refusal = True
@@ -133,7 +138,8 @@ class Tally:
 
     def note_whole(self, completion: Completion) -> None:
         """Count a whole answer, of which the text is kept; blank parts say nothing."""
-        self.keeps_text = True
+        self.keeps_text = self._is_whole = True
+        self._usage = completion.usage
         self._name = (completion.id, completion.model)
         self.finish = completion.finish
         self._item_ids = completion.item_ids
@@ -145,9 +151,10 @@ class Tally:
                     self._is_aside = self.is_refusal = True
                     self._add(text)
                 case ReasoningPart(text=text) if text:
+                    self.thoughts += 1
                     self._add(text)
-                case ToolCallPart():
-                    self._add_tool_call(0)
+                case ToolCallPart(arguments=arguments):
+                    self._add_tool_call(len(arguments))
                 case _:
                     pass
 
@@ -175,22 +182,37 @@ class Tally:
         """Return whether the content so far is one character over and over, ``run`` times."""
         return self._is_one_char and self.content_chars >= run
 
-    def usage(self, prompt_tokens: int) -> Usage:
+    def usage(self, prompt_tokens: int, meter: TokenMeter) -> Usage:
         """Return the reported usage where it is complete, else an estimate marked as such."""
-        estimated = max(self.content_deltas, round(self.content_chars / CHARS_PER_TOKEN))
         reported = self._usage
+        if reported is not None and (self._is_whole or self.finish is not None):
+            return reported
+        estimated = self.output_tokens(meter)
         if reported is None:
-            return Usage(input_tokens=prompt_tokens, output_tokens=estimated, is_estimated=True)
-        if self.finish is None and reported.output_tokens < estimated:
-            # A stream that broke reported its input and a first token or so of its output.
-            return Usage(
-                input_tokens=reported.input_tokens,
-                output_tokens=estimated,
-                cached_tokens=reported.cached_tokens,
-                cache_write_tokens=reported.cache_write_tokens,
-                is_estimated=True,
+            return meter.usage(prompt_tokens=prompt_tokens, output_tokens=estimated)
+        if reported.output_tokens >= estimated:
+            return reported
+        # A stream that broke reported its input and a first token or so of its output.
+        return replace(reported, output_tokens=round(estimated), is_estimated=True)
+
+    def output_tokens(self, meter: TokenMeter) -> float:
+        """Return the tokens of what came so far, as ``meter`` has learned to tell."""
+        if not self.content_deltas:
+            return 0.0
+        events = 0 if self._is_whole else self.content_deltas
+        said = meter.said_tokens(self.content_chars, events)
+        return said if self.thoughts else said + meter.hidden_tokens
+
+    def teach(self, meter: TokenMeter, prompt_tokens: int) -> None:
+        """Let ``meter`` learn from the usage of a whole answer, if it was reported."""
+        if self._usage is not None and self.finish is not None:
+            meter.learn(
+                self._usage,
+                prompt_tokens=prompt_tokens,
+                chars=self.content_chars,
+                events=0 if self._is_whole else self.content_deltas,
+                is_thinking_shown=self.thoughts > 0,
             )
-        return reported
 
     def answer_id(self) -> str | None:
         """Return what the provider calls the answer, None before it did."""

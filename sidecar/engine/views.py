@@ -88,12 +88,17 @@ class Sight:
         pacing_s = 0.0 if own.pacer is None else own.pacer.wait_s(now)
         typical_s = latency.typical_ttft_s(prompt_tokens)
         ttft_s = typical_s * stands.slowness + pacing_s
-        gate = self._gate(own, stands, pacing_s)
         output_tokens = self._output_tokens
+        cost_usd = predicted_cost_usd(endpoint.price, prompt_tokens, math.ceil(output_tokens))
+        caps, gate = self._parts.budgets.caps, None
+        if caps is not None:
+            gate = caps.refusal(endpoint.provider, call.route.name, cost_usd)
+        is_capped = gate is not None
+        gate = gate or self._gate(own, stands, pacing_s)
         return EndpointView(
             endpoint=endpoint,
             gate=gate,
-            opens_at=None if gate is None else health.opens_at(endpoint, now),
+            opens_at=None if gate is None or is_capped else health.opens_at(endpoint, now),
             ttft_s=ttft_s,
             itl_s=stands.itl_s,
             total_s=ttft_s + output_tokens * stands.itl_s,
@@ -106,7 +111,7 @@ class Sight:
             utilisation=own.utilisation(now),
             is_sluggish=stands.is_sluggish,
             is_suspect=stands.is_suspect,
-            cost_usd=predicted_cost_usd(endpoint.price, prompt_tokens, math.ceil(output_tokens)),
+            cost_usd=cost_usd,
             output_tokens=output_tokens,
             unfit=unfitness(endpoint, call, self._least, self._parts.qualities),
         )

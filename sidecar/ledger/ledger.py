@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar import clock
 from sidecar.ledger.memory import Memory
 from sidecar.ledger.records import KEPT
-from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge
+from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge, spent_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import ThreadPoolExecutor
     from typing import TypeVar
 
+    from sidecar.domain import ProviderName, RouteName
     from sidecar.events import Event
     from sidecar.ledger.delivered import Delivered
     from sidecar.ledger.records import (
@@ -186,6 +187,23 @@ class Ledger:
             return found
         await self.save()
         return await self._tried(lambda store: store.remembered(call_id))
+
+    def spent_on(self, day: int) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
+        """Return what was spent on ``day`` (since the epoch), by provider and by route."""
+        self.absorb_now()
+        return spent_on(self.days, day)
+
+    async def load(self) -> bool:
+        """Read the sums of earlier processes before anything else, for a moment at most; return
+        whether all that there are is known.
+        """
+        if self.settings.path is None:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S), self._saving:
+                if not self._is_loaded:
+                    await self._load()
+        return self._is_loaded
 
     @property
     def unsaved_count(self) -> int:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     _Act = Callable[[Exchange], Awaitable[dict[str, object] | None]]
 
+PAGE_PATH = "/"
 STATE_PATH = "/api/v1/state"
 ADVICE_PATH = "/api/v1/advice"
 CALLS_PATH = "/api/v1/calls"
@@ -77,6 +78,7 @@ class AdminPlane:
         self._guard = guard
         self._controls = controls
         pages: dict[str, dict[str, _Act]] = {
+            PAGE_PATH: {"GET": self._page},
             STATE_PATH: {"GET": self._state},
             CALLS_PATH: {"GET": self._calls},
             ADVICE_PATH: {"GET": self._advice},
@@ -119,6 +121,12 @@ class AdminPlane:
         return await act(exchange)
 
     # --- looking -------------------------------------------------------------------------------
+
+    async def _page(self, exchange: Exchange) -> None:
+        from sidecar.server import dashboard  # noqa: PLC0415 - with the first who looks
+
+        body = dashboard.page(self._controls.state(), self._controls.timeline)
+        await exchange.answer(200, dashboard.headers(), body)
 
     async def _state(self, _: Exchange) -> dict[str, object]:
         return self._controls.state()

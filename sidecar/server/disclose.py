@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sidecar.engine.answer import Disclosure
 
 HEADER_CHARS_MAX = 512
-"""Some HTTP clients bound the whole head at 8 KiB; ours stays well below with all eight headers
+"""Some HTTP clients bound the whole head at 8 KiB; ours stays well below with all nine headers
 full."""
 NAMES_MAX = 256
 """So many names of the configuration, and lists of them, are remembered as they are written."""
@@ -46,7 +46,9 @@ def headers_of(disclosure: Disclosure, *, is_stream: bool) -> dict[str, str]:
     if disclosure.degraded is not None:
         headers["x-sidecar-degraded"] = clean(disclosure.degraded)
     if disclosure.cost_usd is not None and not is_stream:
-        headers["x-sidecar-cost-usd"] = _usd(disclosure.cost_usd)
+        headers["x-sidecar-cost-usd"] = usd(disclosure.cost_usd)
+        if disclosure.is_cost_estimated:
+            headers["x-sidecar-cost-estimated"] = "true"
     if disclosure.dropped:
         headers["x-sidecar-dropped"] = listed(disclosure.dropped)
     return headers
@@ -68,6 +70,8 @@ def closing_comment(disclosure: Disclosure) -> bytes:
         "degraded": disclosure.degraded,
         "cost_usd": disclosure.cost_usd,
     }
+    if disclosure.is_cost_estimated:
+        figures["cost_estimated"] = True
     if disclosure.invalid_output is not None:
         figures["invalid_output"] = disclosure.invalid_output
     return encode_comment("sidecar " + msgspec.json.encode(figures).decode())
@@ -99,6 +103,6 @@ _clean_name = lru_cache(NAMES_MAX)(clean)
 _listed_labels = lru_cache(NAMES_MAX)(listed)
 
 
-def _usd(amount: float) -> str:
+def usd(amount: float) -> str:
     """Return ``0.0123`` for 0.0123, ``0`` for nothing: at most six decimals, no trailing zeros."""
     return f"{amount:.6f}".rstrip("0").rstrip(".")

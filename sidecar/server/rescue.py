@@ -116,6 +116,9 @@ def _headers(error: CallError, subject: Subject) -> dict[str, str]:
     if error.attempts:
         labels = [attempt.label() for attempt in error.attempts]
         headers["x-sidecar-attempts"] = disclose.listed(labels)
+        cost_usd = sum(attempt.cost_usd for attempt in error.attempts)
+        if cost_usd > 0:
+            headers["x-sidecar-cost-usd"] = disclose.usd(cost_usd)
     if error.status == MethodNotAllowedError.status and subject.allow is not None:
         headers["allow"] = subject.allow
     return headers

@@ -15,6 +15,7 @@ from sidecar.events import (
     DrillChanged,
     EndpointEjected,
     EndpointReturned,
+    SpendCapChanged,
 )
 from sidecar.value import value
 
@@ -126,11 +127,11 @@ def _change(event: Event, cause: str, offset_s: float) -> tuple[str, str]:
             text = f"{name} is avoided ({event.reason})"
         case EndpointReturned(endpoint=name):
             text = f"{name} is used again ({event.reason})"
-        case DrillChanged(endpoint=name, until=None):
-            text = f"drill {event.fault} at {name} ended"
-        case DrillChanged(endpoint=name, until=float(until)):
-            what = f"drill {event.fault} at {name}, {event.share:.0%} of its attempts"
-            text = f"{what}, until {_ends(until, offset_s)}"
+        case SpendCapChanged(name=name):
+            what = f"daily spend cap of {event.scope} {name} (${event.usd_per_day:g})"
+            text = f"{what}: {'reached' if event.is_reached else 'free again'}"
+        case DrillChanged(endpoint=name):
+            text = _drill(event, offset_s)
         case _:
             text = type(event).__name__
     return name, text
@@ -143,6 +144,13 @@ def _trial(event: CanaryRolledBack | CanaryRestored) -> tuple[str, str]:
     own, other = (f"{low:.3f} to {high:.3f}" for low, high in (event.own, event.other))
     than = f"{event.incumbent} ({other})"
     return name, f"{name} gets nothing more of {event.route}: {event.reason} {own}, below {than}"
+
+
+def _drill(event: DrillChanged, offset_s: float) -> str:
+    what = f"drill {event.fault} at {event.endpoint}"
+    if event.until is None:
+        return f"{what} ended"
+    return f"{what}, {event.share:.0%} of its attempts, until {_ends(event.until, offset_s)}"
 
 
 def _time(at: float) -> str:

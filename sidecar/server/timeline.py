@@ -26,10 +26,13 @@ from sidecar.value import value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.domain import EndpointId
+    from sidecar.domain import EndpointId, Outcome
     from sidecar.events import Event
 
 CHANGES_MAX, CALLS_MAX = 500, 200
+LATENCIES_MAX, LATENCY_EVERY_S = 60, 1.0
+"""First tokens kept of each endpoint, at most one a second."""
+ENDPOINTS_MAX = 2000
 READ_MAX = CHANGES_MAX + CALLS_MAX
 _QUIET = frozenset({PassageFinished, ShadowFinished})
 _OK = OutcomeClass.OK
@@ -53,6 +56,7 @@ class Timeline:
         self._calls: deque[_Entry] = deque(maxlen=CALLS_MAX)
         self._number = 0
         self._runs: dict[EndpointId, tuple[OutcomeClass, int]] = {}
+        self._latencies: dict[EndpointId, deque[tuple[float, float]]] = {}
         self._awaited: asyncio.Event | None = None
 
     def on_event(self, event: Event) -> None:
@@ -77,9 +81,24 @@ class Timeline:
         if outcome.cls is _OK:
             if self._runs:
                 self._runs.pop(outcome.endpoint, None)
+            if outcome.first_content_at is not None:
+                self._sample(outcome, outcome.first_content_at)
             return
         cls, count = self._runs.get(outcome.endpoint, (outcome.cls, 0))
         self._runs[outcome.endpoint] = (outcome.cls, count + 1 if cls is outcome.cls else 1)
+
+    def _sample(self, outcome: Outcome, first_at: float) -> None:
+        kept = self._latencies.get(outcome.endpoint)
+        if kept is None:
+            if len(self._latencies) >= ENDPOINTS_MAX:  # of configurations long gone
+                self._latencies.clear()
+            kept = self._latencies[outcome.endpoint] = deque(maxlen=LATENCIES_MAX)
+        if not kept or outcome.ended_at - kept[-1][0] >= LATENCY_EVERY_S:
+            kept.append((outcome.ended_at, first_at - outcome.started_at))
+
+    def latencies(self, endpoint: EndpointId) -> list[float]:
+        """Return the last first tokens of ``endpoint``, oldest first, seconds."""
+        return [latency_s for _, latency_s in self._latencies.get(endpoint, ())]
 
     def _cause(self, event: Event) -> str:
         if not isinstance(event, BreakerChanged) or event.new != "open":

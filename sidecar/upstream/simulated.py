@@ -29,6 +29,7 @@ from sidecar.upstream.simulated_answer import (
     tool_start,
 )
 from sidecar.upstream.simulated_anthropic import AnthropicDialect
+from sidecar.upstream.simulated_bill import billed_usd
 from sidecar.upstream.simulated_exchange import (
     Data,
     Ended,
@@ -46,6 +47,7 @@ from sidecar.upstream.simulated_faults import (
     factor_of,
 )
 from sidecar.upstream.simulated_limits import Grants, SimulatedLimits
+from sidecar.upstream.simulated_model import SimulatedModel
 from sidecar.upstream.simulated_openai import OpenAiDialect
 from sidecar.upstream.simulated_stream import (
     JSON_TYPE,
@@ -80,27 +82,6 @@ PROBE_TOKENS_MAX = 16  # an answer bounded so tightly is a probe's
 DEGENERATE = ("////",) * 50
 WALL_START_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z: second 0, unless a front says otherwise
 LOG_ENTRIES_MAX = 1_000_000  # old entries go: a demo that runs for days must not grow
-
-
-@value
-class SimulatedModel:
-    """One model: how fast it answers, how long, at which price.
-
-    ``ttft_s`` is the median time to the first token (lognormal), ``itl_s`` the gap between tokens,
-    ``output_tokens`` the median length; ``ttft_sigma`` and ``output_sigma`` the sigmas of the
-    logarithms: 0 is constant, 0.5 a usual API. Prices are US dollars per million tokens.
-    ``chunk_tokens`` go into one event.
-    """
-
-    ttft_s: float = 0.0
-    ttft_sigma: float = 0.0
-    itl_s: float = 0.0
-    output_tokens: int = 12
-    output_sigma: float = 0.0
-    input_usd: float = 1.0
-    output_usd: float = 4.0
-    context_tokens: int | None = None
-    chunk_tokens: int = 1
 
 
 class SimulatedProvider:
@@ -166,7 +147,7 @@ class SimulatedProvider:
         rng = random.Random(f"{self.seed}/{self._requests}")
         luck = _Luck(ttft=rng.gauss(), length=rng.gauss())
         hits = self._hits(request, entry, rng)
-        steps = self._steps(request, asked, hits, luck)
+        steps = self._steps(request, asked, hits, luck, entry)
         deciding = decisive_of(hits) or (hits[0] if hits else None)
         entry.fault = deciding.kind if deciding is not None else None
         entry.status = next((step.status for step in steps if isinstance(step, Head)), None)
@@ -174,18 +155,16 @@ class SimulatedProvider:
         return Plan(steps=steps, entry=entry)
 
     def settle(self, entry: LogEntry, ended: Ended, at_s: float) -> None:
-        """Complete ``entry``: it is over, and billed by what was said (``entry.output_tokens``)."""
+        """Complete ``entry``: it is over, and billed by what was made until ``at_s``."""
         assert entry.ended is Ended.OPEN, "an exchange is settled once"
         entry.ended, entry.ended_at_s = ended, at_s
         self.in_flight -= 1
         model = self.models.get(entry.model or "")
         if model is None or entry.status != HTTPStatus.OK:
             return
-        billed = entry.output_tokens
-        if ended is Ended.CANCELLED and self.is_cancel_ignored:
-            billed = entry.planned_tokens
-        cost = entry.prompt_tokens * model.input_usd + billed * model.output_usd
-        entry.cost_usd = cost / 1e6
+        entry.cost_usd = billed_usd(
+            entry, model, ended, at_s, is_cancel_ignored=self.is_cancel_ignored
+        )
 
     # --- understanding ---------------------------------------------------------------------
 
@@ -234,7 +213,12 @@ class SimulatedProvider:
         )
 
     def _steps(
-        self, request: SimulatedRequest, asked: _Asked, hits: tuple[Fault, ...], luck: _Luck
+        self,
+        request: SimulatedRequest,
+        asked: _Asked,
+        hits: tuple[Fault, ...],
+        luck: _Luck,
+        entry: LogEntry,
     ) -> tuple[Step, ...]:
         request_id = f"req_{self.name}{self._requests:08d}"
         headers = self._dialect.id_headers(request_id)
@@ -260,6 +244,9 @@ class SimulatedProvider:
                     ttft_s=delivery.ttft_s * slowness,
                     itl_s=delivery.itl_s * slowness,
                 )
+                entry.first_token_s, entry.itl_s = delivery.ttft_s, delivery.itl_s
+                entry.cached_tokens = delivery.reply.cached_tokens
+                entry.reasoning_tokens = delivery.reply.reasoning_tokens
                 return answer_steps(delivery, decisive)
             asked = refusal
         if isinstance(asked, ErrorAnswer):
@@ -291,6 +278,9 @@ class SimulatedProvider:
         tokens = round(model.output_tokens * math.exp(model.output_sigma * luck.length))
         created = int(self.wall_start_s)
         reply = compose(self.name, self._requests, ask, tokens=tokens, created_at_s=created)
+        if model.cached_share or model.reasoning_tokens:
+            cached = int(ask.prompt_tokens * model.cached_share) * (self._requests % 2)
+            reply = replace(reply, cached_tokens=cached, reasoning_tokens=model.reasoning_tokens)
         decisive = decisive_of(hits)
         kind = decisive.kind if decisive is not None else None
         if reply.vectors is not None:

@@ -94,13 +94,18 @@ class SaidCall:
 
 @value
 class Reply:
-    """A complete answer. ``pieces`` are its text tokens; ``created_at_s`` is on the wall clock."""
+    """A complete answer. ``pieces`` are its text tokens; ``created_at_s`` is on the wall clock.
+
+    ``cached_tokens`` are part of the prompt's, ``reasoning_tokens`` come on top of what is said.
+    """
 
     id: str
     model: str
     created_at_s: int
     prompt_tokens: int
     pieces: tuple[str, ...]
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
     calls: tuple[SaidCall, ...] = ()
     finish: Finish = Finish.STOP
     stop_sequence: str | None = None
@@ -113,8 +118,9 @@ class Reply:
 
     @property
     def output_tokens(self) -> int:
-        """Tokens said: one a piece, one a fragment of arguments."""
-        return len(self.pieces) + sum(len(call.fragments()) for call in self.calls)
+        """Tokens billed: one a piece, one a fragment of arguments, and what was thought."""
+        said = len(self.pieces) + sum(len(call.fragments()) for call in self.calls)
+        return said + self.reasoning_tokens
 
 
 @value

@@ -174,7 +174,7 @@ class AnthropicDialect:
             "stop_reason": _STOP_REASON[reply.finish],
             "stop_sequence": reply.stop_sequence,
         }
-        usage = {"input_tokens": reply.prompt_tokens, "output_tokens": reply.output_tokens}
+        usage = _usage(reply, output_tokens=reply.output_tokens)
         closing += _event("message_delta", {"delta": end, "usage": usage}) + _event("message_stop")
         return StreamParts(
             opening=opening + _event("ping"), content=tuple(content), closing=closing
@@ -262,14 +262,17 @@ def _words(content: str | list[_Block] | None) -> str:
     return content or ""
 
 
-def _message(reply: Reply, *, output_tokens: int) -> dict[str, object]:
-    usage = {
-        "input_tokens": reply.prompt_tokens,
+def _usage(reply: Reply, *, output_tokens: int) -> dict[str, object]:
+    return {
+        "input_tokens": reply.prompt_tokens - reply.cached_tokens,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "cache_read_input_tokens": reply.cached_tokens,
         "output_tokens": output_tokens,
         "service_tier": "standard",
     }
+
+
+def _message(reply: Reply, *, output_tokens: int) -> dict[str, object]:
     return {
         "model": reply.model,
         "id": f"msg_{reply.id}",
@@ -278,7 +281,7 @@ def _message(reply: Reply, *, output_tokens: int) -> dict[str, object]:
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": usage,
+        "usage": _usage(reply, output_tokens=output_tokens),
     }
 
 

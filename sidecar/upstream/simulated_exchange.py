@@ -107,7 +107,8 @@ class LogEntry:
 
     ``status`` None: nothing like HTTP was answered. ``fault`` is the one that decided;
     ``is_probe`` a guess by the bound on tokens. ``output_tokens`` were sent, ``planned_tokens``
-    would have been.
+    would have been, ``reasoning_tokens`` come before them and are not shown. ``first_token_s`` and
+    ``itl_s`` are the answer's own pace.
     """
 
     at_s: float
@@ -118,8 +119,12 @@ class LogEntry:
     status: int | None = None
     fault: FaultKind | None = None
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
     planned_tokens: int = 0
+    reasoning_tokens: int = 0
+    first_token_s: float = 0.0
+    itl_s: float = 0.0
     cost_usd: float = 0.0
     ended: Ended = Ended.OPEN
     ended_at_s: float | None = None

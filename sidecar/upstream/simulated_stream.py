@@ -94,7 +94,7 @@ def stream_steps(delivery: Delivery, fault: Fault | None) -> tuple[Step, ...]:
 
 def plain_steps(delivery: Delivery, fault: Fault | None) -> tuple[Step, ...]:
     """Return the steps of a whole answer, broken by ``fault`` if given."""
-    tokens = delivery.reply.output_tokens
+    tokens = delivery.reply.output_tokens - delivery.reply.reasoning_tokens
     body = delivery.dialect.plain(delivery.reply)
     wait = Wait(delivery.ttft_s + delivery.itl_s * max(tokens - 1, 0))
     kind = fault.kind if fault is not None else None

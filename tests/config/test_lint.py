@@ -120,12 +120,44 @@ ADVICE: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
         ),
     ),
 }
+CAPPED, ROUTE_CAPPED = (
+    "{kind: openai, limits: {usd_per_day: 5},",
+    "within: 20s, limits: {usd_per_day: 5}",
+)
 WARNINGS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "unverified": (
         (("{kind: openai,", "{kind: openai, verify_tls: false,"),),
         (
             "c.yaml:2: $.providers.a.verify_tls: TLS certificates are not verified: whoever sits in"
             " between reads the key; set verify_tls: true"
+        ),
+    ),
+    "price in cents": (
+        (("a-big, price: {input: 1, output: 2}", "a-big, price: {input: 300, output: 1500}"),),
+        (
+            "c.yaml:5: $.models.big.price: no known model costs more than $1000 a million tokens;"
+            " prices are US dollars per million tokens, not cents"
+        ),
+    ),
+    "price a token": (
+        (("a-big, price: {input: 1, output: 2}", "a-big, price: {input: 3e-6, output: 1.5e-5}"),),
+        (
+            "c.yaml:5: $.models.big.price: no known model costs less than $0.001 a million tokens;"
+            " prices are US dollars per million tokens, not per token"
+        ),
+    ),
+    "a provider's cap that cannot count": (
+        (("a-big, price: {input: 1, output: 2}", "a-big"), ("{kind: openai,", CAPPED)),
+        (
+            "c.yaml:2: $.providers.a.limits.usd_per_day: no price is known of big, so what it costs"
+            " does not count; add `price: {input: …, output: …}`"
+        ),
+    ),
+    "a route's cap that cannot count": (
+        (("a-big, price: {input: 1, output: 2}", "a-big"), ("within: 20s", ROUTE_CAPPED)),
+        (
+            "c.yaml:8: $.routes.reason.limits.usd_per_day: no price is known of big, so what it"
+            " costs does not count; add `price: {input: …, output: …}`"
         ),
     ),
     "static never given": (

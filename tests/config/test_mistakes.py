@@ -265,7 +265,26 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "negative price": (
         ("price: {input: 1, output: 2}}\n  small", "price: {input: -1, output: 2}}\n  small"),
-        "c.yaml:5: $.models.big.price.input: expected a number of at least 0, got -1",
+        "c.yaml:5: $.models.big.price.input: expected a number from 0 to 1e+06, got -1",
+    ),
+    "price that is no number": (
+        ("price: {input: 1, output: 2}}\n  small", "price: {input: .nan, output: 2}}\n  small"),
+        "c.yaml:5: $.models.big.price.input: expected a number from 0 to 1e+06, got nan",
+    ),
+    "price beyond belief": (
+        ("price: {input: 1, output: 2}}\n  small", "price: {input: 1, output: 2e7}}\n  small"),
+        "c.yaml:5: $.models.big.price.output: expected a number from 0 to 1e+06, got 20000000.0",
+    ),
+    "prices fetched all the time": (
+        ("routes:", "prices: {refresh: 5m}\nroutes:"),
+        (
+            "c.yaml:7: $.prices.refresh: expected a duration of at least 1h, got 5m; list prices"
+            " change by the week"
+        ),
+    ),
+    "negative spend cap": (
+        _with(ROUTE, "limits: {usd_per_day: -5}"),
+        "c.yaml:8: $.routes.reason.limits.usd_per_day: expected a number from 0 to 1e+09, got -5",
     ),
     "infinite budget": (
         _with(ROUTE, "budget: .inf"),

@@ -164,7 +164,7 @@ async def test_an_unknown_endpoint_is_404(ask: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/v1/endpoints/", "/api/v1/endpoints/a/b", "/api/v2/state"]
+    "path", ["/index.html", "/api/v1/endpoints/", "/api/v1/endpoints/a/b", "/api/v2/state"]
 )
 async def test_other_paths_are_404_json(ask: Any, path: str) -> None:
     """What does not exist is answered with what does."""

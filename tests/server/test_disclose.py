@@ -27,6 +27,7 @@ def test_all_facts_become_headers() -> None:
         attempts=("b/n:HANG", "a/m:OK"),
         degraded="smaller;outage;a/m",
         cost_usd=0.0123,
+        is_cost_estimated=True,
         dropped=("seed", "logit_bias"),
         is_pinned=True,
     )
@@ -38,6 +39,7 @@ def test_all_facts_become_headers() -> None:
         "x-sidecar-attempts": "b/n:HANG,a/m:OK",
         "x-sidecar-degraded": "smaller;outage;a/m",
         "x-sidecar-cost-usd": "0.0123",
+        "x-sidecar-cost-estimated": "true",
         "x-sidecar-dropped": "seed,logit_bias",
     }
 
@@ -91,3 +93,11 @@ def test_the_closing_comment_is_one_comment_line() -> None:
         "degraded": "x\ny",
         "cost_usd": 0.25,
     }
+
+
+@pytest.mark.parametrize("is_estimated", [True, False])
+def test_a_stream_says_whether_its_cost_is_a_guess(*, is_estimated: bool) -> None:
+    """The last comment marks a cost that a provider did not report, and no other."""
+    comment = closing_comment(disclosed(cost_usd=0.1, is_cost_estimated=is_estimated))
+    figures = json.loads(comment.decode().partition("sidecar ")[2])
+    assert figures.get("cost_estimated", False) is is_estimated

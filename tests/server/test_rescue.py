@@ -28,6 +28,7 @@ S5 = Outcome(
     started_at=0.0,
     ended_at=4.0,
     status=500,
+    cost_usd=0.00025,
 )
 
 
@@ -47,6 +48,7 @@ def test_an_error_tells_the_whole_story(form: WireFormat | None) -> None:
     assert headers["x-sidecar-call-id"] == "call_1"
     assert headers["x-sidecar-route"] == "reason"
     assert headers["x-sidecar-attempts"] == "anthropic/claude:HANG,openai/gpt:S5"
+    assert headers["x-sidecar-cost-usd"] == "0.00025"
     assert headers["retry-after"] == "3"
     inner = json.loads(body)["error"]
     assert inner["message"] == "all down"

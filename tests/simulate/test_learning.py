@@ -37,6 +37,6 @@ def test_a_panel_is_drawn_to_scale() -> None:
     """A curve that ends at the scale's end ends in the corner; what leaves the scale is cut."""
     line, far = Line(kind="learned", points=(5.0, 10.0)), Line(kind="first", points=(5.0, 11.0))
     svg = drawn([Panel(name="a & b", lines=(line, far), usd_max=10.0)], [("learned", "learned")])
-    assert 'class="learned" points="46.0,164.0 168.0,97.0 290.0,30.0"' in svg
-    assert 'class="first" points="46.0,164.0 168.0,97.0"' in svg
+    assert 'class="learned" points="46.0,164.0 161.0,97.0 276.0,30.0"' in svg
+    assert 'class="first" points="46.0,164.0 161.0,97.0"' in svg
     assert "a &amp; b" in svg

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PANEL_WIDTH, PANEL_HEIGHT = 300, 190
-LEFT, TOP, RIGHT, BOTTOM = 46, 30, 10, 26
+LEFT, TOP, RIGHT, BOTTOM = 46, 30, 24, 26
 COLUMNS = 3
 LEGEND_HEIGHT = 34
 STYLE = """

@@ -1,4 +1,4 @@
-"""The state as tables of text: what `status` prints and `top` redraws."""
+"""The state as tables of text: what `status` prints, `top` redraws and the dashboard shows."""
 
 from __future__ import annotations
 
