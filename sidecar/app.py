@@ -26,12 +26,11 @@ from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import exposition, shown
+from sidecar.ledger.sums import spent_on
 from sidecar.log import LogObserver
 from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
-from sidecar.quality import showing as quality_shown
 from sidecar.quality.desk import Desk
-from sidecar.quality.grading import Graders
 from sidecar.reload import Origin, Reloader
 from sidecar.repricing import PriceRefresh
 from sidecar.server.admin import AdminPlane, Controls
@@ -90,9 +89,7 @@ class App:
             observer=self._observer,
             rng=self._rng,
         )
-        self.desk = Desk(self.ledger, self.engine.parts.quality)
-        self.graders = Graders(self.engine, self.ledger, self.desk)
-        self.engine.parts.sampler = self.graders
+        self.desk = Desk(self.engine, self.ledger)
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
@@ -129,7 +126,6 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
-            group.create_task(self.graders.run())
             group.create_task(self.prices.run())
 
     def reload(self, config: Config) -> None:
@@ -146,6 +142,7 @@ class App:
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
         self._recall_caps()
+        self.desk.adopt()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.prices.adapt(config.prices)
@@ -189,6 +186,7 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._background
             self._background = None
+        await self.desk.aclose()
         await self.upstream.aclose()
         await self.ledger.aclose()
 
@@ -204,7 +202,7 @@ class App:
             Controls(
                 state=self.state,
                 calls=does.calls,
-                advice=self._advice,
+                advice=self.desk.advice,
                 isolate=does.isolate,
                 restore=does.restore,
                 explain=does.explain,
@@ -244,22 +242,16 @@ class App:
         """Tell spend caps that are new what was spent today, as far as the ledger knows."""
         caps = self.engine.budgets.caps
         if caps is not None:
-            caps.recall(*self.ledger.spent_on(caps.day))
+            self.ledger.absorb_now()
+            caps.recall(*spent_on(self.ledger.days, caps.day))
 
     def _host_of(self, name: EndpointId) -> str | None:
         endpoint = self.engine.catalogue.endpoints.get(name)
         return None if endpoint is None else endpoint.host
 
-    async def _advice(self, since_s: float | None) -> dict[str, object]:
-        from sidecar.quality.advisor import SINCE_S, Advisor  # noqa: PLC0415 - seldom asked for
-
-        advisor = Advisor(self._catalogue, self.ledger, self.desk.hearing)
-        return await advisor.advice(SINCE_S if since_s is None else since_s)
-
     def _exposition(self) -> str:
-        told = [exposition(self.ledger), spending.exposition(self.engine.budgets.caps)]
-        told += [self.graders.exposition(), self.engine.exposition()]
-        return "".join([*told, quality_shown.exposition(self.desk.hearing, clock.now())])
+        told = (exposition(self.ledger), spending.exposition(self.engine.budgets.caps))
+        return "".join((*told, self.engine.exposition(), self.desk.exposition()))
 
     def state(self) -> dict[str, object]:
         """Return what the admin plane shows."""
@@ -276,9 +268,8 @@ class App:
             **snapshot(self.engine, clock.now()),
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
-            "quality": quality_shown.shown(self.desk.hearing, clock.now()),
-            "graders": self.graders.shown(),
             "prices": self.prices.status,
+            **self.desk.shown(),
         }
 
 

@@ -145,19 +145,19 @@ class QualityBook(Tunable[QualitySettings]):
             pair.weight = self._settings.evidence_max
 
     def judge(
-        self, route: RouteName, model: EndpointId, fault: float, now: float, *, is_new: bool = True
+        self, route: RouteName, model: EndpointId, fault: float, now: float, *, count: int = 1
     ) -> None:
         """Count an answer that was looked at: 0 had no fault, 1 was of no use.
 
-        Not ``is_new``: one that was counted before has a fault all the same.
+        ``count`` so many alike; 0: one that was counted before has a fault all the same.
 
         Raises:
             ValueError: The fault is not within 0..1.
         """
         _check(fault, 1.0)
         pair = self._touch(route, model, now)
-        pair.faulty += fault
-        pair.judged += is_new
+        pair.faulty += fault * max(1, count)
+        pair.judged += count
 
     def retract(
         self, route: RouteName, model: EndpointId, score: float, weight: float, ages: Ages

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Call, EndpointId, Fault, Outcome, RouteName, Usage
     from sidecar.engine.parts import Parts
     from sidecar.engine.prospect import Prospect
+    from sidecar.engine.tally import Tally
 
 KIND = "shadow"
 WAITING_MAX = 16
@@ -196,11 +197,14 @@ class _Mirror:
         finally:
             parts.timers.discard(timer)
             if settlement.outcome is not None:
-                finish = attempt.tally.finish
-                self._end(settlement.outcome, _flaw_of(settlement.outcome, finish))
+                self._end(settlement.outcome, attempt.tally)
 
-    def _end(self, outcome: Outcome, flaw: str | None) -> None:
+    def _end(self, outcome: Outcome, tally: Tally) -> None:
         mirrored, now = self._mirrored, outcome.ended_at
+        flaw = _flaw_of(outcome, tally.finish)
+        sampler = None if self._call.route.grader is None else self._parts.sampler
+        if sampler is not None and outcome.cls is OutcomeClass.OK:
+            sampler.take(self._call, tally.text(), outcome.endpoint)
         planned_usd, caps = self._view.cost_usd or 0.0, self._parts.budgets.caps
         mirrored.money.spent(outcome.cost_usd - planned_usd, now)
         if caps is not None:

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar import clock
 from sidecar.ledger.memory import Memory
 from sidecar.ledger.records import KEPT
-from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge, spent_on
+from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import ThreadPoolExecutor
     from typing import TypeVar
 
-    from sidecar.domain import ProviderName, RouteName
     from sidecar.events import Event
     from sidecar.ledger.delivered import Delivered
     from sidecar.ledger.records import (
@@ -63,6 +62,9 @@ class Learner(Protocol):
 
     def hear(self, event: Kept) -> None:
         """Take note of an event; its instants are on the loop's clock."""
+
+    def settle(self, now: float) -> None:
+        """Draw conclusions from what was heard since the last time."""
 
     def changed(self, wall: float) -> Iterable[EvidenceRow]:
         """Return what is to be kept that is another than at the last time."""
@@ -128,6 +130,8 @@ class Ledger:
             keep(event, offset_s)
             if has_file:
                 self._unsaved.append((offset_s, event))
+        if learner is not None:
+            learner.settle(now)
         if fresh:
             self._add(fresh, int(wall // DAY_S))
         self._bound()
@@ -187,11 +191,6 @@ class Ledger:
             return found
         await self.save()
         return await self._tried(lambda store: store.remembered(call_id))
-
-    def spent_on(self, day: int) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
-        """Return what was spent on ``day`` (since the epoch), by provider and by route."""
-        self.absorb_now()
-        return spent_on(self.days, day)
 
     async def load(self) -> bool:
         """Read the sums of earlier processes before anything else, for a moment at most; return

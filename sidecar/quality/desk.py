@@ -1,29 +1,45 @@
-"""Where scores come in: finds the call a score is for, has it counted and kept.
+"""Where everything about quality meets: scores come in, beliefs, grades and advice go out.
 
-The call is one of the last, or one in the ledger's file; between finding it and counting its score
-nothing is awaited, so that two scores of one call are counted one after the other.
+A score's call is one of the last, or one in the ledger's file; between finding it and counting its
+score nothing is awaited, so that two scores of one call are counted one after the other. Graders
+and the advisor are imported with the first need of them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar import clock
 from sidecar.ledger.records import FEEDBACK
+from sidecar.quality import showing
 from sidecar.quality.hearing import Hearing, given_now
 
 if TYPE_CHECKING:
-    from sidecar.core.quality import QualityBook
+    from sidecar.engine.engine import Engine
     from sidecar.ledger.ledger import Ledger
+    from sidecar.quality.grading import Graders
     from sidecar.quality.hearing import Heard
 
 
 class Desk:
-    """Joins the ledger and what is learned from it. Owns ``hearing``."""
+    """Joins engine and ledger in what is learned of quality. Owns ``hearing`` and ``graders``."""
 
-    def __init__(self, ledger: Ledger, book: QualityBook) -> None:
-        self.hearing = Hearing(book)
+    def __init__(self, engine: Engine, ledger: Ledger) -> None:
+        self.hearing = Hearing(engine.parts.quality)
+        self.graders: Graders | None = None
+        self._engine = engine
         self._ledger = ledger
         ledger.learner = self.hearing
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Have answers graded if a route of the configuration asks for it."""
+        has_grader = any(one.grader is not None for one in self._engine.catalogue.routes.values())
+        if has_grader and self.graders is None:
+            from sidecar.quality.grading import Graders  # noqa: PLC0415 - with the first grader
+
+            self.graders = Graders(self._engine, self._ledger, self)
+        self._engine.parts.sampler = self.graders
 
     async def take(
         self, call_id: str, score: float, *, comment: str | None = None, source: str = FEEDBACK
@@ -39,3 +55,25 @@ class Desk:
         if heard.is_counted:
             self._ledger.note(given)
         return heard
+
+    async def advice(self, since_s: float | None) -> dict[str, object]:
+        """Return the advice on the last ``since_s``, on a week where that is None."""
+        from sidecar.quality.advisor import SINCE_S, Advisor  # noqa: PLC0415 - seldom asked for
+
+        advisor = Advisor(lambda: self._engine.catalogue, self._ledger, self.hearing)
+        return await advisor.advice(SINCE_S if since_s is None else since_s)
+
+    def shown(self) -> dict[str, object]:
+        """Return what operators see."""
+        graders = {} if self.graders is None else {"graders": self.graders.shown()}
+        return {"quality": showing.shown(self.hearing, clock.now()), **graders}
+
+    def exposition(self) -> str:
+        """Return the same in Prometheus's text format."""
+        graders = "" if self.graders is None else self.graders.exposition()
+        return showing.exposition(self.hearing, clock.now()) + graders
+
+    async def aclose(self) -> None:
+        """Grade no more; may repeat."""
+        if self.graders is not None:
+            await self.graders.aclose()

@@ -57,15 +57,16 @@ NONCE_BITS = 64
 
 @value
 class Sample:
-    """An answer to be graded, and what it answers."""
+    """An answer to be graded, and what it answers; ``shadow``: who gave it to a copy of a call."""
 
     call: Call
     grader: Grader
     text: str
+    shadow: EndpointId | None = None
 
 
 class Graders:
-    """Owns the samples that wait and what became of the others. ``run`` grades them."""
+    """Owns the samples that wait, what became of the others, and the tasks that grade."""
 
     def __init__(self, engine: Engine, ledger: Ledger, desk: Desk) -> None:
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -75,6 +76,7 @@ class Graders:
         # Chance of its own: sampling must not shift what a seed makes of everything else.
         self._rng = random.SystemRandom()
         self._waiting: deque[Sample] = deque()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._work = asyncio.Semaphore(0)
         self._next_at = 0.0
         self._reserved_usd: Counter[RouteName] = Counter()
@@ -87,8 +89,8 @@ class Graders:
         is_drawn = grader is not None and self._rng.random() < grader.share
         return is_drawn and not call.facts.inputs_count
 
-    def take(self, call: Call, text: str | None) -> None:
-        """Keep an answer that was drawn; None: it has no text."""
+    def take(self, call: Call, text: str | None, shadow: EndpointId | None = None) -> None:
+        """Keep an answer; None: it has no text. ``shadow``: who gave it to nobody."""
         grader = call.route.grader
         assert grader is not None, "only answers of such routes are drawn"
         is_long = len(call.body) > REQUEST_BYTES_MAX or len(text or "") > ANSWER_CHARS_MAX
@@ -97,16 +99,28 @@ class Graders:
         elif len(self._waiting) >= WAITING_MAX:
             self._end(call.route.name, "full")
         else:
-            self._waiting.append(Sample(call=call, grader=grader, text=text))
+            self._waiting.append(Sample(call=call, grader=grader, text=text, shadow=shadow))
             self._work.release()
+            self._start()
 
     # --- grading -------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Grade until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE_MAX):
-                group.create_task(self._serve())
+    def _start(self) -> None:
+        """Begin to grade with the first sample."""
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            # Owned here and ended in `aclose`.
+            self._tasks = tuple([loop.create_task(self._serve()) for _ in range(AT_ONCE_MAX)])
+
+    async def aclose(self) -> None:
+        """Let go of what waits and of what is being graded; may repeat."""
+        tasks, self._tasks = self._tasks, ()
+        self._waiting.clear()
+        self._work = asyncio.Semaphore(0)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _serve(self) -> None:
         while True:
@@ -152,8 +166,14 @@ class Graders:
         grade = grade_in(text)
         if grade is None:
             return "bad"
-        heard = await self._desk.take(sample.call.id, grade, source=GRADE)
-        return "unknown" if heard is None else "graded"
+        return "graded" if await self._count(sample, grade) else "unknown"
+
+    async def _count(self, sample: Sample, grade: float) -> bool:
+        """Have a grade counted; return whether it could be."""
+        if sample.shadow is not None:
+            self._desk.hearing.graded(sample.call.route.name, sample.shadow, grade)
+            return True
+        return await self._desk.take(sample.call.id, grade, source=GRADE) is not None
 
     def _question(self, sample: Sample, endpoint: Endpoint) -> Call | None:
         """Return the call that asks for a grade, None if the request cannot be read."""

@@ -19,7 +19,7 @@ from sidecar.core.quality import Ages, Evidence, QualityBook
 from sidecar.domain import CallId, EndpointId, RouteName
 from sidecar.events import AttemptFinished, CallFinished, ShadowFinished
 from sidecar.ledger.records import FEEDBACK, GRADE, EvidenceRow, ScoreGiven
-from sidecar.quality.signals import FAULTS, Signals
+from sidecar.quality.signals import ANSWERED, FAULTS, Signals
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Hearing:
         self.faults: Counter[tuple[str, str, str]] = Counter()
         self.heard: Counter[str] = Counter()
         self._signals = Signals()
+        self._clean: dict[tuple[RouteName, EndpointId], int] = {}
         self._given: OrderedDict[str, ScoreGiven] = OrderedDict()
         self._dirty: dict[tuple[str, str, str], None] = {}
 
@@ -67,10 +68,11 @@ class Hearing:
     # --- what calls show -----------------------------------------------------------------------
 
     def hear(self, event: Kept) -> None:
-        """Take note of what the end of a call or an attempt shows."""
-        if isinstance(event, CallFinished):
-            for sign in self._signals.of_call(event):
-                self._judge(sign, event.at)
+        """Take note of what the end of a call or an attempt shows; 1 us where nothing is wrong."""
+        if event.__class__ is CallFinished:
+            assert isinstance(event, CallFinished), "the same, for the type checker"
+            if event.endpoint is not None and event.result in ANSWERED:
+                self._hear_answer(event, event.endpoint)
         elif isinstance(event, AttemptFinished):
             unusable = self._signals.of_attempt(event)
             if unusable is not None:
@@ -85,12 +87,28 @@ class Hearing:
             self.faults[route, endpoint, event.flaw] += 1
         self._dirty[route, endpoint, ALL] = None
 
+    def _hear_answer(self, event: CallFinished, endpoint: EndpointId) -> None:
+        own, again = self._signals.of_call(event), self._signals.again(event)
+        if own is None:
+            pair = (event.route, endpoint)
+            self._clean[pair] = self._clean.get(pair, 0) + 1
+        for sign in (own, again):
+            if sign is not None:
+                self._judge(sign, event.at)
+
+    def settle(self, now: float) -> None:
+        """Count the answers without fault that came since the last time, all at once."""
+        clean, self._clean = self._clean, {}
+        for (route, endpoint), count in clean.items():
+            if _is_named(route):
+                self.book.judge(route, endpoint, 0.0, now, count=count)
+                self._dirty[route, endpoint, ALL] = None
+
     def _judge(self, sign: Sign, now: float) -> None:
         if not _is_named(sign.route):
             return
-        if sign.kind is not None:
-            self.faults[sign.route, sign.endpoint, sign.kind] += 1
-        self.book.judge(sign.route, sign.endpoint, sign.fault, now, is_new=sign.is_new)
+        self.faults[sign.route, sign.endpoint, sign.kind] += 1
+        self.book.judge(sign.route, sign.endpoint, sign.fault, now, count=sign.count)
         self._dirty[sign.route, sign.endpoint, ALL] = None
 
     # --- what is said --------------------------------------------------------------------------
@@ -115,6 +133,14 @@ class Hearing:
         self._remember(given)
         self.heard[given.source if before is None else "replaced"] += 1
         return _heard(head, is_counted=True, is_replacing=before is not None)
+
+    def graded(self, route: RouteName, endpoint: EndpointId, grade: float) -> None:
+        """Count the grade (0..1) of an answer to a copy of a call, which was drawn by lot."""
+        now = clock.now()
+        for arm in (ALL, CHANCE):
+            self._of(arm).observe(route, endpoint, grade, WEIGHTS[GRADE], now)
+            self._dirty[route, endpoint, arm] = None
+        self.heard[GRADE] += 1
 
     def _observe(self, given: ScoreGiven, arms: tuple[str, ...]) -> None:
         route, endpoint = RouteName(given.route), EndpointId(given.endpoint)

@@ -32,30 +32,23 @@ ANSWERED = frozenset({"ok", "degraded"})
 
 @value
 class Sign:
-    """A fault seen on the answer of ``endpoint``; ``fault`` 0: none. ``kind`` names it.
+    """A fault seen on an answer of ``endpoint``; ``kind`` names it.
 
-    ``is_new``: the answer is judged for the first time.
+    ``count`` 0: the answer was judged before, when nothing was wrong with it yet.
     """
 
     route: RouteName
     endpoint: EndpointId
-    kind: str | None
+    kind: str
     fault: float
-    is_new: bool = True
-
-
-@value
-class _Asked:
-    route: RouteName
-    endpoint: EndpointId
-    ended_at: float
+    count: int = 1
 
 
 class Signals:
-    """Owns the questions asked lately, oldest first."""
+    """Owns the questions asked lately, oldest first: of each its route, who answered, and when."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[int, _Asked] = OrderedDict()
+        self._asked: OrderedDict[int, tuple[RouteName, EndpointId, float]] = OrderedDict()
 
     def of_attempt(self, event: AttemptFinished) -> Sign | None:
         """Return the fault of an answer that was of no use, so that another was asked."""
@@ -63,39 +56,28 @@ class Signals:
             return None
         return _sign(event.route, event.outcome.endpoint, "unusable")
 
-    def of_call(self, event: CallFinished) -> tuple[Sign, ...]:
-        """Return what the end of a call shows: of its own answer, and of the one before it."""
-        if event.endpoint is None or event.result not in ANSWERED:
-            return ()
-        own = _sign(event.route, event.endpoint, event.flaw)
-        before = self._before(event)
-        if before is None:
-            return (own,)
-        again = Sign(
-            route=before.route,
-            endpoint=before.endpoint,
-            kind=REPEATED,
-            fault=REPEATED_FAULT,
-            is_new=False,
-        )
-        return (own, again)
+    def of_call(self, event: CallFinished) -> Sign | None:
+        """Return the fault of an answer, None if nothing can be seen to be wrong with it."""
+        if event.flaw is None or event.endpoint is None:
+            return None
+        return _sign(event.route, event.endpoint, event.flaw)
 
-    def _before(self, event: CallFinished) -> _Asked | None:
-        """Return the answer after which the same was asked again, and remember this one."""
+    def again(self, event: CallFinished) -> Sign | None:
+        """Return what it says of the answer before if this call asked the same again."""
         if event.question is None or event.endpoint is None:
             return None
         before = self._asked.pop(event.question, None)
-        self._asked[event.question] = _Asked(
-            route=event.route, endpoint=event.endpoint, ended_at=event.at
-        )
-        if len(self._asked) > QUESTIONS_MAX:
-            self._asked.popitem(last=False)
-        if before is None or before.route != event.route:
+        self._asked[event.question] = (event.route, event.endpoint, event.at)
+        if before is None:
+            if len(self._asked) > QUESTIONS_MAX:
+                self._asked.popitem(last=False)
             return None
-        waited_s = event.at - event.duration_s - before.ended_at
-        return before if REPEATED_S_MIN <= waited_s <= REPEATED_S_MAX else None
+        route, endpoint, ended_at = before
+        waited_s = event.at - event.duration_s - ended_at
+        if route != event.route or not REPEATED_S_MIN <= waited_s <= REPEATED_S_MAX:
+            return None
+        return Sign(route=route, endpoint=endpoint, kind=REPEATED, fault=REPEATED_FAULT, count=0)
 
 
-def _sign(route: RouteName, endpoint: EndpointId, kind: str | None) -> Sign:
-    fault = 0.0 if kind is None else FAULTS.get(kind, 0.0)
-    return Sign(route=route, endpoint=endpoint, kind=kind, fault=fault)
+def _sign(route: RouteName, endpoint: EndpointId, kind: str) -> Sign:
+    return Sign(route=route, endpoint=endpoint, kind=kind, fault=FAULTS.get(kind, 0.0))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
+from sidecar.app import App
 from sidecar.domain import WireFormat
 from sidecar.quality import grading
 from sidecar.upstream.simulated_server import SimulatedServer
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from sidecar.app import App
 
 CONFIG = """
 listen: {{data: "127.0.0.1:0", admin: "127.0.0.1:0", health: "127.0.0.1:0"}}
@@ -108,10 +108,16 @@ class Graded:
         """Wait until samples have come to ``results``; fail if they never do."""
         wanted = {("graded", name): count for name, count in results.items()}
         for _ in range(POLLS):
-            if self.app.graders.ended == wanted:
+            if self.graders.ended == wanted:
                 return
             await asyncio.sleep(0)
-        pytest.fail(f"{dict(self.app.graders.ended)} and never {results}")
+        pytest.fail(f"{dict(self.graders.ended)} and never {results}")
+
+    @property
+    def graders(self) -> grading.Graders:
+        """Who grades."""
+        assert self.app.desk.graders is not None
+        return self.app.desk.graders
 
     def belief(self) -> dict[str, Any]:
         """Return what is believed of the model."""
@@ -200,9 +206,9 @@ async def test_the_day_has_a_budget_that_a_restart_does_not_renew(
         await world.ask()
     for _ in range(POLLS):
         await asyncio.sleep(0)
-        if world.app.graders.ended.total() == 4:
+        if world.graders.ended.total() == 4:
             break
-    assert world.app.graders.ended["graded", "budget"] >= 1
+    assert world.graders.ended["graded", "budget"] >= 1
     spent_usd = world.app.ledger.totals["(grader graded)", "bench/judge"].cost_usd
     assert spent_usd <= 0.35
     asked = len(bench.asked)
@@ -212,6 +218,31 @@ async def test_the_day_has_a_budget_that_a_restart_does_not_renew(
     await again.ask()
     await again.ended(budget=1)
     assert len(bench.asked) == asked
+
+
+async def test_a_reload_brings_a_grader(
+    start: Callable[..., Awaitable[Graded]], bench: Bench
+) -> None:
+    """Who has none has nothing of it; one that is configured later grades from then on."""
+    world = await start()
+    with_grader = world.app.config
+    routes = {
+        name: replace(route, grader=None) for name, route in with_grader.catalogue.routes.items()
+    }
+    without = replace(with_grader, catalogue=replace(with_grader.catalogue, routes=routes))
+    app = App(without)
+    assert app.desk.graders is None
+    assert app.engine.parts.sampler is None
+    await app.start()
+    try:
+        plain = Graded(app, world.http)
+        await plain.ask()
+        app.reload(with_grader)
+        await plain.ask()
+        await plain.ended(graded=1)
+    finally:
+        await app.stop()
+    assert len(bench.asked) == 1
 
 
 async def test_none_is_drawn_at_a_share_of_nothing(

@@ -83,10 +83,34 @@ def test_what_no_model_of_a_route_answered_is_not_counted(call_: CallHead) -> No
     assert sums(heard) == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("result", ["cancelled", "upstream_interrupted", "passed", "shed"])
+def test_what_is_no_answer_shows_nothing(result: str) -> None:
+    """Failures are a matter of availability, callers who leave of nothing."""
+    heard = hearing()
+    heard.hear(replace(call("c1", result=result), flaw="empty"))
+    heard.settle(10.0)
+    assert not list(heard.book.export())
+
+
+def test_answers_without_fault_are_counted_all_at_once() -> None:
+    """They make one fault among many a small one."""
+    heard = hearing()
+    for _ in range(79):
+        heard.hear(call("c1"))
+    heard.hear(replace(call("c1", result="degraded"), flaw="refused"))
+    assert heard.book.share_of_faults(REASON, BIG, 10.0) == pytest.approx(1 / 21)
+    heard.settle(10.0)
+    heard.settle(10.0)
+    assert heard.book.share_of_faults(REASON, BIG, 10.0) == pytest.approx(0.01)
+    assert dict(heard.faults) == {("reason", BIG, "refused"): 1}
+
+
 def test_our_own_questions_are_not_judged() -> None:
     """A grader's short answers say nothing of its model as an answerer."""
     heard = hearing()
     heard.hear(replace(call("c1", route="(grader reason)"), flaw="empty"))
+    heard.hear(call("c2", route="(grader reason)"))
+    heard.settle(10.0)
     assert not list(heard.book.export())
 
 
@@ -165,3 +189,20 @@ def test_another_configuration_is_the_prior_of_both_books() -> None:
     unknown = EndpointId("a/new")
     assert heard.book.posterior(REASON, unknown, 0.0).mean == pytest.approx(0.9)
     assert heard.chance.posterior(REASON, unknown, 0.0).mean == pytest.approx(0.9)
+
+
+def test_the_grade_of_a_copy_counts_for_who_answered_it() -> None:
+    """A shadow's answer has no call of its own; it was drawn by lot, so it counts as chance too."""
+
+    async def main() -> None:
+        heard = hearing()
+        heard.graded(REASON, EndpointId("a/shadow"), 0.8)
+        for book in (heard.book, heard.chance):
+            found = book.evidence(REASON, EndpointId("a/shadow"))
+            assert found is not None
+            assert (found.scored, found.weight) == (0.4, 0.5)
+        assert sums(heard) == (0.0, 0.0, 0.0)
+        arms = {(row.endpoint, row.arm) for row in heard.changed(0.0)}
+        assert arms == {("a/shadow", ALL), ("a/shadow", CHANCE)}
+
+    asyncio.run(main())

@@ -12,29 +12,23 @@ from sidecar.quality.signals import Sign, Signals
 from tests.ledger.events import BIG, SMALL, attempt, call, outcome
 
 REASON = RouteName("reason")
-CLEAN = Sign(route=REASON, endpoint=BIG, kind=None, fault=0.0)
-AGAIN = Sign(route=REASON, endpoint=BIG, kind="repeated", fault=0.3, is_new=False)
+AGAIN = Sign(route=REASON, endpoint=BIG, kind="repeated", fault=0.3, count=0)
 
 
 @pytest.mark.parametrize(
-    ("flaw", "fault"),
-    [(None, 0.0), ("refused", 1.0), ("empty", 1.0), ("invalid", 1.0), ("truncated", 0.5)],
+    ("flaw", "fault"), [("refused", 1.0), ("empty", 1.0), ("invalid", 1.0), ("truncated", 0.5)]
 )
-def test_each_flaw_has_its_weight(flaw: str | None, fault: float) -> None:
+def test_each_flaw_has_its_weight(flaw: str, fault: float) -> None:
     """Half an answer may be of use; none, a refusal or what is no JSON is not."""
     event = replace(call("c"), flaw=flaw)
-    assert Signals().of_call(event) == (replace(CLEAN, kind=flaw, fault=fault),)
+    expected = Sign(route=REASON, endpoint=BIG, kind=flaw, fault=fault)
+    assert Signals().of_call(event) == expected
 
 
-@pytest.mark.parametrize("result", ["cancelled", "upstream_interrupted", "passed", "shed"])
-def test_what_is_no_answer_shows_nothing(result: str) -> None:
-    """Failures are a matter of availability, callers who leave of nothing."""
-    assert Signals().of_call(call("c", result=result)) == ()
-
-
-def test_static_answers_are_nobodys() -> None:
-    """No model answered."""
-    assert Signals().of_call(call("c", result="degraded", endpoint=None)) == ()
+def test_nothing_wrong_is_no_sign() -> None:
+    """Nor is a flaw of an answer that no model gave."""
+    assert Signals().of_call(call("c")) is None
+    assert Signals().of_call(replace(call("c", endpoint=None), flaw="empty")) is None
 
 
 @pytest.mark.parametrize("cls", list(OutcomeClass))
@@ -50,26 +44,24 @@ def test_of_failed_attempts_only_unusable_answers_count(cls: OutcomeClass) -> No
 @pytest.mark.parametrize(
     ("waited_s", "question", "route", "shown"),
     [
-        (10.0, 7, "reason", (AGAIN,)),
-        (600.0, 7, "reason", (AGAIN,)),
-        (601.0, 7, "reason", ()),  # another day's question
-        (1.9, 7, "reason", ()),  # several samples of one answer
-        (-2.0, 7, "reason", ()),  # under way together
-        (10.0, 8, "reason", ()),
-        (10.0, None, "reason", ()),
-        (10.0, 7, "other", ()),
+        (10.0, 7, "reason", AGAIN),
+        (600.0, 7, "reason", AGAIN),
+        (601.0, 7, "reason", None),  # another day's question
+        (1.9, 7, "reason", None),  # several samples of one answer
+        (-2.0, 7, "reason", None),  # under way together
+        (10.0, 8, "reason", None),
+        (10.0, None, "reason", None),
+        (10.0, 7, "other", None),
     ],
 )
 def test_asking_again_speaks_against_the_answer_before(
-    waited_s: float, question: int | None, route: str, shown: tuple[Sign, ...]
+    waited_s: float, question: int | None, route: str, shown: Sign | None
 ) -> None:
     """The same question, on the same route, after reading, not a day later."""
     heard = Signals()
-    heard.of_call(replace(call("c1", at=100.0), question=7))
+    assert heard.again(replace(call("c1", at=100.0), question=7)) is None
     again = call("c2", at=100.0 + waited_s + 3.0, endpoint=SMALL, route=route)
-    own, *before = heard.of_call(replace(again, question=question))
-    assert own.endpoint == SMALL
-    assert tuple(before) == shown
+    assert heard.again(replace(again, question=question)) == shown
 
 
 def test_questions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,9 +69,7 @@ def test_questions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "QUESTIONS_MAX", 2)
     heard = Signals()
     for number in (1, 2, 3):
-        heard.of_call(replace(call(f"c{number}", at=100.0), question=number))
-    repeats = [
-        len(heard.of_call(replace(call("d", at=120.0, endpoint=EndpointId("c/d")), question=one)))
-        for one in (3, 1)
-    ]
-    assert repeats == [2, 1]
+        heard.again(replace(call(f"c{number}", at=100.0), question=number))
+    later = call("d", at=120.0, endpoint=EndpointId("c/d"))
+    assert heard.again(replace(later, question=3)) is not None
+    assert heard.again(replace(later, question=1)) is None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sidecar.domain import Route, RouteName, Shadow
+from sidecar.domain import Call, EndpointId, Grader, Route, RouteName, Shadow
 from sidecar.events import AttemptFinished, CallFinished, ShadowFinished
-from sidecar.simulate.world import ALPHA, BETA, World, play
+from sidecar.simulate.world import ALPHA, BETA, GAMMA, World, play
 from sidecar.upstream.simulated import Fault, FaultKind
 
 MIRRORED = Route(
@@ -92,6 +92,37 @@ def test_a_refusal_for_its_rate_makes_it_pause() -> None:
     """A shadow does not use up the account's rate."""
     world = loaded(MIRRORED, Fault(kind=FaultKind.STATUS, status=429))
     assert len(shadows(world)) <= 8 + 8 * 6
+
+
+class Graders:
+    """Takes what would be graded."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str | None, EndpointId | None]] = []
+
+    def wants(self, call: Call) -> bool:
+        """Grade no answer of a caller's."""
+        return False
+
+    def take(self, call: Call, text: str | None, shadow: EndpointId | None = None) -> None:
+        """Keep it."""
+        self.taken.append((text, shadow))
+
+
+def test_its_answers_are_graded_where_the_route_has_a_grader() -> None:
+    """Plain answers and streams alike, whole, as those of the shadow."""
+    grader = Grader(model=GAMMA, rubric="is it good?", share=0.5, usd_per_day=1.0)
+    graders = Graders()
+
+    async def scenario(world: World) -> None:
+        world.engine.parts.sampler = graders
+        await world.load(60.0, rate_per_s=5.0, route="mirrored", stream_share=0.5)
+        await world.load(20.0, rate_per_s=0.2, route="mirrored")
+
+    world = play(scenario, routes=(replace(MIRRORED, grader=grader),))
+    assert len(graders.taken) == len(shadows(world))
+    assert {shadow for _, shadow in graders.taken} == {BETA}
+    assert all(text and text.startswith("beta") for text, _ in graders.taken)
 
 
 def test_money_is_kept_whatever_the_load() -> None:
