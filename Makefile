@@ -4,7 +4,7 @@ PYTHON ?= python
 N ?= 500
 GROUPS ?=
 
-.PHONY: check test clients sim study faults learning bench
+.PHONY: check test clients sim study faults learning calibration bench
 
 check: ## formatting, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -28,6 +28,9 @@ faults: ## docs/faults.md anew: the fault catalogue with its figures, a few minu
 
 learning: ## the figures and curves of docs/adaptive.md anew, some minutes
 	$(PYTHON) -m sidecar.simulate.learning --write docs/adaptive.md
+
+calibration: ## the figures of docs/constraints.md anew, a few minutes
+	$(PYTHON) -m sidecar.simulate.calibration --write docs/constraints.md
 
 bench: ## docs/performance.md anew: beside the peers that `python -m bench install` fetches, half an hour
 	$(PYTHON) -m bench run

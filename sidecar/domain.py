@@ -36,6 +36,8 @@ from sidecar.names import RouteName as RouteName  # noqa: PLC0414, TC001
 from sidecar.shares import Adaptive as Adaptive  # noqa: PLC0414, TC001
 from sidecar.shares import Grader as Grader  # noqa: PLC0414, TC001
 from sidecar.shares import Shadow as Shadow  # noqa: PLC0414, TC001
+from sidecar.usage import Price as Price  # noqa: PLC0414, TC001
+from sidecar.usage import Usage as Usage  # noqa: PLC0414, TC001
 from sidecar.value import value
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
 from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
@@ -97,28 +99,6 @@ class Rung(Enum):
 
 
 DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if a route gives one
-
-
-@value
-class Price:
-    """US dollars per million tokens; ``cached_input_usd`` for those read from a cache."""
-
-    input_usd: float
-    output_usd: float
-    cached_input_usd: float | None = None
-    cache_write_usd: float | None = None
-
-
-@value
-class Usage:
-    """Tokens of one attempt; input includes cached ones, output includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    is_estimated: bool = False
 
 
 @value
@@ -187,19 +167,39 @@ class Endpoint:
 
 
 @value
-class Route:
-    """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
+class Constraints:
+    """What one call asks for on top of its route; None: nothing."""
 
-    ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
-    are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
-    ``checks_output``: a JSON answer must be what was asked for. With ``adaptive`` the order of the
-    tiers is but the first guess. ``canaries`` are on trial: (endpoint, share of the calls).
+    within_s: float | None = None
+    budget_usd: float | None = None
+    first_token_s: float | None = None
+    quality: float | None = None
+    is_quality_hard: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    may_hedge: bool = True
+    may_use_cache: bool = True
+    on_break: OnBreak | None = None
+
+
+@value
+class Route:
+    """What callers name: endpoints in tiers, best first, and what holds unless a call says else.
+
+    ``constraints`` are the route's own, for a call that asks for nothing. ``prompts`` replaces the
+    system prompt at one endpoint, ``static`` is the last resort, ``rungs`` are the permitted steps
+    of the ladder, ``stale_s_max`` bounds the age of stale answers; ``checks_output``: a JSON answer
+    must be what was asked for. With ``adaptive`` the tiers are but the first guess. ``canaries``
+    are on trial: (endpoint, share of the calls).
     """
 
     name: RouteName
     tiers: tuple[tuple[EndpointId, ...], ...]
     within_s: float = 120.0
     budget_usd: float | None = None
+    first_token_s: float | None = None
+    quality: float | None = None
+    is_quality_hard: bool = False
+    priority: Priority = Priority.INTERACTIVE
     prompts: Mapping[EndpointId, str] = field(default_factory=dict)
     static: str | None = None
     rungs: tuple[Rung, ...] = DEFAULT_RUNGS
@@ -214,11 +214,20 @@ class Route:
     canaries: tuple[tuple[EndpointId, float], ...] = ()
     shadow: Shadow | None = None
     has_lots: bool = field(init=False, repr=False, compare=False)
+    constraints: Constraints = field(init=False, repr=False, compare=False)
     _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
     _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        constraints = Constraints(
+            budget_usd=self.budget_usd,
+            first_token_s=self.first_token_s,
+            quality=self.quality,
+            is_quality_hard=self.is_quality_hard,
+            priority=self.priority,
+        )
+        object.__setattr__(self, "constraints", constraints)
         object.__setattr__(self, "_all", everyone)
         best = everyone if self.adaptive is not None else self.tiers[0] if self.tiers else ()
         object.__setattr__(self, "_best", frozenset(best))
@@ -231,21 +240,6 @@ class Route:
     def is_best(self, endpoint: EndpointId) -> bool:
         """Return whether ``endpoint`` is of the first tier; of an adaptive route all are equals."""
         return endpoint in self._best
-
-
-@value
-class Constraints:
-    """What one call asks for on top of its route; None: nothing."""
-
-    within_s: float | None = None
-    budget_usd: float | None = None
-    first_token_s: float | None = None
-    quality: float | None = None
-    is_quality_hard: bool = False
-    priority: Priority = Priority.INTERACTIVE
-    may_hedge: bool = True
-    may_use_cache: bool = True
-    on_break: OnBreak | None = None
 
 
 @value
@@ -281,10 +275,8 @@ class RequestFacts:
 
 @value
 class Call:
-    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
-
-    ``forward_headers`` are those that a provider of the same format may see; ``unserved`` names
-    constraints that are understood but not acted upon.
+    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object,
+    ``forward_headers`` are those that a provider of the same format may see.
     """
 
     id: CallId
@@ -296,7 +288,6 @@ class Call:
     facts: RequestFacts
     constraints: Constraints = field(default_factory=Constraints)
     forward_headers: tuple[tuple[str, str], ...] = ()
-    unserved: tuple[str, ...] = ()
 
 
 _QUOTING = frozenset(

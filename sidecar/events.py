@@ -20,6 +20,10 @@ DRILL_S_MAX = 3600.0
 """A drill that somebody forgot must not outlast the hour."""
 
 
+FIRST_KINDS = frozenset({"first", "canary", "explore"})
+"""Kinds of attempts that begin a call."""
+
+
 @value
 class AttemptFinished:
     """One attempt of a call settled; ``kind`` is first, canary, explore, retry, failover, hedge,

@@ -2,8 +2,9 @@
 
 The file is looked at every two seconds (``config/watch.py``), and SIGHUP asks for it to be read
 whether it changed or not, which is how new list prices are learned too. Reading takes a tenth of a
-second and more, most of it in a child process, so a thread does it; what comes out is applied on
-the loop in one step, between two steps of all calls. What cannot be used is refused: the last good
+second and more, most of it in a child process, so a thread does it, and compares it with what there
+is; what comes out is applied on the loop in one step, between two steps of all calls. What cannot
+be used is refused: the last good
 configuration stays, all mistakes are logged once, and said in ``/readyz`` until a good file comes.
 """
 
@@ -110,8 +111,8 @@ class Reloader:
 
     async def _read(self) -> None:
         try:
-            config = await asyncio.to_thread(self._origin.load)
-            if config == self._config:
+            config = await asyncio.to_thread(self._changed)
+            if config is None:
                 log.info("configuration read again: nothing changed")
                 self.status = replace(self.status, problems=())
                 return
@@ -124,6 +125,11 @@ class Reloader:
             self._refuse((f"{self._config.source}: internal error {type(error).__name__}",))
         else:
             self._accept(config)
+
+    def _changed(self) -> Config | None:
+        """Return the configuration as it is now, None if it is the one in force; in a thread."""
+        config = self._origin.load()
+        return None if config == self._config else config
 
     def _accept(self, config: Config) -> None:
         self._config = config

@@ -35,7 +35,7 @@ from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
 from sidecar.config.schema import File
 from sidecar.config.settings import build_settings
-from sidecar.config.sharing import adaptive_of, canaries_of, shadow_of
+from sidecar.config.sharing import adaptive_of, canaries_of, grader_of, shadow_of
 from sidecar.config.surroundings import check_surroundings
 from sidecar.config.texts import split_address
 from sidecar.config.walk import Walk
@@ -46,10 +46,10 @@ from sidecar.domain import (
     Capacity,
     Endpoint,
     EndpointId,
-    Grader,
     HostName,
     ModelName,
     OnBreak,
+    Priority,
     ProviderName,
     Quality,
     Route,
@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from sidecar.config.facts import ModelFacts
     from sidecar.config.prices import Listed, Wanted
     from sidecar.config.schema import (
-        GraderEntry,
         ModelEntry,
         ProviderEntry,
         RouteEntry,
@@ -228,6 +227,10 @@ class _Parts:
             tiers=tuple(tuple(self.ids[model] for model in tier) for tier in entry.tiers),
             within_s=defaults.within if entry.within is None else entry.within,
             budget_usd=entry.budget,
+            first_token_s=entry.first_token,
+            quality=entry.quality if entry.quality_hard is None else entry.quality_hard,
+            is_quality_hard=entry.quality_hard is not None,
+            priority=Priority(entry.priority),
             prompts={self.ids[model]: prompt.system for model, prompt in entry.prompts.items()},
             static=entry.static if degrade is None or "static" in degrade else None,
             rungs=DEFAULT_RUNGS if degrade is None else tuple(Rung(name) for name in degrade),
@@ -236,19 +239,10 @@ class _Parts:
             on_break=OnBreak(entry.on_break),
             checks_output=entry.check_output,
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
-            grader=None if entry.grader is None else self._grader(entry.grader),
+            grader=None if entry.grader is None else grader_of(entry.grader, self.ids),
             adaptive=adaptive_of(entry, defaults),
             canaries=canaries_of(entry, self._file.models, self.ids),
             shadow=None if entry.shadow is None else shadow_of(entry.shadow, self.ids),
-        )
-
-    def _grader(self, entry: GraderEntry) -> Grader:
-        """Return who grades a route's answers."""
-        return Grader(
-            model=self.ids[entry.model],
-            rubric=entry.rubric,
-            share=entry.share,
-            usd_per_day=entry.usd_per_day,
         )
 
     def aliases(self) -> dict[str, str]:

@@ -30,9 +30,11 @@ from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
 from sidecar.core.canary import CanarySettings
+from sidecar.core.forecast import ForecastSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
+from sidecar.core.life import LifeSettings
 from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
@@ -55,6 +57,8 @@ BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
 LimitGiven = Annotated[Given, section_mark(LimitSettings)]
 ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
 LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
+ForecastGiven = Annotated[Given, section_mark(ForecastSettings)]
+LifeGiven = Annotated[Given, section_mark(LifeSettings)]
 SilenceGiven = Annotated[Given, section_mark(SilenceSettings)]
 ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
 PenaltyGiven = Annotated[Given, section_mark(PenaltySettings)]
@@ -83,9 +87,11 @@ SECTIONS: tuple[type, ...] = (
     LimitSettings,
     ThrottleSettings,
     LatencySettings,
+    ForecastSettings,
     SilenceSettings,
     ReliabilitySettings,
     PenaltySettings,
+    LifeSettings,
     AccountSettings,
     RetryTokenSettings,
     OutputSettings,
@@ -203,9 +209,11 @@ class ModelEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    forecast: ForecastGiven = field(default_factory=dict)
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
+    life: LifeGiven = field(default_factory=dict)
 
 
 class PromptEntry(Entry, frozen=True):
@@ -250,7 +258,11 @@ class RouteEntry(Entry, frozen=True):
     adaptive: AdaptiveEntry = AdaptiveEntry()
     shadow: ShadowEntry | None = None
     within: Duration | None = None
+    first_token: Duration | None = None
     budget: Amount | None = None
+    quality: Fraction | None = None
+    quality_hard: Fraction | None = field(default=None, name="quality!")
+    priority: Literal["interactive", "batch"] = "interactive"
     limits: RouteLimitsEntry = RouteLimitsEntry()
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
     degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
@@ -297,9 +309,11 @@ class DefaultsEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    forecast: ForecastGiven = field(default_factory=dict)
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
+    life: LifeGiven = field(default_factory=dict)
     account: AccountGiven = field(default_factory=dict)
     retry_tokens: RetryTokensGiven = field(default_factory=dict)
     output: OutputGiven = field(default_factory=dict)

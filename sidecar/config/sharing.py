@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.config.problems import member
-from sidecar.domain import Shadow
+from sidecar.domain import Grader, Shadow
 from sidecar.shares import Adaptive
 
 if TYPE_CHECKING:
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Config
     from sidecar.config.problems import Problems
-    from sidecar.config.schema import DefaultsEntry, File, ModelEntry, RouteEntry, ShadowEntry
+    from sidecar.config.schema import (
+        DefaultsEntry,
+        File,
+        GraderEntry,
+        ModelEntry,
+        RouteEntry,
+        ShadowEntry,
+    )
     from sidecar.domain import EndpointId
 
 _FIELDS = {
@@ -55,6 +62,16 @@ def canaries_of(
 def shadow_of(entry: ShadowEntry, ids: Mapping[str, EndpointId]) -> Shadow:
     """Return who gets copies of a route's calls."""
     return Shadow(endpoint=ids[entry.model], share=entry.share, usd_per_day=entry.usd_per_day)
+
+
+def grader_of(entry: GraderEntry, ids: Mapping[str, EndpointId]) -> Grader:
+    """Return who grades a route's answers."""
+    return Grader(
+        model=ids[entry.model],
+        rubric=entry.rubric,
+        share=entry.share,
+        usd_per_day=entry.usd_per_day,
+    )
 
 
 def check_sharing(

@@ -72,11 +72,14 @@ def may_explore(call: Call) -> bool:
 
     A route's own limit and budget bind all its calls, and are kept by choosing among who can.
     """
-    wishes = call.constraints
+    wishes, usual = call.constraints, call.route.constraints
     if wishes.priority is Priority.BATCH:
         return True
-    is_bound = wishes.within_s is not None or wishes.is_quality_hard
-    return not is_bound and wishes.budget_usd in (None, call.route.budget_usd)
+    is_demanding = wishes.is_quality_hard and (
+        not usual.is_quality_hard or wishes.quality != usual.quality
+    )
+    is_bound = wishes.within_s is not None or is_demanding
+    return not is_bound and wishes.budget_usd in (None, usual.budget_usd)
 
 
 def has_feedback(beliefs: Beliefs) -> bool:

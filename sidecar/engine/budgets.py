@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from sidecar import clock
 from sidecar.core.amplification import AmplificationGuard, AmplificationSettings
-from sidecar.core.attempts import FIRST_KINDS
 from sidecar.core.caps import DAY_S, CapSettings, SpendCaps
 from sidecar.core.hedging import HedgeBudget, HedgeSettings
 from sidecar.core.waste import WasteBudget, WasteSettings
 from sidecar.domain import OutcomeClass
+from sidecar.events import FIRST_KINDS
 from sidecar.value import value
 
 if TYPE_CHECKING:

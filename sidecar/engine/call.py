@@ -16,7 +16,7 @@ from sidecar.core.attempts import AttemptRecord, Fail, FailReason, Start, WaitUn
 from sidecar.domain import Gate, OnBreak, OutcomeClass, Priority
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.attempt import Answered, Committed, Failed
-from sidecar.engine.choosing import Chooser
+from sidecar.engine.choosing import REPEATED, Chooser
 from sidecar.engine.continuing import ContinuingRelay, Leg
 from sidecar.engine.hedge import Hedging
 from sidecar.engine.judging import is_as_asked, said_to_caller
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from sidecar.wire.continuation import Delivered
 
 SHED_RETRY_AFTER_S = 30.0
-REPEATED = ("retry", "failover")  # kinds of attempts that multiply load
 
 
 class CallRun:
@@ -55,9 +54,8 @@ class CallRun:
         self.report = Report(parts, call)
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
-        self._launcher = Launcher(
-            parts, call, self.report, is_whole=self._on_break is OnBreak.RESTART
-        )
+        is_whole, is_sampled = self._on_break is OnBreak.RESTART, self.report.is_sampled
+        self._launcher = Launcher(parts, call, is_whole=is_whole, is_sampled=is_sampled)
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
@@ -135,15 +133,18 @@ class CallRun:
             deadline_at=self.call.deadline_at,
             now=loop_now(),
             rng=parts.rng,
-            may_retry=parts.health.may_retry,
+            may_retry=self._chooser.may_retry,
+            past=self._chooser.past,
             settings=parts.settings.attempts,
             has_waited=self._has_waited,
         )
         if isinstance(step, Fail) and step.reason is FailReason.NOTHING_ELIGIBLE:
             return self._chooser.panic() or step
-        if isinstance(step, Start) and step.kind in REPEATED and not self._may_repeat():
+        if not isinstance(step, Start):
+            return step
+        if self.records and step.kind in REPEATED and not self._may_repeat():
             return Fail(reason=FailReason.EXHAUSTED)
-        return step
+        return self._chooser.paid(step)
 
     def _may_repeat(self) -> bool:
         """Return whether all calls together leave room for one more attempt of this one."""
@@ -226,7 +227,7 @@ class CallRun:
         self.records.append(
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
-        self.report.outcomes.append(outcome)
+        self.report.ends(entrant.plan, outcome)
         self._chooser.ended(outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 

@@ -41,7 +41,8 @@ def explain(engine: Engine, call: Call, now: float) -> dict[str, object]:
         deadline_at=call.deadline_at,
         now=now,
         rng=parts.rng,
-        may_retry=parts.health.may_retry,
+        may_retry=chooser.may_retry,
+        past=chooser.past,
         settings=parts.settings.attempts,
         has_waited=False,
     )
@@ -110,6 +111,7 @@ def _shown(engine: Engine, call: Call, view: EndpointView, now: float) -> dict[s
         "quality": round(engine.parts.qualities.of(endpoint, call.route.name), 4),
         "first_token_s": round(view.ttft_s, 3),
         "total_s": round(view.total_s, 3),
+        "chance_in_time": round(view.chance, 3),
         "cost_usd": None if view.cost_usd is None else round(view.cost_usd, 8),
         "reliability": round(view.reliability, 4),
     }

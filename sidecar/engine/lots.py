@@ -186,6 +186,8 @@ class Lots:
 
     def _with_canaries(self, choice: Choice, asked: Asked, settings: RoutingSettings) -> Choice:
         lot, needs = asked.lot, asked.needs
+        if not needs.excluded:
+            lot.has_rival = bool(choice.ranked)
         rejected = list(choice.rejected)
         able: dict[EndpointId, EndpointView] = {}
         for name, _ in asked.route.canaries:
@@ -221,7 +223,9 @@ class Lots:
             if learning is not None:
                 learning.money.spent(extra_usd - money.reserved_usd, outcome.ended_at)
                 learning.explored_usd += extra_usd - money.reserved_usd
-        if route.canaries and self.canaries.observe(route.name, outcome):
+        if not route.canaries or _is_out_of_turn(route, lot, outcome.endpoint):
+            return
+        if self.canaries.observe(route.name, outcome):
             self._judge(route, outcome.ended_at, outcome.endpoint)
 
     def flawed(self, route: Route, endpoint: EndpointId, fault: float, now: float) -> None:
@@ -302,6 +306,14 @@ def _afforded(
         incumbent_usd=incumbent.cost_usd or 0.0,
         reserved_usd=extra_usd,
     )
+
+
+def _is_out_of_turn(route: Route, lot: Lot | None, endpoint: EndpointId) -> bool:
+    """Return whether a newcomer was asked where nobody else could be: in an outage it gets more
+    than its share of the failures so, and they are no fair sample.
+    """
+    is_drawn = lot is not None and lot.canary == endpoint and lot.has_rival
+    return not is_drawn and any(endpoint == name for name, _ in route.canaries)
 
 
 def _led_by(name: EndpointId | None, views: Iterable[EndpointView]) -> tuple[EndpointView, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sidecar.domain import Call, EndpointId, Fault, ProviderName
     from sidecar.errors import CallError
@@ -85,6 +85,9 @@ class PassedRequest:
 class UpstreamResponse(Protocol):
     """An answer under way: the head is in, the body is read chunk by chunk. Header names are lower
     case.
+
+    One reader at a time: either it waits in ``read``, or it is woken and takes. The second way
+    costs no turn of the loop, which is what a stream's chunk has to save.
     """
 
     status: int
@@ -96,6 +99,14 @@ class UpstreamResponse(Protocol):
         Raises:
             ConnectionBrokenError: the connection broke, or ended before the framing said so.
             ProtocolBrokenError: the bytes are not HTTP.
+        """
+
+    def take(self) -> bytes | None:
+        """As ``read`` without waiting: None if nothing has come since."""
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """Have ``wake`` called when something can be taken, and again if a ``take`` left something;
+        None ends that. What is there already does not wake.
         """
 
     def close(self) -> None:

@@ -34,6 +34,8 @@ LENGTHS_PER_DOUBLING = 8
 """Prompts within a twelfth of each other's length are alike."""
 CONTEXT_MARGIN = 1.1
 HEDGE_QUANTILE = 0.95
+ROUNDING_S = 1e-6
+"""A deadline less an arrival is a limit but for the last digits."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,9 +157,18 @@ def _kind_of(call: Call) -> Hashable:
         facts.has_images,
         facts.untranslatable,
         facts.needs,
-        call.deadline_at - call.arrived_at,
+        _coarse(call.deadline_at - call.arrived_at),
         wishes.budget_usd,
-        wishes.first_token_s,
+        None if wishes.first_token_s is None else _coarse(wishes.first_token_s),
         wishes.quality,
         wishes.is_quality_hard,
     )
+
+
+def _coarse(limit_s: float) -> float:
+    """Return one number for limits that are alike: within 50 ms, from 1 s on within a quarter."""
+    limit_s += ROUNDING_S
+    if limit_s < 1.0:
+        return limit_s // 0.05
+    step_s = 0.25 if limit_s < 5.0 else 1.0 if limit_s < 20.0 else 5.0  # noqa: PLR2004 - steps
+    return limit_s - limit_s % step_s

@@ -15,7 +15,8 @@ from sidecar.core.attempts import LASTING, FailReason
 from sidecar.core.caps import CAP_GATES
 from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
-from sidecar.engine.fitness import UNABLE, lack, least_quality
+from sidecar.engine.feasible import nearest
+from sidecar.engine.fitness import UNABLE, lack
 from sidecar.errors import (
     DeadlineExceededError,
     InfeasibleError,
@@ -76,7 +77,7 @@ def refusal(
     views, rejected = chooser.views, chooser.rejected()
     tried = _tried(outcomes) + _pinned(call)
     if fail.reason is FailReason.INFEASIBLE:
-        return InfeasibleError(_infeasible(call, chooser), attempts=outcomes)
+        return _infeasible(call, chooser, views, rejected)
     if fail.reason is FailReason.DEADLINE:
         waited_s = call.deadline_at - call.arrived_at
         message = f"no answer within {waited_s:.3g} s{tried}"
@@ -138,45 +139,22 @@ def _pinned(call: Call) -> str:
     return f"; nobody else is asked, since {keeper} keeps what {path} refers to"
 
 
-def _infeasible(call: Call, chooser: Chooser) -> str:
-    """Say what would be feasible: the least time and the least money any endpoint is expected to
-    need.
-    """
-    views, rejected = chooser.views, chooser.rejected()
-    needs: list[str] = []
+def _infeasible(
+    call: Call,
+    chooser: Chooser,
+    views: tuple[EndpointView, ...],
+    rejected: Mapping[EndpointId, Gate],
+) -> InfeasibleError:
+    """Say why nobody can serve the call, or what would be feasible."""
     if not any(_is_of_kind(view, call) for view in views):
         what = "makes embeddings" if call.facts.inputs_count else "answers in words"
-        return f"no endpoint of {call.route.name!r} {what}"
-    views = tuple(
-        [view for view in views if rejected.get(view.endpoint.id) is not Gate.ROLLED_BACK]
-    )
+        return InfeasibleError(f"no endpoint of {call.route.name!r} {what}")
     fit = [view for view in views if rejected.get(view.endpoint.id) not in UNABLE]
     if not fit:
         unable = _unable(call, views, rejected)
-        return f"no endpoint of {call.route.name!r} can serve this call: {unable}"
-    quality_of, route = chooser.qualities.of, call.route.name
-    endpoints = {view.endpoint.id: view.endpoint for view in views}
-    least = least_quality(call, endpoints, chooser.qualities)
-    best = max(quality_of(view.endpoint, route) for view in fit)
-    if best < least:
-        return (
-            f"no endpoint of {call.route.name!r} that can serve this call has a quality of at least"
-            f" {least:.3g}; the best has {best:.3g}"
-        )
-    fit = [view for view in fit if quality_of(view.endpoint, route) >= least]
-    budget_usd = call.constraints.budget_usd
-    costs = [view.cost_usd for view in fit if view.cost_usd is not None]
-    if budget_usd is not None and not costs:
-        needs.append("no budget, since none of its models has a known price")
-    elif budget_usd is not None and min(costs) > budget_usd:
-        needs.append(f"a budget of at least {_usd(min(costs))} (asked: {_usd(budget_usd)})")
-    within_s = call.deadline_at - call.arrived_at
-    fastest_s = min(view.total_s for view in fit)
-    if fastest_s > within_s or not needs:
-        needs.append(f"within at least {fastest_s:.3g}s (asked: {within_s:.3g}s)")
-    return f"no endpoint of {call.route.name!r} can meet the constraints; it needs " + " and ".join(
-        needs
-    )
+        message = f"no endpoint of {call.route.name!r} can serve this call: {unable}"
+        return InfeasibleError(message)
+    return nearest(call, chooser, views, fit).error()
 
 
 def _unable(
@@ -192,8 +170,3 @@ def _unable(
 
 def _is_of_kind(view: EndpointView, call: Call) -> bool:
     return view.endpoint.format_for(call.format) is not None
-
-
-def _usd(amount: float) -> str:
-    """Return an amount as people write it: 0.0025 USD, never 2.5e-03."""
-    return f"{amount:.8f}".rstrip("0").rstrip(".") + " USD"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
 from sidecar.core.ladder import Level, degraded_header
-from sidecar.domain import OutcomeClass, Priority
+from sidecar.domain import Gate, OutcomeClass, Priority
 from sidecar.engine.answer import Disclosure, PlainAnswer
 from sidecar.engine.fitness import is_smaller
 from sidecar.engine.judging import said_to_caller
@@ -21,7 +21,7 @@ from sidecar.wire.formats import codec
 from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelta, TextPart
 
 if TYPE_CHECKING:
-    from sidecar.domain import Call, Endpoint, EndpointId, Gate, Outcome
+    from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
     from sidecar.engine.tally import Tally
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COMMITTED = "COMMITTED"
 _REFUSED = (Finish.REFUSAL, Finish.CONTENT_FILTER)
+CUT_SIGMA = 0.5
+"""How well the length of an answer that was cut is told from its time."""
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -75,6 +77,19 @@ class Report:
         if len(outcomes) == 1:
             return outcomes[0].cost_usd
         return sum(outcome.cost_usd for outcome in outcomes)
+
+    def ends(self, plan: AttemptPlan, outcome: Outcome) -> None:
+        """Note how an attempt ended; one that was cut had a longer answer than there was time."""
+        self.outcomes.append(outcome)
+        if outcome.cls is not OutcomeClass.CALLER_SHORT:
+            return
+        view, tokens = plan.prospect.start.view, 0.0
+        if outcome.first_content_at is not None:
+            tokens = 0.0 if outcome.usage is None else outcome.usage.output_tokens
+        elif not self._call.facts.is_stream and view.itl_s > 0.0:
+            tokens = (outcome.ended_at - outcome.started_at - view.ttft_s) / view.itl_s
+        model = self._parts.output_model(self._call.route.name)
+        model.observe_cut(tokens, outcome.ended_at, sigma=CUT_SIGMA)
 
     # --- disclosures ---------------------------------------------------------------------------
 
@@ -129,7 +144,6 @@ class Report:
             attempts=self._labels(),
             degraded=degraded_header(Level.STALE, error.code, source),
             cost_usd=self.spent_usd(),
-            dropped=call.unserved,
             is_cost_estimated=self._is_estimated(),
         )
         body, content_type = _rendered(call, completion)
@@ -155,7 +169,7 @@ class Report:
             attempts=labels,
             degraded=degraded,
             cost_usd=cost_usd,
-            dropped=(*self._call.unserved, *self.dropped),
+            dropped=self.dropped,
             is_pinned=bool(self._call.facts.references),
             invalid_output=self.invalid_output,
             is_cost_estimated=cost_usd is not None and self._is_estimated(),
@@ -179,19 +193,31 @@ class Report:
             return degraded_header(Level.OTHER_REGION, "continuation", endpoint.id)
         if self._is_cut:
             return degraded_header(Level.SMALLER, "clamped", endpoint.id)
+        route, wished = self._call.route, self._call.constraints.quality
+        if wished is None and endpoint.id in route.tiers[0]:
+            return None
+        reason = self._lack_of_quality(endpoint, wished or 0.0)
+        return reason and degraded_header(Level.SMALLER, reason, endpoint.id)
+
+    def _lack_of_quality(self, endpoint: Endpoint, wished: float) -> str | None:
+        """Return why no better model than ``endpoint`` answered, None if it is as good as was
+        wished for, and of the class of the best tier.
+        """
         route, endpoints = self._call.route, self._parts.catalogue.endpoints
-        best = route.tiers[0]
         is_chosen = route.adaptive is not None and len(self.outcomes) <= 1
-        if endpoint.id in best or is_chosen:
+        if is_chosen and not wished:
             return None
-        qualities = self._parts.qualities
-        own = qualities.of(endpoint, route.name)
-        if not is_smaller(own, (qualities.of(endpoints[name], route.name) for name in best)):
-            return None
-        return degraded_header(Level.SMALLER, self._reason(best), endpoint.id)
+        of = self._parts.qualities.of
+        qualities = {one: of(endpoints[one], route.name) for one in route.endpoints()}
+        own, best = qualities[endpoint.id], route.tiers[0]
+        if own < wished:
+            good = tuple(one for one, quality in qualities.items() if quality >= wished)
+            return self._reason(good) if good else Gate.QUALITY.value
+        is_lesser = endpoint.id not in best and is_smaller(own, (qualities[one] for one in best))
+        return self._reason(best) if is_lesser else None
 
     def _reason(self, best: tuple[EndpointId, ...]) -> str:
-        """Return why the best tier did not answer: what its attempt met, else what kept it out."""
+        """Return why ``best`` did not answer: what its attempt met, else what kept it out."""
         for outcome in self.outcomes:
             if outcome.endpoint in best:
                 return outcome.cls.value

@@ -27,9 +27,10 @@ class Exploration:
 
 @dataclass(slots=True, kw_only=True)
 class Lot:
-    """What was drawn for one call."""
+    """What was drawn for one call. ``has_rival``: others could have taken it from the newcomer."""
 
     canary: EndpointId | None = None
+    has_rival: bool = False
     explores: bool = False
     exploration: Exploration | None = None
 

@@ -81,7 +81,7 @@ class Tally:
     def note(self, delta: Delta) -> None:
         """Count ``delta``."""
         if isinstance(delta, TextDelta):
-            self._add_text(delta.text)
+            self.add_text(delta.text)
         elif isinstance(delta, CONTENT_DELTAS):
             self._note_content(delta)
         else:
@@ -125,8 +125,13 @@ class Tally:
             self._run_char = self._run_char or text[0]
             self._is_one_char = text.count(self._run_char) == len(text)
 
-    def _add_text(self, text: str) -> None:
-        self._add(text)
+    def add_text(self, text: str) -> None:
+        """Count text: as ``note`` would, in one step, since most of a stream is text."""
+        self.content_deltas += 1
+        self.content_chars += len(text)
+        if self._is_one_char and text:
+            self._run_char = self._run_char or text[0]
+            self._is_one_char = text.count(self._run_char) == len(text)
         if self.keeps_text:
             self._texts.append(text)
 
@@ -146,7 +151,7 @@ class Tally:
         for part in completion.parts:
             match part:
                 case TextPart(text=text) if text:
-                    self._add_text(text)
+                    self.add_text(text)
                 case RefusalPart(text=text) if text:
                     self._is_aside = self.is_refusal = True
                     self._add(text)

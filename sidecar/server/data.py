@@ -2,8 +2,8 @@
 
 The order is the point. Guard and draining are checked before a body is read; admission counts the
 call from the moment its body is held until its last byte is out, exactly once; the engine's stream
-is pulled one chunk at a time, only when the caller has taken the one before, and closed whatever
-happens, which is what frees the provider when a caller hangs up.
+writes to the caller itself, as long as the caller takes it, and is closed whatever happens, which
+is what frees the provider when a caller hangs up.
 """
 
 from __future__ import annotations
@@ -188,8 +188,7 @@ async def _send_stream(exchange: Exchange, answer: StreamAnswer, door: Door) -> 
     if door.is_array:
         answer = ArrayAnswer(answer)
     await exchange.start_stream(200, headers | (_JSON if door.is_array else _EVENT_STREAM))
-    while chunk := await answer.read():
-        await exchange.write(chunk)
+    await answer.send_to(exchange)
     if disclose.may_comment(door.format):
         await exchange.write(disclose.closing_comment(answer.disclosure))
     await exchange.end_stream()

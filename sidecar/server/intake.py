@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
-from sidecar.server.constraints import NO_CONSTRAINTS, read_constraints
+from sidecar.server.constraints import read_constraints
 from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
@@ -109,8 +109,8 @@ class Intake:
             facts = replace(facts, model=arrival.model)
         if arrival.is_stream is not None:
             facts = replace(facts, is_stream=arrival.is_stream)
-        constraints, unserved = read_constraints(arrival.headers, wishes)
         route = self.catalogue().resolve(facts.model)
+        constraints = read_constraints(arrival.headers, wishes, route.constraints)
         limit_s = _limit_s(route, constraints, facts, arrival.headers)
         return Call(
             id=arrival.id,
@@ -120,9 +120,8 @@ class Intake:
             route=route,
             body=body,
             facts=facts,
-            constraints=_with_defaults(constraints, route),
+            constraints=constraints,
             forward_headers=_forwarded(arrival.headers),
-            unserved=unserved,
         )
 
 
@@ -151,15 +150,6 @@ def _patience_s(text: str) -> float:
     except ValueError:
         return math.inf
     return patience_s * _PATIENCE_SHARE if patience_s > 0 else math.inf
-
-
-def _with_defaults(constraints: Constraints, route: Route) -> Constraints:
-    """Return ``constraints`` with the route's budget where the caller names none."""
-    if constraints.budget_usd is not None or route.budget_usd is None:
-        return constraints
-    if constraints is NO_CONSTRAINTS:
-        return Constraints(budget_usd=route.budget_usd)
-    return replace(constraints, budget_usd=route.budget_usd)
 
 
 def _forwarded(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -88,7 +88,7 @@ async def pass_through(
     Raises:
         CallError: there was no answer, or it broke.
     """
-    constraints, _ = read_constraints(exchange.headers, None)
+    constraints = read_constraints(exchange.headers, None)
     limit_s = min(constraints.within_s or reach.within_s, WITHIN_S_MAX)
     body = await _body_of(exchange)
     run = passer.passage(
