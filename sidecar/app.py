@@ -18,16 +18,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from sidecar import clock
+from sidecar.accounts import credential_of, target_of
 from sidecar.engine import spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
-from sidecar.entering import credential_of, target_of
 from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import exposition, shown
-from sidecar.ledger.sums import spent_on
 from sidecar.log import LogObserver
 from sidecar.log_lines import tell_loop_error
 from sidecar.operations import Operations, drillable, drills_of
@@ -247,8 +246,7 @@ class App:
         """Tell spend caps that are new what was spent today, as far as the ledger knows."""
         caps = self.engine.budgets.caps
         if caps is not None:
-            self.ledger.absorb_now()
-            caps.recall(*spent_on(self.ledger.days, caps.day))
+            caps.recall(*self.ledger.spent_on(caps.day))
 
     def _host_of(self, name: EndpointId) -> str | None:
         endpoint = self.engine.catalogue.endpoints.get(name)

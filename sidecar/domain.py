@@ -27,6 +27,9 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.abilities import Abilities, Ability, Dialect
+from sidecar.amounts import Price as Price  # noqa: PLC0414
+from sidecar.amounts import Timers as Timers  # noqa: PLC0414
+from sidecar.amounts import Usage as Usage  # noqa: PLC0414
 from sidecar.names import CallId as CallId  # noqa: PLC0414, TC001
 from sidecar.names import EndpointId as EndpointId  # noqa: PLC0414, TC001
 from sidecar.names import HostName as HostName  # noqa: PLC0414, TC001
@@ -36,8 +39,6 @@ from sidecar.names import RouteName as RouteName  # noqa: PLC0414, TC001
 from sidecar.shares import Adaptive as Adaptive  # noqa: PLC0414, TC001
 from sidecar.shares import Grader as Grader  # noqa: PLC0414, TC001
 from sidecar.shares import Shadow as Shadow  # noqa: PLC0414, TC001
-from sidecar.usage import Price as Price  # noqa: PLC0414, TC001
-from sidecar.usage import Usage as Usage  # noqa: PLC0414, TC001
 from sidecar.value import value
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
 from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
@@ -102,24 +103,22 @@ DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if 
 
 
 @value
-class Timers:
-    """Limits of one attempt, seconds. None: adaptive."""
-
-    connect_s: float = 3.0
-    first_content_s: float | None = None
-    attempt_s: float | None = None
-    stall_s: float | None = None
-
-
-@value
 class Quality:
     """Expected quality of an endpoint's answers, 0..1: by route, else the default."""
 
     default: float = 0.5
     by_route: Mapping[RouteName, float] = field(default_factory=dict)
+    learned: dict[RouteName, float] = field(default_factory=dict, repr=False, compare=False)
+    """Of routes of which enough was seen; ``engine/qualities.py`` alone writes it."""
 
     def of(self, route: RouteName) -> float:
-        """Return the expected quality for ``route``."""
+        """Return the expected quality for ``route``: as learned, else as configured."""
+        if self.learned and (known := self.learned.get(route)) is not None:
+            return known
+        return self.by_route.get(route, self.default)
+
+    def configured(self, route: RouteName) -> float:
+        """Return the quality for ``route`` that was configured."""
         return self.by_route.get(route, self.default)
 
 

@@ -55,7 +55,7 @@ class CallRun:
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
         is_whole, is_sampled = self._on_break is OnBreak.RESTART, self.report.is_sampled
-        self._launcher = Launcher(parts, call, is_whole=is_whole, is_sampled=is_sampled)
+        self._launcher = Launcher(parts, call, is_whole=is_whole, is_read=is_sampled)
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None

@@ -43,8 +43,7 @@ class Chooser:
         self._parts = parts
         self._call = call
         self._budget_left = budget_left
-        self.qualities = parts.qualities
-        self._least = least_quality(call, parts.catalogue.endpoints, parts.qualities)
+        self._least = least_quality(call, parts.catalogue.endpoints)
         self._wished = wished_quality(call)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._space = _space_of(parts, call)
@@ -108,14 +107,14 @@ class Chooser:
         route = self._call.route
         tried: dict[EndpointId, Gate] = {**self.refused, primary.endpoint.id: Gate.TRIED}
         ranked = self._rank(tried, may_try=False, enough=None).ranked
-        endpoints, quality_of = self._parts.catalogue.endpoints, self._parts.qualities.of
-        best = [quality_of(endpoints[name], route.name) for name in route.tiers[0]]
-        own = quality_of(primary.endpoint, route.name)
+        endpoints = self._parts.catalogue.endpoints
+        best = [endpoints[name].quality.of(route.name) for name in route.tiers[0]]
+        own = primary.endpoint.quality.of(route.name)
         least = max(min(own, *best), min(own, self._wished))
         # Whom a call was not drawn for is no second opinion either.
         on_trial = {name for name, _ in route.canaries}
         others = [one for one in ranked if one.endpoint.id not in on_trial]
-        return tuple([one for one in others if quality_of(one.endpoint, route.name) >= least])
+        return tuple([one for one in others if one.endpoint.quality.of(route.name) >= least])
 
     def _explored(self, choice: Choice) -> Choice:
         """Let a batch call be the look at an idle endpoint; one at a time is enough."""

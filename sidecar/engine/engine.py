@@ -191,7 +191,7 @@ class Engine:
             if self.parts.shadows is not None:
                 self.parts.shadows.start(group)
             self.ladder.observe(self._share_shut(now), now)
-            self.parts.qualities.refresh(now)
+            self.parts.qualities.refresh(self.catalogue.endpoints, now)
             if self.budgets.caps is not None:
                 self._look_at_caps(self.budgets.caps, now)
 

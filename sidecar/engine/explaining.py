@@ -108,7 +108,7 @@ def _shown(engine: Engine, call: Call, view: EndpointView, now: float) -> dict[s
         "endpoint": endpoint.id,
         "tier": _tier_of(call.route, view),
         "score": round(score_of(engine, endpoint.id, now).value, 1),
-        "quality": round(engine.parts.qualities.of(endpoint, call.route.name), 4),
+        "quality": round(endpoint.quality.of(call.route.name), 4),
         "first_token_s": round(view.ttft_s, 3),
         "total_s": round(view.total_s, 3),
         "chance_in_time": round(view.chance, 3),

@@ -62,12 +62,11 @@ def nearest(
     call: Call, chooser: Chooser, views: Sequence[EndpointView], fit: Sequence[EndpointView]
 ) -> Feasible:
     """Return what would be feasible at one of ``fit``: those of ``views`` who can serve it."""
-    name, quality_of = call.route.name, chooser.qualities.of
-    endpoints = {view.endpoint.id: view.endpoint for view in views}
-    floor_ = class_floor(call.route, endpoints, chooser.qualities)
-    able = [view for view in fit if quality_of(view.endpoint, name) >= floor_]
+    name = call.route.name
+    floor_ = class_floor(call.route, {view.endpoint.id: view.endpoint for view in views})
+    able = [view for view in fit if view.endpoint.quality.of(name) >= floor_]
     if not able:
-        best = max(quality_of(view.endpoint, name) for view in fit)
+        best = max(view.endpoint.quality.of(name) for view in fit)
         reason = f"that can serve this call has a quality of at least {floor_:g}; the best has"
         return Feasible(call=call, reason=f"{reason} {best:g}")
     if call.constraints.budget_usd is not None:
@@ -96,7 +95,7 @@ def _change(call: Call, chooser: Chooser, view: EndpointView) -> Change:
         change["within"] = _above(max(asked_s, chooser.needs_s(view, IN_TIME_SHARE)))
     if wishes.budget_usd is not None and (view.cost_usd or 0.0) > wishes.budget_usd:
         change["budget"] = _above(view.cost_usd or 0.0)
-    quality = chooser.qualities.of(view.endpoint, call.route.name)
+    quality = view.endpoint.quality.of(call.route.name)
     if wishes.is_quality_hard and wishes.quality is not None and quality < wishes.quality:
         change["quality"] = quality
     return change

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sidecar.domain import Call, Endpoint, EndpointId, Route
-    from sidecar.engine.qualities import Qualities
 
 UNABLE = frozenset({Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.OUTPUT_TOO_SMALL})
 
@@ -27,13 +26,13 @@ def is_smaller(own: float, best_tier: Iterable[float]) -> bool:
     return own < min(best_tier) - CLASS_MARGIN
 
 
-def unfitness(endpoint: Endpoint, call: Call, least: float, qualities: Qualities) -> Gate | None:
+def unfitness(endpoint: Endpoint, call: Call, least: float) -> Gate | None:
     """Return why ``endpoint`` cannot serve the call, or not as well as ``least``; None if it can.
 
     ``least`` is ``least_quality`` of the call, worked out once.
     """
     gate = _inability(endpoint, call)
-    if gate is None and least > 0.0 and qualities.of(endpoint, call.route.name) < least:
+    if gate is None and least > 0.0 and endpoint.quality.of(call.route.name) < least:
         return Gate.QUALITY
     return gate
 
@@ -68,20 +67,16 @@ def wished_quality(call: Call) -> float:
     return 0.0 if wishes.quality is None or wishes.is_quality_hard else wishes.quality
 
 
-def least_quality(
-    call: Call, endpoints: Mapping[EndpointId, Endpoint], qualities: Qualities
-) -> float:
+def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float:
     """Return how good an endpoint must be for the call, 0..1."""
     wishes = call.constraints
     least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
-    return max(least, class_floor(call.route, endpoints, qualities))
+    return max(least, class_floor(call.route, endpoints))
 
 
-def class_floor(
-    route: Route, endpoints: Mapping[EndpointId, Endpoint], qualities: Qualities
-) -> float:
+def class_floor(route: Route, endpoints: Mapping[EndpointId, Endpoint]) -> float:
     """Return how good an endpoint must be for any call of ``route``, 0..1."""
     if Rung.SMALLER in route.rungs:
         return 0.0
-    best = min(qualities.of(endpoints[name], route.name) for name in route.tiers[0])
+    best = min(endpoints[name].quality.of(route.name) for name in route.tiers[0])
     return max(0.0, best - CLASS_MARGIN)

@@ -53,9 +53,12 @@ class Entrant:
 
 
 class Launcher:
-    """Makes the attempts of one call. Owns the list of those that count against its budget."""
+    """Makes the attempts of one call. Owns the list of those that count against its budget.
 
-    def __init__(self, parts: Parts, call: Call, *, is_whole: bool, is_sampled: bool) -> None:
+    ``is_read``: the text of a stream is wanted afterwards.
+    """
+
+    def __init__(self, parts: Parts, call: Call, *, is_whole: bool, is_read: bool = False) -> None:
         self._parts = parts
         self._call = call
         self._charged: list[Entrant] = []
@@ -63,7 +66,7 @@ class Launcher:
         self.preparation = Preparation(call)
         self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
         self._is_kept = call.facts.is_stream and (
-            self._flaw_of is not None or is_sampled or parts.cache.wants(call)
+            self._flaw_of is not None or is_read or parts.cache.wants(call)
         )
 
     def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
@@ -83,8 +86,7 @@ class Launcher:
         except BadRequestError:
             if is_only_hope:
                 raise
-            # Another endpoint understood the body as it is; this one cannot be asked.
-            return Gate.UNSUPPORTED
+            return Gate.UNSUPPORTED  # another endpoint understood the body
         ticket = self._ticket(prospect)
         if isinstance(ticket, Gate):
             return ticket
@@ -104,7 +106,8 @@ class Launcher:
         now = ticket.admitted_at
         own.account_limits.reserve(ticket.prompt_tokens, view.output_tokens, now)
         parts.budgets.started(prospect.start.kind, view.cost_usd, now)
-        settlement, timer = Settlement(parts.health, parts.budgets, parts.observer, plan), Timer()
+        settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
+        timer = Timer()
         parts.timers.add(timer)
         entrant = Entrant(
             plan=plan,

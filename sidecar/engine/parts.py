@@ -101,6 +101,7 @@ class Parts:
         heir.quality.adapt(settings.quality)
         heir.salt, heir.sampler = self.salt, self.sampler
         heir.qualities = self.qualities
+        heir.qualities.is_stale = True
         heir.router.adapt(settings.routing)
         heir.budgets.adapt(settings.budgets)
         heir.panic.adapt(settings.panic)
@@ -118,7 +119,7 @@ class Parts:
     def configured_quality(self, route: RouteName, model: EndpointId) -> float:
         """Return the quality that the configuration gives; of what it no longer names, a half."""
         endpoint = self.catalogue.endpoints.get(model)
-        return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.of(route)
+        return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.configured(route)
 
     def _lots_of(self, before: Lots | None) -> Lots | None:
         """Return who draws lots, None where no route asks for any and none did."""

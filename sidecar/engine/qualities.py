@@ -1,7 +1,7 @@
 """How good calls take models to be: as configured, or as learned of whom enough is known.
 
-Looked up by calls, so it is one lookup and computes nothing; the beliefs (``core/quality.py``) are
-worked out every few seconds beside them, and not at all while nobody has told us anything.
+Calls read it off the endpoint, one lookup more and only where something was learned; the beliefs
+(``core/quality.py``) are worked out every few seconds beside them.
 """
 
 from __future__ import annotations
@@ -9,29 +9,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.core.quality import QualityBook
-    from sidecar.domain import Endpoint, EndpointId, RouteName
+    from sidecar.domain import Endpoint, EndpointId
 
 REFRESH_S = 5.0
 
 
 class Qualities:
-    """Owns the numbers that calls go by; ``book`` is where they come from."""
+    """Writes what is learned into the endpoints; ``is_stale``: they are others than before."""
 
     def __init__(self, book: QualityBook) -> None:
+        self.is_stale = True
         self._book = book
-        self._believed: dict[tuple[RouteName, EndpointId], float] = {}
-        self._refreshed_at: float | None = None
+        self._refreshed_at = 0.0
 
-    def of(self, endpoint: Endpoint, route: RouteName) -> float:
-        """Return the expected quality (0..1) of an endpoint on a route."""
-        believed = self._believed
-        if believed and (known := believed.get((route, endpoint.id))) is not None:
-            return known
-        return endpoint.quality.of(route)
-
-    def refresh(self, now: float) -> None:
+    def refresh(self, endpoints: Mapping[EndpointId, Endpoint], now: float) -> None:
         """Work the numbers out anew if that was a few seconds ago."""
-        if self._refreshed_at is None or now - self._refreshed_at >= REFRESH_S:
-            self._believed = self._book.believed(now)
-            self._refreshed_at = now
+        if not self.is_stale and now - self._refreshed_at < REFRESH_S:
+            return
+        self.is_stale, self._refreshed_at = False, now
+        believed = self._book.believed(now)
+        for endpoint in endpoints.values():
+            endpoint.quality.learned.clear()
+        for (route, name), quality in believed.items():
+            known = endpoints.get(name)
+            if known is not None:
+                known.quality.learned[route] = quality

@@ -207,8 +207,7 @@ class Report:
         is_chosen = route.adaptive is not None and len(self.outcomes) <= 1
         if is_chosen and not wished:
             return None
-        of = self._parts.qualities.of
-        qualities = {one: of(endpoints[one], route.name) for one in route.endpoints()}
+        qualities = {one: endpoints[one].quality.of(route.name) for one in route.endpoints()}
         own, best = qualities[endpoint.id], route.tiers[0]
         if own < wished:
             good = tuple(one for one, quality in qualities.items() if quality >= wished)

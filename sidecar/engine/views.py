@@ -128,7 +128,7 @@ class Sight:
             is_suspect=stands.is_suspect,
             cost_usd=cost_usd,
             output_tokens=output_tokens,
-            unfit=unfitness(endpoint, call, self._least, self._parts.qualities),
+            unfit=unfitness(endpoint, call, self._least),
             chance=chances[0],
             first_chance=chances[1],
             usual_chance=chances[2],

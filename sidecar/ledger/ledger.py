@@ -14,20 +14,22 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sidecar import clock
+from sidecar.domain import ProviderName, RouteName
 from sidecar.ledger.memory import Memory
 from sidecar.ledger.records import KEPT
 from sidecar.ledger.sums import DAY_S, OTHER, Sums, count, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
     from typing import TypeVar
 
     from sidecar.events import Event
     from sidecar.ledger.delivered import Delivered
+    from sidecar.ledger.learner import Learner
     from sidecar.ledger.records import (
         CallQuery,
         CallRecord,
@@ -55,22 +57,6 @@ GOODBYE_S = 2.0
 """How long the last batch may take; a disk that hangs must not hold up the end of the pod."""
 SERIES_MAX = 2000
 """Pairs of route and endpoint that are summed apart; more come only of reloads without end."""
-
-
-class Learner(Protocol):
-    """Who draws conclusions from what the ledger hears, and has them kept in its file."""
-
-    def hear(self, event: Kept) -> None:
-        """Take note of an event; its instants are on the loop's clock."""
-
-    def settle(self, now: float) -> None:
-        """Draw conclusions from what was heard since the last time."""
-
-    def changed(self, wall: float) -> Iterable[EvidenceRow]:
-        """Return what is to be kept that is another than at the last time."""
-
-    def restore(self, rows: Iterable[EvidenceRow], wall: float) -> None:
-        """Take over what earlier processes learned."""
 
 
 class Ledger:
@@ -191,6 +177,18 @@ class Ledger:
             return found
         await self.save()
         return await self._tried(lambda store: store.remembered(call_id))
+
+    def spent_on(self, day: int) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
+        """Return what was spent on ``day`` (since the epoch), by provider and by route."""
+        self.absorb_now()
+        by_provider: dict[ProviderName, float] = {}
+        by_route: dict[RouteName, float] = {}
+        for (of, route, endpoint), sums in self.days.items():
+            if of == day:
+                provider, name = ProviderName(endpoint.partition("/")[0]), RouteName(route)
+                by_provider[provider] = by_provider.get(provider, 0.0) + sums.cost_usd
+                by_route[name] = by_route.get(name, 0.0) + sums.cost_usd
+        return by_provider, by_route
 
     async def load(self) -> bool:
         """Read the sums of earlier processes before anything else, for a moment at most; return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import TYPE_CHECKING
 
-from sidecar.domain import OutcomeClass, ProviderName, RouteName
+from sidecar.domain import OutcomeClass
 from sidecar.events import (
     AttemptFinished,
     CallFinished,
@@ -25,8 +25,6 @@ from sidecar.events import (
 from sidecar.ledger.records import PASSED, PROBE, SHADOW, WELL, ScoreGiven, head_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sidecar.domain import Outcome
     from sidecar.ledger.records import Kept
 
@@ -105,20 +103,6 @@ def merge(into: dict[Key, Sums], more: dict[Key, Sums]) -> None:
     """Count everything of ``more`` in ``into`` too."""
     for key, sums in more.items():
         _under(into, key).add(sums)
-
-
-def spent_on(
-    days: Mapping[Key, Sums], day: int
-) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
-    """Return what was spent on ``day`` (since the epoch), by provider and by route."""
-    by_provider: dict[ProviderName, float] = {}
-    by_route: dict[RouteName, float] = {}
-    for (of, route, endpoint), sums in days.items():
-        if of == day:
-            provider, name = ProviderName(endpoint.partition("/")[0]), RouteName(route)
-            by_provider[provider] = by_provider.get(provider, 0.0) + sums.cost_usd
-            by_route[name] = by_route.get(name, 0.0) + sums.cost_usd
-    return by_provider, by_route
 
 
 def day_text(day: int) -> str:

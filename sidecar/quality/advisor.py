@@ -85,7 +85,7 @@ def _read(
 def _prior_of(catalogue: Catalogue | None) -> PriorOf:
     def prior(route: RouteName, model: EndpointId) -> float:
         endpoint = None if catalogue is None else catalogue.endpoints.get(model)
-        return UNCONFIGURED if endpoint is None else endpoint.quality.of(route)
+        return UNCONFIGURED if endpoint is None else endpoint.quality.configured(route)
 
     return prior
 

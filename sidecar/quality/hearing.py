@@ -19,7 +19,7 @@ from sidecar.core.quality import Ages, Evidence, QualityBook
 from sidecar.domain import CallId, EndpointId, RouteName
 from sidecar.events import AttemptFinished, CallFinished, ShadowFinished
 from sidecar.ledger.records import FEEDBACK, GRADE, EvidenceRow, ScoreGiven
-from sidecar.quality.signals import ANSWERED, FAULTS, Signals
+from sidecar.quality.signals import ANSWERED, FAULTS, REPEATED_FAULT, Signals
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WEIGHTS = {FEEDBACK: 1.0, GRADE: 0.5}
 """A grader is a model too, and errs in the same direction every time."""
 GIVEN_MAX = 20_000
+BLAMED_MAX = 4096
 ALL, CHANCE = "all", "chance"
 CHANCE_KINDS = frozenset({"explored", "explore", "shadow", "canary"})
 """Kinds of attempts whose model was drawn and not chosen."""
@@ -58,6 +59,7 @@ class Hearing:
         self.faults: Counter[tuple[str, str, str]] = Counter()
         self.heard: Counter[str] = Counter()
         self._signals = Signals()
+        self._blamed: dict[str, None] = {}
         self._clean: dict[tuple[RouteName, EndpointId], int] = {}
         self._given: OrderedDict[str, ScoreGiven] = OrderedDict()
         self._dirty: dict[tuple[str, str, str], None] = {}
@@ -92,9 +94,17 @@ class Hearing:
         if own is None:
             pair = (event.route, endpoint)
             self._clean[pair] = self._clean.get(pair, 0) + 1
-        for sign in (own, again):
-            if sign is not None:
-                self._judge(sign, event.at)
+        if own is not None:
+            self._judge(own, event.at)
+        if again is not None and again.call_id not in self._given:
+            self._blame(again.call_id)
+            self._judge(again, event.at)
+
+    def _blame(self, call_id: str) -> None:
+        """Remember whose question was asked again, should its score come later."""
+        self._blamed[call_id] = None
+        if len(self._blamed) > BLAMED_MAX:
+            del self._blamed[next(iter(self._blamed))]
 
     def settle(self, now: float) -> None:
         """Count the answers without fault that came since the last time, all at once."""
@@ -127,8 +137,8 @@ class Hearing:
         arms = (ALL, CHANCE) if call.kinds & CHANCE_KINDS else (ALL,)
         if before is not None:
             self._retract(before, arms, given.at)
-        elif call.flaw in FAULTS:
-            self._absolve(given, FAULTS[call.flaw])
+        elif call.flaw in FAULTS or head.call_id in self._blamed:
+            self._absolve(given, FAULTS.get(call.flaw or "", 0.0))
         self._observe(given, arms)
         self._remember(given)
         self.heard[given.source if before is None else "replaced"] += 1
@@ -157,6 +167,9 @@ class Hearing:
             book.retract(route, endpoint, before.score, WEIGHTS[before.source], ages)
 
     def _absolve(self, given: ScoreGiven, fault: float) -> None:
+        if given.call_id in self._blamed:
+            del self._blamed[given.call_id]
+            fault += REPEATED_FAULT
         ages = Ages(at=given.at, now=given.at)
         self.book.absolve(RouteName(given.route), EndpointId(given.endpoint), fault, ages)
 

@@ -32,7 +32,7 @@ ANSWERED = frozenset({"ok", "degraded"})
 
 @value
 class Sign:
-    """A fault seen on an answer of ``endpoint``; ``kind`` names it.
+    """A fault seen on an answer of ``endpoint`` to the call ``call_id``; ``kind`` names it.
 
     ``count`` 0: the answer was judged before, when nothing was wrong with it yet.
     """
@@ -41,43 +41,57 @@ class Sign:
     endpoint: EndpointId
     kind: str
     fault: float
+    call_id: str
     count: int = 1
 
 
 class Signals:
-    """Owns the questions asked lately, oldest first: of each its route, who answered, and when."""
+    """Owns the questions asked lately, oldest first: of each how it ended, and who answered."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[int, tuple[RouteName, EndpointId, float]] = OrderedDict()
+        self._asked: OrderedDict[int, tuple[CallFinished, EndpointId]] = OrderedDict()
 
     def of_attempt(self, event: AttemptFinished) -> Sign | None:
         """Return the fault of an answer that was of no use, so that another was asked."""
         if event.outcome.cls is not OutcomeClass.DEGENERATE:
             return None
-        return _sign(event.route, event.outcome.endpoint, "unusable")
+        return _sign(event, event.outcome.endpoint, "unusable")
 
     def of_call(self, event: CallFinished) -> Sign | None:
         """Return the fault of an answer, None if nothing can be seen to be wrong with it."""
         if event.flaw is None or event.endpoint is None:
             return None
-        return _sign(event.route, event.endpoint, event.flaw)
+        return _sign(event, event.endpoint, event.flaw)
 
     def again(self, event: CallFinished) -> Sign | None:
         """Return what it says of the answer before if this call asked the same again."""
         if event.question is None or event.endpoint is None:
             return None
         before = self._asked.pop(event.question, None)
-        self._asked[event.question] = (event.route, event.endpoint, event.at)
+        self._asked[event.question] = (event, event.endpoint)
         if before is None:
             if len(self._asked) > QUESTIONS_MAX:
                 self._asked.popitem(last=False)
             return None
-        route, endpoint, ended_at = before
-        waited_s = event.at - event.duration_s - ended_at
-        if route != event.route or not REPEATED_S_MIN <= waited_s <= REPEATED_S_MAX:
+        earlier, endpoint = before
+        waited_s = event.at - event.duration_s - earlier.at
+        if earlier.route != event.route or not REPEATED_S_MIN <= waited_s <= REPEATED_S_MAX:
             return None
-        return Sign(route=route, endpoint=endpoint, kind=REPEATED, fault=REPEATED_FAULT, count=0)
+        return Sign(
+            route=event.route,
+            endpoint=endpoint,
+            kind=REPEATED,
+            fault=REPEATED_FAULT,
+            call_id=earlier.call_id,
+            count=0,
+        )
 
 
-def _sign(route: RouteName, endpoint: EndpointId, kind: str) -> Sign:
-    return Sign(route=route, endpoint=endpoint, kind=kind, fault=FAULTS.get(kind, 0.0))
+def _sign(event: CallFinished | AttemptFinished, endpoint: EndpointId, kind: str) -> Sign:
+    return Sign(
+        route=event.route,
+        endpoint=endpoint,
+        kind=kind,
+        fault=FAULTS.get(kind, 0.0),
+        call_id=event.call_id,
+    )

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from sidecar.quality.advice import Pair
 
 CENT_USD = 0.01
+SURELY = 0.999
+"""A few thousand draws tell no more."""
 
 
 def change_text(kind: str, pair: Pair, route: str, per_day_usd: float | None, sure: float) -> str:
@@ -30,7 +32,8 @@ def change_text(kind: str, pair: Pair, route: str, per_day_usd: float | None, su
         more = "" if per_day_usd > 0 else " more"
         parts.append(f"; {verb} {usd(abs(per_day_usd))}/day{more}")
     drawn = "calls drawn by chance" if pair.basis == "chance" else "calls as they came"
-    return f"{''.join(parts)}. {sure:.1%} sure, from {drawn}."
+    shown = f"{sure:.1%}" if sure < SURELY else f"more than {SURELY:.1%}"
+    return f"{''.join(parts)}. {shown} sure, from {drawn}."
 
 
 def missing_text(
@@ -52,7 +55,7 @@ def missing_text(
         could = f", which would save {usd(could_usd)}/day"
     elif could_usd is None:
         could = " (a price is not known)"
-    cost = "" if own.cost_usd is None else f"; finding out costs about {usd(spent_usd)}"
+    cost = "" if own.cost_usd is None else f"; finding out costs {usd(spent_usd)}"
     return (
         f"{route}: whether `{own.name}` is as good as `{first.name}`{could}, needs about"
         f" {' and '.join(wanted)}{cost}."
@@ -70,7 +73,7 @@ def _percent(share: float) -> str:
 
 
 def usd(amount: float) -> str:
-    """Return an amount as people write it: $31, $1.20, $0.004."""
+    """Return an amount as people write it: $31, $1.20, less than $0.01."""
     if amount >= 10.0:  # noqa: PLR2004 - from here on cents are noise
         return f"${amount:,.0f}"
-    return f"${amount:.2f}" if amount >= CENT_USD else f"${amount:.2g}"
+    return f"${amount:.2f}" if amount >= CENT_USD else f"less than ${CENT_USD}"

@@ -123,6 +123,22 @@ def test_drawn_calls_are_kept_apart_too() -> None:
     assert heard.chance.posterior(REASON, BIG, 0.0).n == 1.0
 
 
+@pytest.mark.parametrize("is_scored_first", [True, False])
+def test_feedback_outweighs_that_the_question_was_asked_again(*, is_scored_first: bool) -> None:
+    """Before or after: once somebody said what the answer was worth, nothing is guessed."""
+    heard = hearing()
+    first, again = call("c1", at=10.0), call("c2", at=30.0)
+    heard.hear(replace(first, question=7))
+    if is_scored_first:
+        heard.score(given(1.0, at=11.0), Remembered(head=head()))
+    heard.hear(replace(again, question=7))
+    heard.settle(30.0)
+    if not is_scored_first:
+        assert sums(heard)[2] == pytest.approx(0.3, abs=1e-3)
+        heard.score(given(1.0, at=31.0), Remembered(head=head()))
+    assert sums(heard) == pytest.approx((1.0, 1.0, 0.0), abs=1e-3)
+
+
 def test_the_last_word_from_the_file_is_replaced_at_its_age() -> None:
     """A score of a process before is taken back as far as it still counts."""
 

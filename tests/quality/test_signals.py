@@ -12,7 +12,7 @@ from sidecar.quality.signals import Sign, Signals
 from tests.ledger.events import BIG, SMALL, attempt, call, outcome
 
 REASON = RouteName("reason")
-AGAIN = Sign(route=REASON, endpoint=BIG, kind="repeated", fault=0.3, count=0)
+AGAIN = Sign(route=REASON, endpoint=BIG, kind="repeated", fault=0.3, call_id="c1", count=0)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ AGAIN = Sign(route=REASON, endpoint=BIG, kind="repeated", fault=0.3, count=0)
 def test_each_flaw_has_its_weight(flaw: str, fault: float) -> None:
     """Half an answer may be of use; none, a refusal or what is no JSON is not."""
     event = replace(call("c"), flaw=flaw)
-    expected = Sign(route=REASON, endpoint=BIG, kind=flaw, fault=fault)
+    expected = Sign(route=REASON, endpoint=BIG, kind=flaw, fault=fault, call_id="c")
     assert Signals().of_call(event) == expected
 
 
@@ -36,7 +36,7 @@ def test_of_failed_attempts_only_unusable_answers_count(cls: OutcomeClass) -> No
     """A 500 says nothing of a model's answers; an answer of no use does."""
     sign = Signals().of_attempt(attempt("c", outcome(SMALL, cls)))
     if cls is OutcomeClass.DEGENERATE:
-        assert sign == Sign(route=REASON, endpoint=SMALL, kind="unusable", fault=1.0)
+        assert sign == Sign(route=REASON, endpoint=SMALL, kind="unusable", fault=1.0, call_id="c")
     else:
         assert sign is None
 

@@ -27,7 +27,7 @@ def learn(world: World, endpoint: EndpointId, score: float, count: int) -> None:
 def expected(world: World, endpoint: EndpointId) -> float:
     """Return the quality that calls go by."""
     known = world.engine.catalogue.endpoints[endpoint]
-    return world.engine.parts.qualities.of(known, REASON)
+    return known.quality.of(REASON)
 
 
 async def _learning(world: World) -> None:
@@ -41,7 +41,9 @@ async def _learning(world: World) -> None:
     world.engine.reload(world.engine.catalogue, world.engine.parts.settings)
     assert expected(world, ALPHA) < 0.25, "a reload forgets nothing"
     endpoints = world.engine.catalogue.endpoints
-    assert world.engine.parts.quality.prior_of(REASON, ALPHA) == endpoints[ALPHA].quality.of(REASON)
+    assert world.engine.parts.quality.prior_of(REASON, ALPHA) == endpoints[
+        ALPHA
+    ].quality.configured(REASON)
 
 
 def test_calls_go_by_what_was_learned_of_enough() -> None:
@@ -60,7 +62,7 @@ async def _insisting(world: World) -> None:
     await asyncio.sleep(2 * REFRESH_S)
     nobody = await world.call("reason", constraints=insists)
     assert (nobody.code, nobody.status) == ("infeasible", 422)
-    assert "a quality of at least 0.9; the best has" in (nobody.message or "")
+    assert "a quality of at most 0.6 (asked: 0.9)" in (nobody.message or "")
 
 
 def test_who_insists_on_quality_gets_what_was_learned_to_be_good() -> None:

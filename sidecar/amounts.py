@@ -1,4 +1,4 @@
-"""Tokens, and what they cost."""
+"""What attempts use, cost and may take: tokens, money, limits of time."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     is_estimated: bool = False
+
+
+@value
+class Timers:
+    """Limits of one attempt, seconds. None: adaptive."""
+
+    connect_s: float = 3.0
+    first_content_s: float | None = None
+    attempt_s: float | None = None
+    stall_s: float | None = None

@@ -1,4 +1,4 @@
-"""From what a configuration says of a provider to how it is entered: its keys, its signatures."""
+"""From configured accounts to those that requests are sent with: addresses, keys, signers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def target_of(target: Target, kept: ProviderTarget | None = None) -> ProviderTar
         credential, signer = kept.credential, kept.signer
     else:
         credential = None if target.api_key is None else credential_of(target.api_key)
-        signer = None if target.aws is None else _signer(target.aws)
+        signer = None if target.aws is None else _signer_of(target.aws)
     return ProviderTarget(
         name=target.name,
         kind=KINDS[target.kind],
@@ -30,7 +30,7 @@ def target_of(target: Target, kept: ProviderTarget | None = None) -> ProviderTar
     )
 
 
-def _signer(keys: AwsKeys) -> AwsSigner:
+def _signer_of(keys: AwsKeys) -> AwsSigner:
     token = keys.session_token
     return AwsSigner(
         access_key_id=credential_of(keys.access_key_id),
@@ -41,5 +41,5 @@ def _signer(keys: AwsKeys) -> AwsSigner:
 
 
 def credential_of(reference: KeyReference) -> Credential:
-    """Return the key at ``reference``."""
+    """Return the key that is kept at ``reference``."""
     return Credential(env=reference.env, file=reference.file)
