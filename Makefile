@@ -4,7 +4,7 @@ PYTHON ?= python
 N ?= 500
 GROUPS ?=
 
-.PHONY: check test clients phoenix sim study faults calibration bench
+.PHONY: check test clients phoenix sim study faults learning calibration bench
 
 check: ## formatting, lint and types
 	$(PYTHON) -m ruff format --check .
@@ -30,6 +30,9 @@ study: ## docs/resilience.md anew (after `make faults`): the engine beside basel
 
 faults: ## docs/faults.md anew: the fault catalogue with its figures, a few minutes
 	$(PYTHON) -m sidecar.simulate.faults --write docs/faults.md
+
+learning: ## the figures and curves of docs/adaptive.md anew, some minutes
+	$(PYTHON) -m sidecar.simulate.learning --write docs/adaptive.md
 
 calibration: ## the figures of docs/constraints.md anew, a few minutes
 	$(PYTHON) -m sidecar.simulate.calibration --write docs/constraints.md

@@ -15,7 +15,7 @@ import random
 from typing import TYPE_CHECKING
 
 from sidecar import clock
-from sidecar.engine import spending
+from sidecar.engine import lots_shown, spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
@@ -102,6 +102,7 @@ class App:
             *observed(self.ledger),
             *spending.observed(lambda: self.engine.budgets.caps),
             *self.desk.observed(),
+            *lots_shown.observed(lambda: self.engine.parts),
             *readings(self.engine, self.admission),
             *self.reloader.observed(lambda: self.engine.catalogue.generation),
         )
@@ -153,8 +154,8 @@ class App:
         upstream = self.upstream.successor(providers=providers, endpoints=endpoints)
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
-        self.desk.adopt()
         self._recall_caps()
+        self.desk.adopt()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.prices.adapt(config.prices)
@@ -282,8 +283,8 @@ class App:
             **snapshot(self.engine, clock.now()),
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
-            **self.desk.shown(),
             "prices": self.prices.status,
+            **self.desk.shown(),
         }
 
 

@@ -24,12 +24,21 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import Enum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING
 
 from sidecar.abilities import Abilities, Ability, Dialect
-from sidecar.amounts import Price as Price  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.amounts import Timers as Timers  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.amounts import Usage as Usage  # noqa: PLC0414 - a part of the vocabulary
+from sidecar.amounts import Price as Price  # noqa: PLC0414
+from sidecar.amounts import Timers as Timers  # noqa: PLC0414
+from sidecar.amounts import Usage as Usage  # noqa: PLC0414
+from sidecar.names import CallId as CallId  # noqa: PLC0414, TC001
+from sidecar.names import EndpointId as EndpointId  # noqa: PLC0414, TC001
+from sidecar.names import HostName as HostName  # noqa: PLC0414, TC001
+from sidecar.names import ModelName as ModelName  # noqa: PLC0414, TC001
+from sidecar.names import ProviderName as ProviderName  # noqa: PLC0414, TC001
+from sidecar.names import RouteName as RouteName  # noqa: PLC0414, TC001
+from sidecar.shares import Adaptive as Adaptive  # noqa: PLC0414, TC001
+from sidecar.shares import Grader as Grader  # noqa: PLC0414, TC001
+from sidecar.shares import Shadow as Shadow  # noqa: PLC0414, TC001
 from sidecar.value import value
 from sidecar.verdicts import Capacity as Capacity  # noqa: PLC0414 - parts of the vocabulary
 from sidecar.verdicts import Gate as Gate  # noqa: PLC0414
@@ -40,13 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.tracing import TraceContext
-
-ProviderName = NewType("ProviderName", str)
-ModelName = NewType("ModelName", str)
-RouteName = NewType("RouteName", str)
-EndpointId = NewType("EndpointId", str)
-HostName = NewType("HostName", str)
-CallId = NewType("CallId", str)
 
 
 class WireFormat(Enum):
@@ -170,23 +172,14 @@ class Constraints:
 
 
 @value
-class Grader:
-    """Who grades a share (0..1) of a route's answers, by which rubric, for how much a day."""
-
-    model: EndpointId
-    rubric: str
-    share: float
-    usd_per_day: float
-
-
-@value
 class Route:
     """What callers name: endpoints in tiers, best first, and what holds unless a call says else.
 
     ``constraints`` are the route's own, for a call that asks for nothing. ``prompts`` replaces the
     system prompt at one endpoint, ``static`` is the last resort, ``rungs`` are the permitted steps
     of the ladder, ``stale_s_max`` bounds the age of stale answers; ``checks_output``: a JSON answer
-    must be what was asked for.
+    must be what was asked for. With ``adaptive`` the tiers are but the first guess. ``canaries``
+    are on trial: (endpoint, share of the calls).
     """
 
     name: RouteName
@@ -207,6 +200,10 @@ class Route:
     is_task: bool = True
     checks_output: bool = True
     grader: Grader | None = None
+    adaptive: Adaptive | None = None
+    canaries: tuple[tuple[EndpointId, float], ...] = ()
+    shadow: Shadow | None = None
+    has_lots: bool = field(init=False, repr=False, compare=False)
     constraints: Constraints = field(init=False, repr=False, compare=False)
     _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
     _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
@@ -222,14 +219,16 @@ class Route:
         )
         object.__setattr__(self, "constraints", constraints)
         object.__setattr__(self, "_all", everyone)
-        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
+        best = everyone if self.adaptive is not None else self.tiers[0] if self.tiers else ()
+        object.__setattr__(self, "_best", frozenset(best))
+        object.__setattr__(self, "has_lots", self.adaptive is not None or bool(self.canaries))
 
     def endpoints(self) -> tuple[EndpointId, ...]:
         """Return every endpoint of the route, best tier first."""
         return self._all
 
     def is_best(self, endpoint: EndpointId) -> bool:
-        """Return whether ``endpoint`` is of the first tier."""
+        """Return whether ``endpoint`` is of the first tier; of an adaptive route all are equals."""
         return endpoint in self._best
 
 

@@ -104,10 +104,14 @@ DRILL_S_MAX = 3600.0
 """A drill that somebody forgot must not outlast the hour."""
 
 
+FIRST_KINDS = frozenset({"first", "canary", "explore"})
+"""Kinds of attempts that begin a call."""
+
+
 @value
 class AttemptFinished:
-    """One attempt of a call settled; ``kind`` is first, retry, failover, transparent, hedge or
-    panic.
+    """One attempt of a call settled; ``kind`` is first, canary, explore, retry, failover, hedge,
+    panic or transparent.
 
     ``sent_at``: when the request left, None if it never did; ``path`` is below the provider's base
     URL; ``expected`` is what the router predicted.
@@ -240,6 +244,46 @@ class EndpointReturned:
 
 
 @value
+class CanaryRolledBack:
+    """A model on trial gets nothing more of ``route`` for it is worse than ``incumbent``.
+
+    ``reason``: health or quality; ``own`` and ``other`` are the intervals (0..1) of the share of
+    good attempts, or of the quality, that do not overlap.
+    """
+
+    at: float
+    route: RouteName
+    endpoint: EndpointId
+    incumbent: EndpointId
+    reason: str
+    own: tuple[float, float]
+    other: tuple[float, float]
+
+
+@value
+class CanaryRestored:
+    """A model that was rolled back gets its share again; ``reason``: operator or config."""
+
+    at: float
+    route: RouteName
+    endpoint: EndpointId
+    reason: str
+
+
+@value
+class ShadowFinished:
+    """A copy of the call ``call_id`` ended that nobody waited for; ``flaw``: what can be seen to be
+    wrong with its answer: invalid, refused or truncated.
+    """
+
+    at: float
+    call_id: CallId
+    route: RouteName
+    outcome: Outcome
+    flaw: str | None = None
+
+
+@value
 class SpendCapChanged:
     """A daily spend cap was reached: calls that cost more than is left are refused; or it is free
     again. ``scope`` is provider or route.
@@ -293,6 +337,9 @@ Event = (
     | ProbeFinished
     | SpendCapChanged
     | PassageFinished
+    | CanaryRolledBack
+    | CanaryRestored
+    | ShadowFinished
 )
 
 

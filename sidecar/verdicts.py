@@ -34,6 +34,7 @@ class Gate(Enum):
     QUALITY = "quality"
     DRIFT = "drift"
     SILENT = "silent"
+    ROLLED_BACK = "rolled_back"
     PROVIDER_SPEND_CAP = "provider_spend_cap"
     ROUTE_SPEND_CAP = "route_spend_cap"
 

@@ -35,6 +35,7 @@ from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
 from sidecar.config.schema import File
 from sidecar.config.settings import build_settings
+from sidecar.config.sharing import adaptive_of, canaries_of, grader_of, shadow_of
 from sidecar.config.surroundings import check_surroundings
 from sidecar.config.texts import split_address
 from sidecar.config.walk import Walk
@@ -45,7 +46,6 @@ from sidecar.domain import (
     Capacity,
     Endpoint,
     EndpointId,
-    Grader,
     HostName,
     ModelName,
     OnBreak,
@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from sidecar.config.facts import ModelFacts
     from sidecar.config.prices import Listed, Wanted
     from sidecar.config.schema import (
-        GraderEntry,
         ModelEntry,
         ProviderEntry,
         RouteEntry,
@@ -247,16 +246,10 @@ class _Parts:
             on_break=OnBreak(entry.on_break),
             checks_output=entry.check_output,
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
-            grader=None if entry.grader is None else self._grader(entry.grader),
-        )
-
-    def _grader(self, entry: GraderEntry) -> Grader:
-        """Return who grades a route's answers."""
-        return Grader(
-            model=self.ids[entry.model],
-            rubric=entry.rubric,
-            share=entry.share,
-            usd_per_day=entry.usd_per_day,
+            grader=None if entry.grader is None else grader_of(entry.grader, self.ids),
+            adaptive=adaptive_of(entry, defaults),
+            canaries=canaries_of(entry, self._file.models, self.ids),
+            shadow=None if entry.shadow is None else shadow_of(entry.shadow, self.ids),
         )
 
     def aliases(self) -> dict[str, str]:

@@ -9,16 +9,27 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from sidecar.config.entries import (
+    Address,
+    AttemptsMax,
+    Entry,
+    Fraction,
+    Name,
+    Share,
+    Text,
+    Url,
+    UsdPerDay,
+    UsdPerMillion,
+)
 from sidecar.config.groups import Amount, Duration, Given, section_mark
 from sidecar.config.model import DrainSettings
-from sidecar.config.texts import NAME_PATTERN
 from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.forecast import ForecastSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
@@ -41,27 +52,6 @@ from sidecar.engine.admission import AdmissionSettings
 from sidecar.engine.cache import CacheSettings
 from sidecar.ledger.settings import LedgerSettings
 from sidecar.telemetry.settings import TelemetrySettings
-
-Name = Annotated[
-    str,
-    Meta(
-        description="a name of letters, digits and . _ : -",
-        extra={"as": "name"},
-        extra_json_schema={"pattern": NAME_PATTERN},
-    ),
-]
-Address = Annotated[
-    str, Meta(description='an address such as "127.0.0.1:4180"', extra={"as": "address"})
-]
-Url = Annotated[
-    str, Meta(description='a URL such as "https://api.example.com/v1"', extra={"as": "url"})
-]
-Text = Annotated[str, Meta(min_length=1)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-UsdPerDay = Annotated[float, Meta(ge=0, le=1e9)]
-UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
-"""A dollar a token is no price."""
-AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
 
 TimersGiven = Annotated[Given, section_mark(Timers)]
 BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
@@ -89,6 +79,7 @@ PanicGiven = Annotated[Given, section_mark(PanicSettings)]
 LadderGiven = Annotated[Given, section_mark(LadderSettings)]
 QualityGiven = Annotated[Given, section_mark(QualitySettings)]
 CacheGiven = Annotated[Given, section_mark(CacheSettings)]
+CanaryGiven = Annotated[Given, section_mark(CanarySettings)]
 
 
 SECTIONS: tuple[type, ...] = (
@@ -119,11 +110,8 @@ SECTIONS: tuple[type, ...] = (
     LadderSettings,
     QualitySettings,
     CacheSettings,
+    CanarySettings,
 )
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the file."""
 
 
 class ListenEntry(Entry, frozen=True):
@@ -202,11 +190,12 @@ class ModelEntry(Entry, frozen=True):
 
     ``embeds``: it makes embeddings, and nothing else; unless given, its name says so.
     ``embedding_space``: models of one space take over from each other; unless given, the model's
-    own name.
+    own name. ``share``: it is on trial, and gets so much of the calls of its routes.
     """
 
     provider: Text
     model: Text
+    share: Share | None = None
     quality: Fraction | dict[str, Fraction] = 0.5
     price: PriceEntry | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
@@ -235,6 +224,25 @@ class PromptEntry(Entry, frozen=True):
     system: Text
 
 
+class AdaptiveEntry(Entry, frozen=True):
+    """What an answer is worth (US dollars, for a quality of 1 and for a second of waiting), and
+    which ``share`` of calls and money above the incumbent's price a day may go into finding out.
+    """
+
+    worth: Amount | None = None
+    per_second: Amount | None = None
+    share: Share | None = None
+    usd_per_day: Amount | None = None
+
+
+class ShadowEntry(Entry, frozen=True):
+    """A model that gets a copy of a share of the calls, and what that may cost a day."""
+
+    model: Text
+    share: Share = 0.02
+    usd_per_day: Amount = 1.0
+
+
 class GraderEntry(Entry, frozen=True):
     """A model that grades a share of the route's answers by a rubric, for so much a day."""
 
@@ -248,6 +256,9 @@ class RouteEntry(Entry, frozen=True):
     """What callers name: tiers of models, best first; within a tier the score decides."""
 
     tiers: list[list[Text]]
+    choose: Literal["configured", "adaptive"] = "configured"
+    adaptive: AdaptiveEntry = AdaptiveEntry()
+    shadow: ShadowEntry | None = None
     within: Duration | None = None
     first_token: Duration | None = None
     budget: Amount | None = None
@@ -336,6 +347,8 @@ class DefaultsEntry(Entry, frozen=True):
     ladder: LadderGiven = field(default_factory=dict)
     quality: QualityGiven = field(default_factory=dict)
     cache: CacheGiven = field(default_factory=dict)
+    canary: CanaryGiven = field(default_factory=dict)
+    adaptive: AdaptiveEntry = AdaptiveEntry()
 
 
 class File(Entry, frozen=True):

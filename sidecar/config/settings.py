@@ -13,6 +13,7 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.caps import CapSettings
 from sidecar.core.forecast import ForecastSettings
 from sidecar.core.hedging import HedgeSettings
@@ -80,6 +81,7 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
         ladder=build(LadderSettings, defaults.ladder),
         quality=build(QualitySettings, defaults.quality),
         cache=build(CacheSettings, defaults.cache),
+        canary=build(CanarySettings, defaults.canary),
     )
 
 

@@ -250,6 +250,10 @@ class QualityBook(Tunable[QualitySettings]):
         pair.faulty += evidence.faulty
         pair.judged += evidence.judged
 
+    def forget(self, route: RouteName, model: EndpointId) -> None:
+        """Forget all evidence of a model on a route: it is another one now."""
+        self._pairs.pop((route, model), None)
+
     def _touch(self, route: RouteName, model: EndpointId, now: float) -> Evidence:
         """Return the pair's evidence, aged to ``now``, as the one heard of last."""
         pair = self._pairs.pop((route, model), None)

@@ -163,7 +163,8 @@ class Choice:
 
     ``ranked``: the winner, the rest of its tier by weight, the following tiers, and last any tier
     passed over in a brown-out; of endpoints that were not looked at neither says anything.
-    ``tier`` is the winner's, 0 the best; ``is_drawn``: lots decided among several.
+    ``tier`` is the winner's, 0 the best; ``is_drawn``: lots decided among several. ``drawn``: why
+    the first is not who such calls go to, canary or explore.
     ``soonest_opens_at``: when the first shut gate may open; ``rate_opens_at``: the same among
     accounts blocked for their rate alone.
     """
@@ -174,6 +175,7 @@ class Choice:
     soonest_opens_at: float | None
     rate_opens_at: float | None = None
     is_drawn: bool = False
+    drawn: str | None = None
 
 
 _DEFAULTS = RoutingSettings()

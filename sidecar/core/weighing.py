@@ -56,7 +56,7 @@ def costs_of(
         over = max(0.0, view.utilisation - settings.utilisation_free)
         crowd = (over / span) ** 2
         costs.append(
-            weigh.time * _total_s(view) / slo_s
+            weigh.time * burdened_s(view) / slo_s
             + weigh.money * usd / settings.cost_ref_usd
             + weigh.reliability * (1.0 - success) * retry
             + WISH * (1.0 - view.first_chance)
@@ -66,8 +66,10 @@ def costs_of(
     return tuple(costs)
 
 
-def _total_s(view: EndpointView) -> float:
-    """A server of our own slows under our load: from half its limit on (Peak-EWMA)."""
+def burdened_s(view: EndpointView) -> float:
+    """Return the expected total time: a server of our own slows under our load, from half its
+    limit on (Peak-EWMA).
+    """
     if view.endpoint.capacity is Capacity.DEDICATED:
         return view.total_s * max(1.0, 2.0 * view.utilisation)
     return view.total_s

@@ -54,9 +54,8 @@ class CallRun:
         self.report = Report(parts, call)
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
-        self._launcher = Launcher(
-            parts, call, is_whole=self._on_break is OnBreak.RESTART, is_read=self.report.is_sampled
-        )
+        is_whole, is_sampled = self._on_break is OnBreak.RESTART, self.report.is_sampled
+        self._launcher = Launcher(parts, call, is_whole=is_whole, is_read=is_sampled)
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
@@ -101,7 +100,8 @@ class CallRun:
         if self._has_chosen:
             return None
         self._has_chosen = True
-        known = self._parts.prospects.find(self.call, loop_now())
+        is_usual = not self._chooser.has_lot
+        known = self._parts.prospects.find(self.call, loop_now()) if is_usual else None
         if known is None:
             return None
         prospect, choice = known
@@ -230,6 +230,7 @@ class CallRun:
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
         self.report.ends(entrant.plan, outcome)
+        self._chooser.ended(outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:

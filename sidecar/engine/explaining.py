@@ -68,6 +68,7 @@ def _aside(parts: Parts) -> Parts:
     """Return parts that choose as these do, and remember nothing of it."""
     aside = copy.copy(parts)
     aside.router, aside.rng = parts.router.twin(), random.Random(SEED)
+    aside.lots = None if parts.lots is None else parts.lots.twin()
     aside.budgets = copy.copy(parts.budgets)
     aside.budgets.caps = copy.deepcopy(parts.budgets.caps)
     return aside

@@ -16,6 +16,7 @@ from sidecar.core.hedging import HedgeBar, HedgeFacts, HedgePlan, hedge_at
 from sidecar.domain import Gate
 from sidecar.engine.budgets import HEDGE
 from sidecar.engine.prospect import prospect_of
+from sidecar.events import FIRST_KINDS
 
 if TYPE_CHECKING:
     from sidecar.engine.choosing import Chooser
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
 
-KINDS = ("first", "failover")
+KINDS = FIRST_KINDS | {"failover"}
 
 
 class Hedging:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sidecar.clock import now as loop_now
 from sidecar.core.ladder import Ladder
 from sidecar.core.output import OutputModel
 from sidecar.core.panic import PanicRation
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from sidecar.catalogue import Catalogue
     from sidecar.domain import EndpointId, RouteName
+    from sidecar.engine.lots import Lots
     from sidecar.engine.ports import Sampler, Upstream
     from sidecar.engine.settings import EngineSettings
+    from sidecar.engine.shadow import Shadows
     from sidecar.engine.succession import Legacy
     from sidecar.events import Observer
 
@@ -77,6 +80,8 @@ class Parts:
         self.propagation = Propagation()
         self.keeps_content = False  # what is asked and answered is told to the observer
         self._outputs: dict[RouteName, OutputModel] = {}
+        self.lots = self._lots_of(None)
+        self.shadows = self._shadows_of(None)
 
     def succeeded(
         self, catalogue: Catalogue, settings: EngineSettings, upstream: Upstream
@@ -106,6 +111,8 @@ class Parts:
         heir.panic.adapt(settings.panic)
         heir.ladder.adapt(settings.ladder)
         heir.cache.adapt(settings.cache)
+        heir.lots = heir._lots_of(self.lots)
+        heir.shadows = heir._shadows_of(self.shadows)
         heir.keepers.forget(self.catalogue.endpoints.keys() - legacy.endpoints)
         for route, model in self._outputs.items():
             if route in catalogue.routes:
@@ -117,6 +124,28 @@ class Parts:
         """Return the quality that the configuration gives; of what it no longer names, a half."""
         endpoint = self.catalogue.endpoints.get(model)
         return UNKNOWN_QUALITY if endpoint is None else endpoint.quality.configured(route)
+
+    def _lots_of(self, before: Lots | None) -> Lots | None:
+        """Return who draws lots, None where no route asks for any and none did."""
+        if before is None and not any(route.has_lots for route in self.catalogue.routes.values()):
+            return None
+        from sidecar.engine.lots import Lots  # noqa: PLC0415 - few configurations need it
+
+        settings = self.settings.canary
+        lots = before or Lots(self.quality, settings, self.observer)
+        lots.canaries.adapt(settings)
+        lots.configured(self.catalogue, None if before is None else loop_now())
+        return lots
+
+    def _shadows_of(self, before: Shadows | None) -> Shadows | None:
+        """Return who makes copies of calls, None where no route asks for any and none did."""
+        if before is None and not any(route.shadow for route in self.catalogue.routes.values()):
+            return None
+        from sidecar.engine.shadow import Shadows  # noqa: PLC0415 - few configurations need it
+
+        shadows = before or Shadows()
+        shadows.configured(self.catalogue)
+        return shadows
 
     def output_model(self, route: RouteName) -> OutputModel:
         """Return the answer-length model of ``route``; routes are bounded by the configuration."""

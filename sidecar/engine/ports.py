@@ -49,8 +49,8 @@ class Sampler(Protocol):
     def wants(self, call: Call) -> bool:
         """Draw whether the answer to ``call``, of a route with a grader, will be looked at."""
 
-    def take(self, call: Call, text: str | None) -> None:
-        """Take a drawn answer; None: it has no text."""
+    def take(self, call: Call, text: str | None, shadow: EndpointId | None = None) -> None:
+        """Take a drawn answer; None: it has no text. ``shadow``: who gave it to nobody."""
 
 
 class BodySource(Protocol):

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from sidecar.events import Content
 
 COMMITTED = "COMMITTED"
+_REFUSED = (Finish.REFUSAL, Finish.CONTENT_FILTER)
 CUT_SIGMA = 0.5
 """How well the length of an answer that was cut is told from its time."""
-_REFUSED = (Finish.REFUSAL, Finish.CONTENT_FILTER)
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -129,6 +129,8 @@ class Report:
         if is_ok and outcome.usage is not None:
             model = self._parts.output_model(self._call.route.name)
             model.observe(outcome.usage.output_tokens, outcome.ended_at)
+        if is_ok and self._call.route.shadow is not None and self._parts.shadows is not None:
+            self._parts.shadows.offer(self._parts, self._call, endpoint.id)
         degraded, spent_usd = self._degraded(endpoint), self.spent_usd()
         if is_ok:
             self._note_degraded(degraded)
@@ -233,6 +235,9 @@ class Report:
         wished for, and of the class of the best tier.
         """
         route, endpoints = self._call.route, self._parts.catalogue.endpoints
+        is_chosen = route.adaptive is not None and len(self.outcomes) <= 1
+        if is_chosen and not wished:
+            return None
         qualities = {one: endpoints[one].quality.of(route.name) for one in route.endpoints()}
         own, best = qualities[endpoint.id], route.tiers[0]
         if own < wished:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from sidecar.core.attempts import AttemptSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
@@ -33,3 +34,4 @@ class EngineSettings:
     ladder: LadderSettings = field(default_factory=LadderSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    canary: CanarySettings = field(default_factory=CanarySettings)

@@ -12,7 +12,7 @@ from sidecar.engine.spending import shown
 
 if TYPE_CHECKING:
     from sidecar.core.score import Score
-    from sidecar.domain import EndpointId
+    from sidecar.domain import EndpointId, Route
     from sidecar.engine.endpoint_health import EndpointHealth
     from sidecar.engine.engine import Engine
 
@@ -43,7 +43,12 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
             for name, account in health.accounts.items()
         },
         "routes": {
-            name: {"tiers": route.tiers, "within_s": route.within_s, "is_task": route.is_task}
+            name: {
+                "tiers": route.tiers,
+                "within_s": route.within_s,
+                "is_task": route.is_task,
+                **_shared(engine, route, now),
+            }
             for name, route in engine.catalogue.routes.items()
         },
         "egress_suspect": health.egress.is_suspect(now),
@@ -56,6 +61,15 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
         },
         "spend_caps": shown(engine.budgets.caps),
     }
+
+
+def _shared(engine: Engine, route: Route, now: float) -> dict[str, object]:
+    """Return what a route has learned, whom it tries and what it mirrors."""
+    if not route.has_lots and route.shadow is None:
+        return {}
+    from sidecar.engine.lots_shown import shown_of  # noqa: PLC0415 - few configurations need it
+
+    return shown_of(engine.parts, route, now)
 
 
 def score_of(engine: Engine, name: EndpointId, now: float) -> Score:

@@ -2,7 +2,8 @@
 
 Ids, names, verdicts, times, tokens and money; never a prompt or an answer. Instants are seconds
 since the epoch. Probes and requests that were passed on have no route: ``PROBE`` and ``PASSED``
-stand for it, in brackets, which no name of the configuration can hold.
+stand for it, in brackets, which no name of the configuration can hold; ``SHADOW`` for copies of
+calls, which are no part of a route's cost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Usage
-from sidecar.events import AttemptFinished, CallFinished, PassageFinished, ProbeFinished
+from sidecar.events import (
+    AttemptFinished,
+    CallFinished,
+    PassageFinished,
+    ProbeFinished,
+    ShadowFinished,
+)
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
 PROBE = "(probe)"
 PASSED = "(passed)"
+SHADOW = "(shadow)"
 REASON_CHARS_MAX = 200
 
 _CLIENT_ERRORS, _SERVER_ERRORS = 400, 500
@@ -63,14 +71,16 @@ class EvidenceRow:
     at: float
 
 
-Kept = AttemptFinished | CallFinished | PassageFinished | ProbeFinished | ScoreGiven
-KEPT = frozenset({AttemptFinished, CallFinished, PassageFinished, ProbeFinished})
+Kept = (
+    AttemptFinished | CallFinished | PassageFinished | ProbeFinished | ScoreGiven | ShadowFinished
+)
+KEPT = frozenset({AttemptFinished, CallFinished, PassageFinished, ProbeFinished, ShadowFinished})
 
 
 @value
 class AttemptRecord:
-    """One attempt. ``call_id`` None: a probe. ``is_estimated``: the provider did not say what it
-    bills; ``cost_usd`` is 0 where the price is unknown.
+    """One attempt. ``call_id`` None: a probe, or a copy of a call. ``is_estimated``: the provider
+    did not say what it bills; ``cost_usd`` is 0 where the price is unknown.
     """
 
     call_id: str | None
@@ -203,6 +213,8 @@ def attempts_of(event: Kept, offset_s: float) -> tuple[AttemptRecord, ...]:
         case ProbeFinished(kind=kind, why=why):
             made = _attempt(event.outcome, None, f"probe {kind} {why}", PROBE, offset_s)
             return (replace(made, cost_usd=event.cost_usd),)
+        case ShadowFinished(route=route):
+            return (_attempt(event.outcome, None, f"shadow {route}", SHADOW, offset_s),)
         case PassageFinished(call_id=call_id):
             return tuple(
                 [_attempt(one, call_id, "passed", PASSED, offset_s) for one in event.attempts]

@@ -57,11 +57,12 @@ NONCE_BITS = 64
 
 @value
 class Sample:
-    """An answer to be graded, and what it answers."""
+    """An answer to be graded, and what it answers; ``shadow``: who gave it to a copy of a call."""
 
     call: Call
     grader: Grader
     text: str
+    shadow: EndpointId | None = None
 
 
 class Graders:
@@ -88,8 +89,8 @@ class Graders:
         is_drawn = grader is not None and self._rng.random() < grader.share
         return is_drawn and not call.facts.inputs_count
 
-    def take(self, call: Call, text: str | None) -> None:
-        """Keep an answer that was drawn; None: it has no text."""
+    def take(self, call: Call, text: str | None, shadow: EndpointId | None = None) -> None:
+        """Keep an answer; None: it has no text. ``shadow``: who gave it to nobody."""
         grader = call.route.grader
         assert grader is not None, "only answers of such routes are drawn"
         is_long = len(call.body) > REQUEST_BYTES_MAX or len(text or "") > ANSWER_CHARS_MAX
@@ -98,7 +99,7 @@ class Graders:
         elif len(self._waiting) >= WAITING_MAX:
             self._end(call.route.name, "full")
         else:
-            self._waiting.append(Sample(call=call, grader=grader, text=text))
+            self._waiting.append(Sample(call=call, grader=grader, text=text, shadow=shadow))
             self._work.release()
             self._start()
 
@@ -165,8 +166,14 @@ class Graders:
         grade = grade_in(text)
         if grade is None:
             return "bad"
-        heard = await self._desk.take(sample.call.id, grade, source=GRADE)
-        return "unknown" if heard is None else "graded"
+        return "graded" if await self._count(sample, grade) else "unknown"
+
+    async def _count(self, sample: Sample, grade: float) -> bool:
+        """Have a grade counted; return whether it could be."""
+        if sample.shadow is not None:
+            self._desk.hearing.graded(sample.call.route.name, sample.shadow, grade)
+            return True
+        return await self._desk.take(sample.call.id, grade, source=GRADE) is not None
 
     def _question(self, sample: Sample, endpoint: Endpoint) -> Call | None:
         """Return the call that asks for a grade, None if the request cannot be read."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sidecar import clock
 from sidecar.core.quality import Ages, Evidence, QualityBook
 from sidecar.domain import CallId, EndpointId, RouteName
-from sidecar.events import AttemptFinished, CallFinished
+from sidecar.events import AttemptFinished, CallFinished, ShadowFinished
 from sidecar.ledger.records import FEEDBACK, GRADE, EvidenceRow, ScoreGiven
 from sidecar.quality.signals import ANSWERED, FAULTS, REPEATED_FAULT, Signals
 from sidecar.value import value
@@ -79,6 +79,15 @@ class Hearing:
             unusable = self._signals.of_attempt(event)
             if unusable is not None:
                 self._judge(unusable, event.at)
+        elif isinstance(event, ShadowFinished):
+            self._note_shadow(event)
+
+    def _note_shadow(self, event: ShadowFinished) -> None:
+        """Keep what the engine saw of a copy's answer; it was judged there."""
+        route, endpoint = event.route, event.outcome.endpoint
+        if event.flaw is not None:
+            self.faults[route, endpoint, event.flaw] += 1
+        self._dirty[route, endpoint, ALL] = None
 
     def _hear_answer(self, event: CallFinished, endpoint: EndpointId) -> None:
         own, again = self._signals.of_call(event), self._signals.again(event)
@@ -134,6 +143,14 @@ class Hearing:
         self._remember(given)
         self.heard[given.source if before is None else "replaced"] += 1
         return _heard(head, is_counted=True, is_replacing=before is not None)
+
+    def graded(self, route: RouteName, endpoint: EndpointId, grade: float) -> None:
+        """Count the grade (0..1) of an answer to a copy of a call, which was drawn by lot."""
+        now = clock.now()
+        for arm in (ALL, CHANCE):
+            self._of(arm).observe(route, endpoint, grade, WEIGHTS[GRADE], now)
+            self._dirty[route, endpoint, arm] = None
+        self.heard[GRADE] += 1
 
     def _observe(self, given: ScoreGiven, arms: tuple[str, ...]) -> None:
         route, endpoint = RouteName(given.route), EndpointId(given.endpoint)

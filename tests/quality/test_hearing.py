@@ -205,3 +205,20 @@ def test_another_configuration_is_the_prior_of_both_books() -> None:
     unknown = EndpointId("a/new")
     assert heard.book.posterior(REASON, unknown, 0.0).mean == pytest.approx(0.9)
     assert heard.chance.posterior(REASON, unknown, 0.0).mean == pytest.approx(0.9)
+
+
+def test_the_grade_of_a_copy_counts_for_who_answered_it() -> None:
+    """A shadow's answer has no call of its own; it was drawn by lot, so it counts as chance too."""
+
+    async def main() -> None:
+        heard = hearing()
+        heard.graded(REASON, EndpointId("a/shadow"), 0.8)
+        for book in (heard.book, heard.chance):
+            found = book.evidence(REASON, EndpointId("a/shadow"))
+            assert found is not None
+            assert (found.scored, found.weight) == (0.4, 0.5)
+        assert sums(heard) == (0.0, 0.0, 0.0)
+        arms = {(row.endpoint, row.arm) for row in heard.changed(0.0)}
+        assert arms == {("a/shadow", ALL), ("a/shadow", CHANCE)}
+
+    asyncio.run(main())
