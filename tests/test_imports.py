@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "sidecar"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-BASE = {"abilities", "domain", "errors", "events", "clock", "catalogue", "tracing"}
+BASE = {"abilities", "catalogue", "clock", "decisions", "domain", "errors", "events", "tracing"}
 ALL = {path.parent.name if path.name == "__init__.py" else path.stem for path in PACKAGE.iterdir()}
 
 ALLOWED = {
@@ -35,7 +35,8 @@ ALLOWED = {
     "log": {"domain", "events"},
     "log_lines": {"errors"},
     "errors": {"domain"},
-    "events": {"domain", "tracing"},
+    "decisions": {"domain"},
+    "events": {"decisions", "domain", "tracing"},
     "catalogue": {"domain", "errors"},
     "core": {"abilities", "domain", "errors", "events", "shares"},
     "wire": {"abilities", "domain", "errors"},

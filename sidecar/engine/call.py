@@ -23,11 +23,11 @@ from sidecar.engine.judging import is_as_asked, said_to_caller
 from sidecar.engine.launch import Launcher
 from sidecar.engine.prospect import Prospect, prospect_of
 from sidecar.engine.race import race
-from sidecar.engine.refusal import passed_through, refusal
+from sidecar.engine.refusal import passed_through, refusal, shed_batch
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
 from sidecar.engine.timer import wait
-from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
+from sidecar.errors import CallError, UpstreamInterruptedError, WireError
 from sidecar.wire.continuation import may_continue
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
     from sidecar.engine.race import Finish
     from sidecar.wire.continuation import Delivered
-
-SHED_RETRY_AFTER_S = 30.0
 
 
 class CallRun:
@@ -68,7 +66,7 @@ class CallRun:
             CallError: none could be had; says why.
         """
         try:
-            self._shed_batch()
+            shed_batch(self.call, self._parts.ladder)
             while True:
                 step = self._known() or self._next_step()
                 if isinstance(step, Prospect):
@@ -85,13 +83,6 @@ class CallRun:
         except asyncio.CancelledError:
             self.report.ended("cancelled", None)
             raise
-
-    def _shed_batch(self) -> None:
-        """Refuse a batch call while the best tiers are short: what is left serves people."""
-        is_batch = self.call.constraints.priority is Priority.BATCH
-        if is_batch and self._parts.ladder.is_shedding(loop_now()):
-            message = "batch calls are shed while capacity is short"
-            raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
 
     # --- deciding ------------------------------------------------------------------------------
 

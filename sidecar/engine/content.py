@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.decisions import Content, Message
 from sidecar.domain import EMBEDDINGS
 from sidecar.errors import WireError
-from sidecar.events import Content, Message
 from sidecar.wire.formats import codec
 from sidecar.wire.neutral import (
     ImagePart,

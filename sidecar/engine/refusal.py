@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import LASTING, FailReason
 from sidecar.core.caps import CAP_GATES
-from sidecar.domain import Gate
+from sidecar.domain import Gate, Priority
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.feasible import nearest
 from sidecar.engine.fitness import UNABLE, lack
 from sidecar.errors import (
     DeadlineExceededError,
     InfeasibleError,
+    ShedError,
     SpendCapError,
     UnavailableError,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sidecar.core.attempts import Fail
+    from sidecar.core.ladder import Ladder
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.attempt import Failed
@@ -37,8 +39,20 @@ if TYPE_CHECKING:
     from sidecar.errors import CallError
 
 BAD_REQUEST, SERVER_ERROR = 400, 500
+SHED_RETRY_AFTER_S = 30.0
 RETRY_AFTER_S_MAX = 60.0
 """SDKs sleep as long as they are told; longer than a minute is a hang of our making."""
+
+
+def shed_batch(call: Call, ladder: Ladder) -> None:
+    """Refuse a batch call while the best tiers are short: what is left serves people.
+
+    Raises:
+        ShedError: it is one, and they are.
+    """
+    if call.constraints.priority is Priority.BATCH and ladder.is_shedding(loop_now()):
+        message = "batch calls are shed while capacity is short"
+        raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
 
 
 def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Report) -> PlainAnswer:

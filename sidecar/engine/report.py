@@ -22,12 +22,12 @@ from sidecar.wire.neutral import Completion, Finish, Finished, Started, TextDelt
 
 if TYPE_CHECKING:
     from sidecar.core.routing import Choice
+    from sidecar.decisions import Content
     from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
     from sidecar.engine.tally import Tally
     from sidecar.errors import CallError
-    from sidecar.events import Content
 
 COMMITTED = "COMMITTED"
 _REFUSED = (Finish.REFUSAL, Finish.CONTENT_FILTER)

@@ -15,7 +15,8 @@ from sidecar.domain import Gate, Priority
 from sidecar.telemetry.span import SpanEvent
 
 if TYPE_CHECKING:
-    from sidecar.events import CallFinished, Candidate, Decision
+    from sidecar.decisions import Candidate, Decision
+    from sidecar.events import CallFinished
     from sidecar.telemetry.span import Attributes
 
 SAMPLES_ENOUGH = 1.0

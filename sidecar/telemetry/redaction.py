@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from sidecar.events import Content, Message
+    from sidecar.decisions import Content, Message
     from sidecar.telemetry.settings import TelemetrySettings
     from sidecar.telemetry.span import Attributes
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.events import Content, Message
+from sidecar.decisions import Content, Message
 from sidecar.telemetry.redaction import CUT, MESSAGES_MAX, Redactor
 from sidecar.telemetry.settings import TelemetrySettings
 
