@@ -191,6 +191,7 @@ def _calmed(running: Running, before: Left) -> Left:
     while True:
         now = left(running)
         is_calm = now.calls == now.in_flight == now.waiting == 0
+        is_calm = is_calm and (now.tasks or 0) <= (before.tasks or now.tasks or 0)
         if is_calm and now.descriptors <= before.descriptors + DESCRIPTORS_MORE_MAX:
             return now
         if time.perf_counter() > give_up_at:

@@ -2,8 +2,9 @@
 
 The file is looked at every two seconds (``config/watch.py``), and SIGHUP asks for it to be read
 whether it changed or not, which is how new list prices are learned too. Reading takes a tenth of a
-second and more, most of it in a child process, so a thread does it; what comes out is applied on
-the loop in one step, between two steps of all calls. What cannot be used is refused: the last good
+second and more, most of it in a child process, so a thread does it, and compares it with what there
+is; what comes out is applied on the loop in one step, between two steps of all calls. What cannot
+be used is refused: the last good
 configuration stays, all mistakes are logged once, and said in ``/readyz`` until a good file comes.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sidecar import clock
 from sidecar.errors import ConfigError
+from sidecar.metrics import Kind, Observed, single
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ log = logging.getLogger("sidecar")
 PROBLEMS_SHOWN_MAX = 20
 RESTART: tuple[tuple[str, Callable[[Config], object]], ...] = (
     ("listen, allow_remote and token", lambda config: config.listen),
+    ("telemetry", lambda config: config.telemetry),
 )
 """What a running process cannot change, and how to see that it was to."""
 
@@ -85,6 +88,36 @@ class Reloader:
         self._apply = apply
         self._asked = asyncio.Event()
 
+    def observed(self, generation: Callable[[], int]) -> tuple[Observed, ...]:
+        """Return what is shown as metrics; ``generation`` is that of the configuration in force."""
+        table: tuple[tuple[str, Kind, str, Callable[[], int]], ...] = (
+            ("generation", Kind.GAUGE, "Which configuration is in force.", generation),
+            (
+                "reloads",
+                Kind.COUNTER,
+                "Configurations put in force.",
+                lambda: self.status.reloads_count,
+            ),
+            (
+                "refused_reloads",
+                Kind.COUNTER,
+                "Configurations that could not be used.",
+                lambda: self.status.refused_count,
+            ),
+        )
+        return tuple(
+            [
+                Observed(
+                    name=f"sidecar.config.{name}",
+                    kind=kind,
+                    unit="{config}",
+                    meaning=meaning,
+                    read=single(read),
+                )
+                for name, kind, meaning, read in table
+            ]
+        )
+
     def ask(self) -> None:
         """Read the configuration again, changed or not (SIGHUP)."""
         self._asked.set()
@@ -110,8 +143,8 @@ class Reloader:
 
     async def _read(self) -> None:
         try:
-            config = await asyncio.to_thread(self._origin.load)
-            if config == self._config:
+            config = await asyncio.to_thread(self._changed)
+            if config is None:
                 log.info("configuration read again: nothing changed")
                 self.status = replace(self.status, problems=())
                 return
@@ -124,6 +157,11 @@ class Reloader:
             self._refuse((f"{self._config.source}: internal error {type(error).__name__}",))
         else:
             self._accept(config)
+
+    def _changed(self) -> Config | None:
+        """Return the configuration as it is now, None if it is the one in force; in a thread."""
+        config = self._origin.load()
+        return None if config == self._config else config
 
     def _accept(self, config: Config) -> None:
         self._config = config

@@ -65,12 +65,13 @@ def struct_of(settings: type) -> type[msgspec.Struct]:
 def build(settings: type[T], *layers: Mapping[str, object]) -> T:
     """Return ``settings`` made of ``layers``, a later one winning; durations in seconds."""
     given = {key: value for layer in layers for key, value in layer.items()}
-    hints = get_type_hints(settings)
     made: dict[str, Any] = {}
-    for name, hint in hints.items():
-        if key_of(name) in given:
-            value = given[key_of(name)]
-            made[name] = build(hint, value) if isinstance(value, dict) else value
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # a dataclass of the core
+        value = given.get(key := key_of(field.name))
+        if isinstance(value, dict):
+            value = build(get_type_hints(settings)[field.name], value)
+        if key in given:
+            made[field.name] = value
     return settings(**made)
 
 

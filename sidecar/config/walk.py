@@ -9,7 +9,7 @@ environment) can still speak about the rest.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import NODEFAULT, inspect
 
@@ -29,23 +29,12 @@ class Walk:
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
-        self._by_type: dict[type[inspect.Type], Callable[..., Fit]] = {
-            inspect.Metadata: self._metadata,
-            inspect.StructType: self._struct,
-            inspect.DictType: self._dict,
-            inspect.ListType: self._list,
-            inspect.UnionType: self._union,
-            inspect.LiteralType: self._literal,
-            inspect.FloatType: self._number,
-            inspect.IntType: self._number,
-            inspect.StrType: self._text,
-        }
 
     def fit(self, info: inspect.Type, value: object, path: str) -> Fit:
         """Return the one value that fits ``info``, or nothing after noting a problem."""
-        walk = self._by_type.get(type(info))
+        walk = self._BY_TYPE.get(type(info))
         if walk is not None:
-            return walk(info, value, path)
+            return walk(self, info, value, path)
         return (value,) if is_kind(info, value) else self._misfit(info, value, path)
 
     def _misfit(self, info: inspect.Type, value: object, path: str) -> Fit:
@@ -150,6 +139,18 @@ class Walk:
         if not isinstance(value, str) or len(value) < (info.min_length or 0):
             return self._misfit(info, value, path)
         return (value,)
+
+    _BY_TYPE: ClassVar[dict[type[inspect.Type], Callable[..., Fit]]] = {
+        inspect.Metadata: _metadata,
+        inspect.StructType: _struct,
+        inspect.DictType: _dict,
+        inspect.ListType: _list,
+        inspect.UnionType: _union,
+        inspect.LiteralType: _literal,
+        inspect.FloatType: _number,
+        inspect.IntType: _number,
+        inspect.StrType: _text,
+    }
 
 
 def is_kind(info: inspect.Type, value: object) -> bool:

@@ -8,7 +8,7 @@ Successes of calls that were already under way when a block began do not end it.
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from sidecar.core.outcome import AccountEffect
@@ -49,6 +49,7 @@ class Account(Tunable[AccountSettings]):
         self._until: dict[Gate, float] = {}
         self._unstated_run = 0
         self._auth_run = 0
+        self._stated_until = -inf
 
     def block(self, effect: AccountEffect, retry_after_s: float | None, now: float) -> None:
         """Note that the provider refused; ``retry_after_s`` is its pushback, None if it gave none.
@@ -59,7 +60,10 @@ class Account(Tunable[AccountSettings]):
         match effect:
             case AccountEffect.RATE:
                 wait_s = stated_s if stated_s is not None else self._unstated_s(now)
-                self._extend(Gate.ACCOUNT_RATE, now + self._jittered(wait_s))
+                until = now + self._jittered(wait_s)
+                self._extend(Gate.ACCOUNT_RATE, until)
+                if stated_s is not None:
+                    self._stated_until = max(self._stated_until, until)
             case AccountEffect.QUOTA:
                 wait_s = stated_s if stated_s is not None else self._settings.quota_s
                 self._extend(Gate.ACCOUNT_QUOTA, now + wait_s)
@@ -90,6 +94,10 @@ class Account(Tunable[AccountSettings]):
             if self._until.get(gate, now) > now:
                 return gate
         return None
+
+    def is_guess(self, now: float) -> bool:
+        """Return whether what blocks the account now is a rate for which nobody stated a time."""
+        return self.gate(now) is Gate.ACCOUNT_RATE and now >= self._stated_until
 
     def blocked_until(self, now: float) -> float | None:
         """Return when the last block ends, None if there is none now."""

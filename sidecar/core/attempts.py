@@ -6,9 +6,11 @@ only while nothing was committed.
 * A connection that was dead before it was used is tried again at once on a fresh one, free of
   charge (gRPC's transparent retry).
 * A failure goes to another endpoint; to another account if the credential was refused, to another
-  host if connecting failed. Nobody is asked twice, unless the route has nobody else: then the same
-  endpoint, after a jittered wait, as far as the host's retry tokens allow (gRPC A6). Equal jitter,
-  as full jitter against a per-minute limit burns every retry in seconds (aws-sdk-net #4341).
+  host if connecting failed; then to one whose gate is shut, but which answers now and then
+  (``core/life.py``). Nobody is asked twice, unless nobody else is left: then again, after a
+  jittered wait, as far as its answers allow or, on a route of one, its host's retry tokens (gRPC
+  A6). Equal jitter, as full jitter against a per-minute limit burns every retry in seconds
+  (aws-sdk-net #4341).
 * A wait for a provider is at most a third of what is left.
 
 It needs no memory of waits: once the least wait has passed since the failure, asking again says
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from sidecar.core.exclusions import exclusions, independent_first
+from sidecar.core.exclusions import NOT_HERE, exclusions, in_vain, independent_first
 from sidecar.core.outcome import Next, effects
 from sidecar.domain import Gate, OutcomeClass
 from sidecar.value import value
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.domain import Endpoint, EndpointId, Outcome, Route
 
     Choose = Callable[[Mapping[EndpointId, Gate], int | None], Choice]
+    Past = Callable[[], Sequence[EndpointView]]
 
 
 @value
@@ -67,7 +70,7 @@ class AttemptRecord:
 
 @value
 class Start:
-    """Start an attempt at ``view``; ``kind`` is first, retry, failover or transparent.
+    """Start an attempt at ``view``; ``kind`` as ``AttemptFinished`` has it, never hedge.
 
     ``next_view`` is whom to leave room for, None if this is the last attempt the call may make.
     """
@@ -110,14 +113,11 @@ LASTING = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
         *(Gate.UNSUPPORTED, Gate.OTHER_SPACE, Gate.CONTEXT_TOO_SMALL),
-        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
+        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY, Gate.ROLLED_BACK),
     }
 )
 """What no waiting changes: the call asks for more than the endpoint has."""
-_NOT_HERE = frozenset({OutcomeClass.CONTEXT, OutcomeClass.UNFIT})
-"""Refusals that are the caller's fault if everybody who could be asked agrees."""
-_NOT_WORTH_REPEATING = _NOT_HERE | {OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE}
-"""The same credential, model and prompt will be refused again in a second."""
+PANIC = "panic"  # the kind of an attempt past a shut gate
 
 
 def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
@@ -129,6 +129,7 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
     now: float,
     rng: random.Random,
     may_retry: Callable[[EndpointId], bool],
+    past: Past,
     settings: AttemptSettings,
     has_waited: bool = False,
 ) -> Step:
@@ -136,10 +137,11 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
 
     ``records`` are the attempts so far, in order, each ended without a commit. ``choose`` asks the
     router, with some endpoints excluded, for so many of the best (None: all), at most three times.
-    ``may_retry``: the endpoint's host has retry tokens left. ``has_waited``: a ``WaitUntil`` came
-    before, so what is too late now was not at arrival.
+    ``may_retry``: the endpoint may be asked again by the same call. ``past``: who of those that the
+    last choice rejected may be tried past its shut gate, best first. ``has_waited``: a
+    ``WaitUntil`` came before, so what is too late now was not at arrival.
     """
-    question = _Question(records, choose, route, deadline_at, now, settings)
+    question = _Question(records, choose, past, route, deadline_at, now, settings)
     if now >= deadline_at:
         return Fail(reason=FailReason.DEADLINE)
     if not records:
@@ -147,7 +149,12 @@ def next_step(  # noqa: PLR0913 - the loop's whole knowledge, read once
     refusal = question.refusal()
     if refusal is not None:
         return refusal
-    return question.transparent() or question.failover() or question.retry(rng, may_retry)
+    return (
+        question.transparent()
+        or question.failover()
+        or question.beyond()
+        or question.retry(rng, may_retry)
+    )
 
 
 _FIRST_AND_NEXT = 2
@@ -160,18 +167,21 @@ class _Question:
 
     records: Sequence[AttemptRecord]
     choose: Choose
+    past: Past
     route: Route
     deadline_at: float
     now: float
     settings: AttemptSettings
 
     def arrival(self, *, has_waited: bool) -> Step:
-        """The first attempt; it waits for an account that named its time, or for room."""
+        """The first attempt, past a gate if need be; or a wait for an account, or for room."""
         choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
-            return self._start(choice.ranked, "first", is_fresh=not has_waited)
+            return self._start(choice.ranked, choice.drawn or "first", is_fresh=not has_waited)
         if all(gate in LASTING for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
+        if alive := tuple(self.past()):
+            return self._start(alive, PANIC, is_fresh=not has_waited)
         opens_at = choice.rate_opens_at
         if opens_at is not None and self.now < opens_at <= self.now + self._wait_max_s():
             return WaitUntil(at=opens_at, reason="rate")
@@ -239,29 +249,40 @@ class _Question:
         """
         lasting = LASTING | {Gate.TRIED}
         asked = [record for record in self.records if not record.is_transparent]
-        is_agreed = bool(asked) and all(record.outcome.cls in _NOT_HERE for record in asked)
+        is_agreed = bool(asked) and all(record.outcome.cls in NOT_HERE for record in asked)
         is_callers = is_agreed and all(gate in lasting for _, gate in rejected)
         return FailReason.CALLER_FAULT if is_callers else FailReason.EXHAUSTED
 
+    def beyond(self) -> Step | None:
+        """Somebody not yet asked, past a shut gate; None if nobody has earned it."""
+        excluded = exclusions(self.records, (view.endpoint for view in self.past()))
+        fresh = tuple(view for view in self.past() if view.endpoint.id not in excluded)
+        return self._start(fresh, PANIC) if fresh else None
+
     def retry(self, rng: random.Random, may_retry: Callable[[EndpointId], bool]) -> Step:
-        """The same endpoint after a wait, where the route has no other."""
-        last = self.records[-1]
-        is_alone = len(self.route.endpoints()) == 1
-        is_worth_it = last.outcome.cls not in _NOT_WORTH_REPEATING
-        if not (is_alone and is_worth_it and may_retry(last.endpoint.id)):
+        """Whom the call has asked before, after a wait, where nobody else is left."""
+        last = self.records[-1].outcome
+        barred = in_vain(self.records, may_retry)
+        if all(record.endpoint.id in barred for record in self.records):
             return Fail(reason=FailReason.EXHAUSTED)
-        if self.now < last.outcome.ended_at + self._least_wait_s():
+        if self.now < last.ended_at + self._least_wait_s():
             wait = self._wait(rng)
             return self._bounded(wait) if isinstance(wait, WaitUntil) else wait
-        choice = self.choose({}, None)
+        choice = self.choose(barred, None)
         if choice.ranked:
             return self._start(choice.ranked, "retry")
+        if alive := tuple(view for view in self.past() if view.endpoint.id not in barred):
+            return self._start(alive, PANIC)
+        return self._gate(choice)
+
+    def _gate(self, choice: Choice) -> WaitUntil | Fail:
+        """Wait for the gate of the only endpoint there is."""
         if _has(choice, Gate.TOO_SLOW):
             return Fail(reason=FailReason.DEADLINE)
-        opens_at = choice.soonest_opens_at
-        if opens_at is None or not self.now < opens_at <= self.now + self._wait_max_s():
-            return Fail(reason=FailReason.EXHAUSTED)
-        return self._bounded(WaitUntil(at=opens_at, reason="gate"))
+        at, is_alone = choice.soonest_opens_at, len(self.route.endpoints()) == 1
+        if is_alone and at is not None and self.now < at <= self.now + self._wait_max_s():
+            return self._bounded(WaitUntil(at=at, reason="gate"))
+        return Fail(reason=FailReason.EXHAUSTED)
 
     def _room(self, choice: Choice) -> WaitUntil | None:
         """Wait for a call in flight to end, which the engine hears of, while time is useful."""

@@ -13,7 +13,6 @@ a lease: one never sent or never settled gives its place back, else half-open la
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -271,8 +270,10 @@ class Breaker:
         self._is_last_hard = self._is_last_hard or is_hard
         if is_trial := old is BreakerState.HALF_OPEN:
             self._recovery.trial_failed()
-        with suppress(_ReportedFailureError):
+        try:
             self._machine.call(_failed)
+        except _ReportedFailureError as error:
+            error.__traceback__ = None  # a frame in there holds the error, which would hold it
         self._announce(old, Cause.TRIAL_FAILED if is_trial else storage.verdict, now)
 
     def _reopen(self, now: float, retry_after_s: float | None) -> None:

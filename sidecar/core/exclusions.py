@@ -1,10 +1,10 @@
 """Whom a failed call must not ask again, by what its attempts came to.
 
-Nobody twice. After a refused credential (rate, quota, authentication) no endpoint of the same
-account, since they share the limit that was hit; after a failed connect none of the same host,
-since they share what is broken. Both at once even where the gates do not know it yet: one failure
-trips no breaker, but this call need not be the second. After a prompt that was too long nobody who
-is known to have no more room.
+Nobody twice, unless nobody else is left (``in_vain``). After a refused credential (rate, quota,
+authentication) no endpoint of the same account, since they share the limit that was hit; after a
+failed connect none of the same host, since they share what is broken. Both at once even where the
+gates do not know it yet: one failure trips no breaker, but this call need not be the second. After
+a prompt that was too long nobody who is known to have no more room.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from sidecar.core.outcome import Next, effects
 from sidecar.domain import Gate, OutcomeClass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sidecar.core.attempts import AttemptRecord
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Endpoint, EndpointId
 
 _LIMIT_STATUSES = (413, 429)
+NOT_HERE = frozenset({OutcomeClass.CONTEXT, OutcomeClass.UNFIT})
+"""Refusals that are the caller's fault if everybody who could be asked agrees."""
+_NOT_WORTH_REPEATING = NOT_HERE | {OutcomeClass.AUTH, OutcomeClass.QUOTA, OutcomeClass.GONE}
+"""The same credential, model and prompt will be refused again in a second."""
 
 
 def exclusions(
@@ -53,6 +57,17 @@ def exclusions(
         if gate is not None:
             found[endpoint.id] = gate
     return found
+
+
+def in_vain(
+    records: Sequence[AttemptRecord], may_retry: Callable[[EndpointId], bool]
+) -> Mapping[EndpointId, Gate]:
+    """Return whom of those that were asked it makes no sense to ask again, even after a wait."""
+    return {
+        record.endpoint.id: Gate.TRIED
+        for record in records
+        if record.outcome.cls in _NOT_WORTH_REPEATING or not may_retry(record.endpoint.id)
+    }
 
 
 def _room_missed(records: Sequence[AttemptRecord]) -> int:

@@ -16,9 +16,11 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings
 from sidecar.core.context import ContextBound
 from sidecar.core.contract import ContractSettings
+from sidecar.core.forecast import Forecast, ForecastSettings
 from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
+from sidecar.core.life import Life, LifeSettings
 from sidecar.core.limit import ConcurrencyLimit, LimitSettings
 from sidecar.core.local_faults import EgressSettings, LagSettings
 from sidecar.core.metering import TokenMeter
@@ -45,13 +47,13 @@ if TYPE_CHECKING:
 
 RATE_WINDOW_S = 60.0
 RATE_SAMPLES_MAX = 4096
+STATING = (503, 529)
+"""With these a Retry-After says when the provider will be back."""
 STALE_RELIABILITY_WEIGHT = 0.25
 """A verdict from before the last state change still says a little about reliability."""
 CENSORED = (
-    OutcomeClass.HANG,
-    OutcomeClass.CALLER_SHORT,
-    OutcomeClass.OUTRUN,
-    OutcomeClass.CANCEL,
+    *(OutcomeClass.HANG, OutcomeClass.CALLER_SHORT),
+    *(OutcomeClass.OUTRUN, OutcomeClass.CANCEL),
 )
 """Waiting that was cut short says that the first content takes at least as long."""
 SILENT_FACTOR = 3.0
@@ -72,9 +74,11 @@ class EndpointSettings:
     headroom: HeadroomSettings = field(default_factory=HeadroomSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    forecast: ForecastSettings = field(default_factory=ForecastSettings)
     silence: SilenceSettings = field(default_factory=SilenceSettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
     penalty: PenaltySettings = field(default_factory=PenaltySettings)
+    life: LifeSettings = field(default_factory=LifeSettings)
     gone_s: float = 300.0
 
 
@@ -128,6 +132,11 @@ class Ticket:
         """
         return self.weight < 1.0
 
+    @property
+    def is_usual(self) -> bool:
+        """Return whether it is a call's, through a closed breaker."""
+        return self.permit is not None and not (self.permit.is_trial or self.is_probe)
+
 
 class EndpointHealth:
     """One endpoint's gates, estimators and calls in flight; its account's limits and pacer are
@@ -156,10 +165,12 @@ class EndpointHealth:
         self.headroom = Headroom(settings.headroom)
         self.throttle = OverloadThrottle(settings.throttle, rng)
         self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
+        self.forecast = Forecast(settings.forecast)
         self.silence = Silence(settings.silence)
         self.reliability = Reliability(settings.reliability)
         self.availability = Reliability(settings.reliability)
         self.penalty = Penalty(settings.penalty)
+        self.life = Life(settings.life)
         self.context = ContextBound()
         self.meter = TokenMeter()
         self.in_flight: dict[int, Ticket] = {}
@@ -193,10 +204,12 @@ class EndpointHealth:
         self.limit.adapt(settings.limit)
         self.throttle.adapt(settings.throttle)
         self.latency.adapt(settings.latency)
+        self.forecast.adapt(settings.forecast)
         self.silence.adapt(settings.silence)
         self.reliability.adapt(settings.reliability)
         self.availability.adapt(settings.reliability)
         self.penalty.adapt(settings.penalty)
+        self.life.adapt(settings.life)
 
     @property
     def limit_value(self) -> float:
@@ -242,6 +255,17 @@ class EndpointHealth:
             self._starts.popleft()
         return len(self._starts) / RATE_WINDOW_S
 
+    def note_life(self, ticket: Ticket, outcome: Outcome, effect: Effects) -> None:
+        """Let answers of an endpoint that fails earn tries past its gate; failures cost them."""
+        now, is_past = outcome.ended_at, ticket.permit is None
+        is_rate = outcome.cls is OutcomeClass.RATE
+        if effect.endpoint_fail == 0.0:
+            self.life.answered(now, began_at=ticket.admitted_at, is_usual=ticket.is_usual)
+        elif is_rate or effect.endpoint_fail is not None:
+            states_when = is_rate or outcome.status in STATING
+            stated_s = outcome.retry_after_s if states_when else None
+            self.life.failed(now, is_paid=is_past, stated_s=stated_s)
+
     def watch(self, lag: LagMonitor, now: float) -> bool:
         """Learn from the calls that wait; return whether it fell silent, or ceased to be."""
         waits = []
@@ -275,15 +299,22 @@ class EndpointHealth:
             return
         self._learned_at = now
         if ticket.silent_s > 0.0:
-            self.latency.observe_plain(
-                ticket.prompt_tokens, ticket.silent_s / SILENT_FACTOR, waited_s
-            )
+            output_s = ticket.silent_s / SILENT_FACTOR
+            self.latency.observe_plain(ticket.prompt_tokens, output_s, waited_s)
+        latency, whole_s = self.latency, waited_s
         if made_tokens > 0:
+            latency.observe_written(made_tokens, waited_s)
             # Writing a plain answer is not waiting; but it cannot all have been writing either.
-            waited_s = max(waited_s / 2, waited_s - made_tokens * self.latency.itl_s(now))
-        self.latency.observe_first_content(
-            ticket.prompt_tokens, waited_s, now, weight=ticket.weight
-        )
+            waited_s = max(waited_s / 2, waited_s - made_tokens * latency.itl_s(now))
+        latency.observe_first_content(ticket.prompt_tokens, waited_s, now, weight=ticket.weight)
+        usual_s = latency.typical_ttft_s(ticket.prompt_tokens)
+        written_s = made_tokens * latency.itl_s(now)
+        self.forecast.began(waited_s, usual_s, now, whole_s=whole_s, output_s=written_s)
+
+    def learn_gap(self, gap_s: float, now: float) -> None:
+        """Learn from the mean time between the tokens of a finished stream."""
+        self.latency.observe_gap(gap_s, now)
+        self.forecast.observe(self.forecast.pace, gap_s, self.latency.itl_s(now), now)
 
     def learn(self, ticket: Ticket, outcome: Outcome, effect: Effects, *, is_current: bool) -> None:
         """Learn from how an attempt ended; one of an older generation counts little."""
@@ -312,6 +343,8 @@ class EndpointHealth:
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
             self.silence.gave_up(self.wait_of(ticket, waited_s, now), now)
-            self.latency.observe_cut(
-                ticket.prompt_tokens, waited_s - ticket.silent_s / SILENT_FACTOR, now
-            )
+            output_s = ticket.silent_s / SILENT_FACTOR
+            self.latency.observe_cut(ticket.prompt_tokens, waited_s - output_s, now)
+            if outcome.cls is not OutcomeClass.HANG:
+                usual_s = self.latency.typical_ttft_s(ticket.prompt_tokens)
+                self.forecast.cut(waited_s, usual_s, output_s, now)

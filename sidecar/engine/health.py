@@ -17,7 +17,7 @@ from sidecar.core.local_faults import LagMonitor
 from sidecar.core.outcome import HARD_FAIL, LimiterEffect
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
-from sidecar.engine.endpoint_health import Ticket
+from sidecar.engine.endpoint_health import STATING, Ticket
 from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
 from sidecar.engine.standing import Standing, standing
@@ -227,7 +227,7 @@ class Health(ProviderHealth):
 
     def chunk_gap(self, ticket: Ticket, gap_s: float, now: float) -> None:
         """Note the mean time between the tokens of a finished stream, seconds."""
-        self.endpoints[ticket.endpoint.id].latency.observe_gap(gap_s, now)
+        self.endpoints[ticket.endpoint.id].learn_gap(gap_s, now)
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """Carry ``outcome`` to every owner; a second settlement of the same ticket is a bug."""
@@ -251,6 +251,8 @@ class Health(ProviderHealth):
                 tokens.deposit()
             else:
                 tokens.withdraw()
+        if effect.endpoint_fail != 0.0 or health.life.is_watched or ticket.permit is None:
+            health.note_life(ticket, outcome, effect)
         self.room.made()
 
     def _settle_breakers(
@@ -259,7 +261,8 @@ class Health(ProviderHealth):
         now, cls = outcome.ended_at, outcome.cls
         host, breaker = self.hosts[ticket.endpoint.host], health.breaker
         if ticket.permit is None or ticket.host_permit is None:
-            if effect.endpoint_fail == 0.0:
+            is_shut = host.reopens_at(now) is not None or breaker.reopens_at(now) is not None
+            if effect.endpoint_fail == 0.0 and is_shut and health.life.may_hurry(now):
                 # The way is open again: let the breakers find out for themselves, now.
                 host.hurry(now)
                 breaker.hurry(now)
@@ -268,7 +271,7 @@ class Health(ProviderHealth):
         fail = _weighted(effect.endpoint_fail, ticket.weight)
         if not fail and cls not in TELLING:
             return breaker.settle(ticket.permit, fail=fail, now=now)
-        states_when = outcome.status in (503, 529) or cls is OutcomeClass.RATE
+        states_when = outcome.status in STATING or cls is OutcomeClass.RATE
         retry_after_s = outcome.retry_after_s if states_when else None
         if fail and ticket.is_probe and not ticket.permit.is_trial:
             is_current = breaker.settle(ticket.permit, fail=None, now=now)

@@ -244,6 +244,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         finally:
             self._part()
+            self._let_go()
 
     async def _answer(self, item: HttpExchange | str) -> bool:
         """Have one request answered; return whether another may follow.
@@ -316,6 +317,16 @@ class Connection(asyncio.Protocol):
             self._end_in(self.settings.linger_s, transport.abort)
         else:
             transport.close()
+
+    def _let_go(self) -> None:
+        """Leave no cycle behind: what a caller who hung up interrupted goes at once, by its counts.
+
+        A task that was cancelled keeps its error, which keeps the frames and so this connection.
+        """
+        self._serving = None
+        self._next.clear()
+        if self._is_lost:
+            self.task = None
 
     def _close_if_idle(self) -> None:
         """Close if nothing was served for as long as connections are kept; look again later."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sidecar.core import outcome
 from sidecar.core.breaker import Breaker, BreakerSettings, BreakerState
 from sidecar.core.hedging import HedgeSettings
+from sidecar.core.life import Life
 from sidecar.core.outcome import AccountEffect
 from sidecar.core.panic import PanicRation
 from sidecar.core.probing import ProbeSettings
@@ -152,6 +153,11 @@ def without_panic() -> AbstractContextManager[None]:
     return _swapped(PanicRation, "choose", none)
 
 
+def without_life() -> AbstractContextManager[None]:
+    """Let no answer earn a try: shut is shut, but for the ration."""
+    return _swapped(Life, "may_try", lambda *_: False)
+
+
 def without_silence() -> AbstractContextManager[None]:
     """Learn of a call only when it ends."""
 
@@ -229,6 +235,9 @@ ABLATIONS = (
         patch=with_time_window,
     ),
     Ablation(name="no-panic", title="no panic", scenarios=("all-down",), patch=without_panic),
+    Ablation(
+        name="no-life", title="no earned tries", scenarios=("half-alive",), patch=without_life
+    ),
     Ablation(
         name="no-silence",
         title="no silence evidence",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
+import math
 from typing import TYPE_CHECKING
 
-from sidecar.domain import OutcomeClass, Priority
+from sidecar.domain import Gate, OutcomeClass, Priority
+from sidecar.events import FIRST_KINDS
 from sidecar.upstream.simulated_exchange import Ended
 from sidecar.upstream.simulated_faults import DISTURBING_KINDS
 
@@ -52,7 +53,8 @@ def shut_gates_hold(world: SwarmWorld) -> Iterator[str]:
         endpoint = world.catalogue.endpoints[outcome.endpoint]
         names = [endpoint.host] if kind == "free probe" else [endpoint.host, endpoint.id]
         shut = [] if is_panic else [name for name in names if _is_open(world, name, outcome)]
-        if kind != "free probe" and _is_blocked(world, endpoint.provider, outcome):
+        is_guess = is_panic and _is_rate_unstated(world, endpoint.provider, outcome)
+        if kind != "free probe" and not is_guess and _is_blocked(world, endpoint.provider, outcome):
             shut.append(f"account {endpoint.provider}")
         if shut:
             yield f"{kind} at {endpoint.id} began at {outcome.started_at:.3f}, shut: {shut}"
@@ -70,13 +72,48 @@ def _is_blocked(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
     return bool(changes) and changes[-1].at < at < (changes[-1].until or 0.0)
 
 
+def _is_rate_unstated(world: SwarmWorld, provider: str, outcome: Outcome) -> bool:
+    """Return whether a block is for a rate, and all times that were stated for it have passed."""
+    at = outcome.started_at
+    changes = [one for one in world.traces.accounts.get(provider, ()) if one.at <= at]
+    if not changes or changes[-1].reason != Gate.ACCOUNT_RATE.value:
+        return False
+    outcomes = [one.outcome for one in world.traces.attempts]
+    outcomes += [one.outcome for one in world.traces.probes]
+    return not any(
+        one.cls is OutcomeClass.RATE
+        and world.catalogue.endpoints[one.endpoint].provider == provider
+        and one.ended_at <= at < one.ended_at + (one.retry_after_s or 0.0)
+        for one in outcomes
+    )
+
+
 def panic_is_rationed(world: SwarmWorld) -> Iterator[str]:
-    """Trials past shut gates keep their distance."""
-    at = sorted(one.outcome.started_at for one in world.traces.attempts if one.kind == "panic")
-    every_s = world.options.settings.panic.every_s
-    for before, after in pairwise(at):
-        if after - before < every_s - TINY_USD:
-            yield f"panic at {before:.3f} and {after:.3f}"
+    """Trials past shut gates are earned by their endpoint's answers, or keep their distance."""
+    settings = world.options.settings
+    life, tries = settings.health.endpoint.life, dict.fromkeys(world.catalogue.endpoints, 0)
+    rationed_at = -math.inf
+    for at, is_start, name in sorted(_answers_and_panics(world)):
+        if not is_start:
+            tries[name] = min(life.tries_max, tries[name] + life.tries_per_answer)
+        elif tries[name] > 0:
+            tries[name] -= 1
+        elif at - rationed_at < settings.panic.every_s - TINY_USD:
+            yield f"panic at {rationed_at:.3f} and {at:.3f}, nothing earned by {name}"
+        else:
+            rationed_at = at
+
+
+def _answers_and_panics(world: SwarmWorld) -> Iterator[tuple[float, bool, EndpointId]]:
+    """Yield when an attempt past a gate began (true), and when whose answer was whole (false)."""
+    for one in world.traces.attempts:
+        if one.kind == "panic":
+            yield one.outcome.started_at, True, one.outcome.endpoint
+    outcomes = [one.outcome for one in world.traces.attempts]
+    outcomes += [one.outcome for one in world.traces.probes]
+    for outcome in outcomes:
+        if outcome.cls is OutcomeClass.OK:
+            yield outcome.ended_at, False, outcome.endpoint
 
 
 def hedges_within_count(world: SwarmWorld) -> Iterator[str]:
@@ -143,8 +180,8 @@ def batch_does_not_multiply(world: SwarmWorld) -> Iterator[str]:
     """A batch call is tried again only while all calls together keep their ratio of attempts."""
     settings = world.options.settings.budgets.amplification
     attempts = world.traces.attempts
-    firsts = [one.outcome.started_at for one in attempts if one.kind == "first"]
-    extras = [one.outcome.started_at for one in attempts if one.kind != "first"]
+    firsts = [one.outcome.started_at for one in attempts if one.kind in FIRST_KINDS]
+    extras = [one.outcome.started_at for one in attempts if one.kind not in FIRST_KINDS]
     for one in attempts:
         call = world.traces.calls[one.call_id].call
         at = one.outcome.started_at

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.simulated import SimulatedLimits
 
 ALPHA, BETA, GAMMA = "alpha", "beta", "gamma"
-CHAIN, PAIR, LEAN = "reason", "pair", "lean"
+CHAIN, PAIR, STRONG, LEAN = "reason", "pair", "strong", "lean"
 """Routes: three tiers of one; two equals before a small one; A before the small one."""
 
 BURST_BAD_S, BURST_GOOD_S = 15.0, 30.0

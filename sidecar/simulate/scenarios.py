@@ -14,6 +14,7 @@ from sidecar.simulate.incidents import (
     GAMMA,
     MEDIAN_INCIDENT_S,
     PAIR,
+    STRONG,
     Scenario,
     Staged,
 )
@@ -122,6 +123,12 @@ SCENARIOS = (
         title="A, B, C answer 500, back together",
         staged=tuple(_fails(name, 500) for name in (ALPHA, BETA, GAMMA)),
         judged_after_s=60.0,
+    ),
+    Scenario(
+        name="half-alive",
+        title="A answers 500, B fails half; no C",
+        route=STRONG,
+        staged=(_fails(ALPHA, 500), _fails(BETA, 500, share=0.5)),
     ),
     Scenario(
         name="half-capacity",

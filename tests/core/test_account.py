@@ -125,3 +125,16 @@ def test_unblock_forgets_all() -> None:
     assert own.gate(1.0) is None
     own.block(AccountEffect.AUTH, None, 2.0)
     assert own.gate(2.0) is None
+
+
+def test_a_block_is_a_guess_where_no_time_was_stated() -> None:
+    """Only a rate, and only beyond every time that the provider named; never what needs a human."""
+    account = Account(AccountSettings(jitter=0.0), random.Random(1))
+    assert not account.is_guess(100.0)
+    account.block(AccountEffect.RATE, 2.0, 100.0)
+    assert not account.is_guess(101.9)
+    account.block(AccountEffect.RATE, None, 101.0)
+    assert not account.is_guess(101.9)
+    assert account.is_guess(102.0)
+    account.block(AccountEffect.QUOTA, None, 102.0)
+    assert not account.is_guess(102.0)

@@ -62,7 +62,9 @@ class World:
         self.shut: dict[str, Gate] = {}
         self.opens_at: float | None = None
         self.has_tokens = True
+        self.alive: set[str] = set()
         self.records: list[AttemptRecord] = []
+        self.barred: Mapping[EndpointId, Gate] = {}
         self.route = Route(
             name=RouteName("route"),
             tiers=(tuple(each.endpoint.id for each in views),),
@@ -72,6 +74,7 @@ class World:
     def choose(self, excluded: Mapping[EndpointId, Gate], _enough: int | None) -> Choice:
         """Rank what is neither excluded nor shut."""
         out: dict[str, Gate] = {**self.shut, **dict(excluded.items())}
+        self.barred = excluded
         gates = [(each.endpoint.id, out.get(each.endpoint.id)) for each in self.views]
         ranked = tuple(each for each in self.views if each.endpoint.id not in out)
         is_rate = Gate.ACCOUNT_RATE in self.shut.values()
@@ -82,6 +85,15 @@ class World:
             soonest_opens_at=self.opens_at,
             rate_opens_at=self.opens_at if is_rate else None,
         )
+
+    def may_retry(self, name: EndpointId) -> bool:
+        """Say who may be asked again: who is alone and has tokens, and who answers now and then."""
+        return name in self.alive or (self.has_tokens and len(self.views) == 1)
+
+    def past(self) -> tuple[EndpointView, ...]:
+        """Return who answers now and then behind a shut gate, of those the last choice allowed."""
+        out = {name for name in self.alive if name in self.shut and name not in self.barred}
+        return tuple(each for each in self.views if each.endpoint.id in out)
 
     def tried(self, name: str, cls: OutcomeClass, *, retry_after_s: float | None = None) -> World:
         """Add an attempt that ended at 100.0."""
@@ -109,7 +121,8 @@ class World:
             deadline_at=DEADLINE_AT,
             now=now,
             rng=random.Random(1),
-            may_retry=lambda _: self.has_tokens,
+            may_retry=self.may_retry,
+            past=self.past,
             settings=AttemptSettings(),
             has_waited=has_waited,
         )
@@ -370,6 +383,40 @@ def test_retry_needs_tokens_and_a_lonely_endpoint() -> None:
     assert failed(world.next()) is FailReason.EXHAUSTED
     world = World(view("a"), view("b")).tried("a", OutcomeClass.S5).tried("b", OutcomeClass.S5)
     assert failed(world.next()) is FailReason.EXHAUSTED
+
+
+def test_who_answers_now_and_then_is_asked_past_its_gate() -> None:
+    """Nobody open is left: at once who was not asked yet, then, after a backoff, who was."""
+    world = World(view("a"), view("b"))
+    world.shut, world.alive = {"b": Gate.BREAKER_OPEN}, {"b"}
+    assert started(world.next())[:2] == ("a", "first")
+    assert started(world.tried("a", OutcomeClass.S5).next()) == ("b", "panic", None)
+    step = world.tried("b", OutcomeClass.S5).next()
+    assert isinstance(step, WaitUntil)
+    assert step.reason == "backoff"
+    assert started(world.next(now=step.at)) == ("b", "panic", None)
+    world.alive = set()
+    assert failed(world.next(now=step.at)) is FailReason.EXHAUSTED
+
+
+def test_who_answers_now_and_then_is_asked_again() -> None:
+    """Its gate open: a retry, of it alone; in vain if its credential was refused."""
+    world = World(view("a"), view("b"))
+    world.alive = {"b"}
+    world.tried("a", OutcomeClass.S5).tried("b", OutcomeClass.S5)
+    assert started(world.next(now=101.0)) == ("b", "retry", None)
+    assert failed(world.tried("b", OutcomeClass.S5).next(now=101.0)) is FailReason.EXHAUSTED
+    refused = World(view("a"), view("b"))
+    refused.alive = {"b"}
+    refused.tried("a", OutcomeClass.S5).tried("b", OutcomeClass.AUTH)
+    assert failed(refused.next(now=101.0)) is FailReason.EXHAUSTED
+
+
+def test_nobody_goes_past_a_gate_while_somebody_is_open() -> None:
+    """An open endpoint comes first, however lively the others are."""
+    world = World(view("a"), view("b"), view("c"))
+    world.shut, world.alive = {"b": Gate.BREAKER_OPEN}, {"b"}
+    assert started(world.tried("a", OutcomeClass.S5).next())[:2] == ("c", "failover")
 
 
 @settings(max_examples=120, derandomize=True)

@@ -192,7 +192,8 @@ class Run:
             deadline_at=self.world.within_s,
             now=self.now,
             rng=random.Random(3),
-            may_retry=lambda _: self.tokens.may_retry(),
+            may_retry=lambda _: len(self.world.places) == 1 and self.tokens.may_retry(),
+            past=tuple,
             settings=NUMBERS,
             has_waited=self.has_waited,
         )

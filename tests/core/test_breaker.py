@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import TYPE_CHECKING
 
@@ -412,3 +413,14 @@ def test_pybreaker_asks_the_storage_for_time(rig: Rig) -> None:
     rig.breaker._storage.now = 9.0
     rig.breaker._machine.call(lambda: None)
     assert rig.breaker.state(9.0) is HALF_OPEN
+
+
+def test_a_failure_leaves_nothing_to_collect(rig: Rig) -> None:
+    """Frames of pybreaker hold the error that is raised through them; it must not hold them."""
+    gc.collect()
+    gc.disable()
+    try:
+        rig.trip()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

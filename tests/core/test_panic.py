@@ -80,6 +80,15 @@ def test_likeliest_first(changes: dict[str, object], winner: str) -> None:
     assert name_of(PanicRation().choose([view("a"), view("b", **changes)], 100.0)) == winner
 
 
+def test_everybody_has_a_turn() -> None:
+    """Who is likelier is asked more often, but nobody who is back waits for long to be noticed."""
+    ration = PanicRation()
+    views = [view("a", opens_at=100.0), view("b", opens_at=300.0)]
+    names = [name_of(ration.choose(views, 100.0 + 2.0 * number)) for number in range(14)]
+    assert names.count("b") == 5
+    assert "aaaa" not in "".join(name or "-" for name in names)
+
+
 @pytest.mark.parametrize("gate", [*(gate for gate in Gate if gate not in PASSABLE), None])
 def test_facts_are_never_passed(gate: Gate | None) -> None:
     """Isolated, gone, blocked, full or unable endpoints are not tried, be they ever so reliable."""
@@ -111,10 +120,12 @@ SHUT = st.tuples(
 def test_agrees_with_a_naive_ration(
     asks: list[tuple[float, list[tuple[Gate, float | None, float]]]],
 ) -> None:
-    """Over any run of asks: the time rule, the gate rule and the greatest product."""
+    """Over any run of asks: the time rule, the gate rule and the greatest product, times how long
+    each was not asked.
+    """
     ration = PanicRation()
     now = 100.0
-    used: list[float] = []
+    used: dict[float, str] = {}
     for wait_s, shut in asks:
         now += wait_s
         views = [
@@ -123,7 +134,12 @@ def test_agrees_with_a_naive_ration(
         ]
         worth = {
             found.endpoint.id: found.reliability
-            * (0.5 if found.opens_at is None else exp(min(0.0, now - found.opens_at) / 10.0))
+            * (0.5 if found.opens_at is None else max(0.4, exp(min(0, now - found.opens_at) / 10)))
+            * min(
+                60.0,
+                now
+                - max((at for at, name in used.items() if name == found.endpoint.id), default=0.0),
+            )
             for found in views
             if found.gate in PASSABLE
         }
@@ -132,5 +148,5 @@ def test_agrees_with_a_naive_ration(
             assert chosen is None
             continue
         assert chosen is not None
-        assert worth[chosen.endpoint.id] == max(worth.values())
-        used.append(now)
+        assert worth[chosen.endpoint.id] == pytest.approx(max(worth.values()))
+        used[now] = chosen.endpoint.id

@@ -211,7 +211,9 @@ def test_kustomizations_take_what_is_there(folder: Path) -> None:
     named = [*kustomization["resources"], *(p["path"] for p in kustomization.get("patches", ()))]
     for entry in (*named, *kustomization.get("components", ())):
         assert (folder / entry).exists(), entry
-    files = {file.name for file in folder.glob("*.yaml")}
+    for generator in kustomization.get("configMapGenerator", ()):
+        assert all((folder / file).exists() for file in generator["files"])
+    files = {file.name for file in folder.glob("*.yaml") if not file.name.startswith("rules")}
     assert files - {"kustomization.yaml", "secret.example.yaml"} <= set(named)
     for image in kustomization.get("images", ()):
         assert image["name"] == sidecar()["image"]
@@ -224,6 +226,7 @@ def test_the_network_policy_is_about_what_listens(config: Config) -> None:
     policy = only("network/networkpolicy.yaml")["spec"]
     labels = component_patch()["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"] == labels
+    assert only("observability/podmonitor.yaml")["spec"]["selector"]["matchLabels"] == labels
     (ingress,) = policy["ingress"]
     assert [port["port"] for port in ingress["ports"]] == [config.listen.health.port]
     out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}

@@ -178,6 +178,34 @@ async def test_hang_up(shared: Sidecar, alpha: Provider, until: Until, phase: st
     assert entry["ended_at_s"] - left_at_s < 0.05 * 4
 
 
+async def test_tasks_are_told_and_go_with_their_calls(
+    shared: Sidecar, alpha: Provider, until: Until
+) -> None:
+    """The state tells the number of tasks; what callers who left had made is gone from it."""
+    before = (await shared.state())["tasks"]
+    alpha.break_by({"kind": "hang"})
+    body = json.dumps(ask("alpha-long")).encode()
+    request = (
+        f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    callers = [await asyncio.open_connection("127.0.0.1", shared.ports["data"]) for _ in range(5)]
+    for _, writer in callers:
+        writer.write(request)
+
+    async def are_there() -> bool:
+        return bool((await shared.state())["tasks"] >= before + len(callers))
+
+    await until(are_there, "each call has a task")
+    for _, writer in callers:
+        writer.transport.abort()
+
+    async def are_gone() -> bool:
+        return bool((await shared.state())["tasks"] <= before)
+
+    await until(are_gone, "no task is left")
+
+
 class Flood:
     """A provider that streams without end, as fast as it is read; counts what it got rid of."""
 

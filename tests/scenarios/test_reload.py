@@ -5,6 +5,8 @@ that still holds, and the next call goes by what is new.
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -409,3 +411,29 @@ def test_new_credential_lifts_a_block_at_once() -> None:
         assert (await world.call("alone")).is_good
 
     play(scenario)
+
+
+def test_a_generation_goes_with_its_last_call() -> None:
+    """Nobody but calls under way holds what a reload replaced, and no cycle does."""
+
+    async def scenario(world: World) -> None:
+        await world.load(20.0, rate_per_s=1.0)
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(world.call("reason", is_stream=True))
+            await asyncio.sleep(0.3)
+            endpoints, routes = without(ALPHA)
+            parts = weakref.ref(world.engine.parts)
+            gone = weakref.ref(world.engine.health)
+            reload(world, endpoints=endpoints, routes=routes)
+            reload(world, endpoints=default_endpoints(), routes=default_routes())
+            assert parts() is not None
+        assert call.result().is_good
+        await asyncio.sleep(1.0)  # until the loops of the engine looked at the new one
+        assert parts() is None
+        assert gone() is None
+
+    gc.disable()
+    try:
+        play(scenario)
+    finally:
+        gc.enable()

@@ -1,4 +1,4 @@
-"""The fault catalogue: fifty rows, each shown by a test that exists and played by a staging.
+"""The fault catalogue: fifty-one rows, each shown by a test that exists and played by a staging.
 
 A few rows are played here, with one seed, to hold the measurement itself: the oracle is good, the
 figures are laid to the right calls, and the same seed gives the same.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sidecar.simulate.faults.figures import RowFigures
 
 ROOT = Path(__file__).parent.parent.parent
-NUMBERS = list(range(1, 51))
+NUMBERS = list(range(1, 52))
 SEED = 1
 
 
@@ -58,7 +58,7 @@ def numbers_cited(docstring: str) -> set[int]:
     return cited
 
 
-def test_the_catalogue_has_fifty_rows() -> None:
+def test_the_catalogue_has_fifty_one_rows() -> None:
     """Every row is there once, in order, with words for each question and a staging."""
     assert [row.number for row in ROWS] == NUMBERS
     assert [staging.number for staging in ALL_STAGINGS] == NUMBERS
@@ -146,7 +146,7 @@ def test_a_play_is_fixed_by_its_seed() -> None:
 
 
 def test_the_document_is_made_from_the_figures() -> None:
-    """Played rows are in the table, and all fifty are in words, with links to their tests."""
+    """Played rows are in the table, and all fifty-one are in words, with links to their tests."""
     table = run(jobs_of([42], [SEED]), processes=1)
     text = document(table, [SEED])
     assert set(table) == {(42, 1.0), (42, 0.1)}

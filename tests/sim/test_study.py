@@ -160,6 +160,7 @@ LOSES = {
     "hedge-always": Held("hedge-storm", 10.0, _extra, fault_s=20.0),
     "time-window": Held("s500", 1.0, _extra, fault_s=60.0),
     "no-panic": Held("all-down", 1.0, _lost, fault_s=60.0, return_s=60.0),
+    "no-life": Held("half-alive", 1.0, _lost, fault_s=60.0),
     "no-slow-start": Held("maintenance", 10.0, _first_s, fault_s=5.0, return_s=20.0),
 }
 """By the name of the ablation."""
@@ -186,11 +187,11 @@ def test_every_ablation_is_held_to_lose() -> None:
 
 
 def test_the_committed_document_has_the_fault_catalogue() -> None:
-    """Its table of all fifty faults is the one of their own page."""
+    """Its table of all fifty-one faults is the one of their own page."""
     docs = Path(__file__).parents[2] / "docs"
     own = [line for line in (docs / "faults.md").read_text("utf-8").splitlines() if "](#" in line]
     shown = (docs / "resilience.md").read_text("utf-8").splitlines()
-    assert {line.partition("]")[0] for line in own} == {f"| [{row}" for row in range(1, 51)}
+    assert {line.partition("]")[0] for line in own} == {f"| [{row}" for row in range(1, 52)}
     assert [line for line in shown if "](faults.md#" in line] == [
         line.replace("](#", "](faults.md#") for line in own if line.startswith("| [")
     ]

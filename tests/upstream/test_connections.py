@@ -158,6 +158,53 @@ async def test_a_call_leaves_nothing_to_collect(
             gc.enable()
 
 
+async def is_broken(response: UpstreamResponse) -> bool:
+    """Read and close; return whether the answer broke off."""
+    try:
+        await whole(response)
+    except ConnectionBrokenError:
+        response.close()
+        return True
+    return False
+
+
+async def test_a_broken_answer_leaves_nothing_to_collect(
+    connected: Connected, make_request: MakeRequest
+) -> None:
+    """The error knows the frames that it passed, which know the answer: that must not know it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD + b"content-length: 9\r\n\r\nabc")
+        peer.close()
+
+    async with connected(script) as (upstream, _):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                assert await is_broken(await upstream.open(make_request(), connect_s=CONNECT_S))
+            assert not [one for one in gc.get_objects() if isinstance(one, Exchange)]
+        finally:
+            gc.enable()
+
+
+async def test_a_failed_answer_stays_failed(
+    connected: Connected, make_request: MakeRequest
+) -> None:
+    """Who reads on after the end is told again, and does not wait for ever."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD + b"content-length: 9\r\n\r\nabc")
+        peer.close()
+
+    async with connected(script) as (upstream, _):
+        response = await upstream.open(make_request(), connect_s=CONNECT_S)
+        assert await is_broken(response)
+        assert await is_broken(response)
+
+
 async def test_a_fresh_connection_says_that_it_is_not_kept(
     connected: Connected, make_request: MakeRequest
 ) -> None:

@@ -1,4 +1,4 @@
-"""Rows 32 to 50 of the fault catalogue: callers, load, our own trouble, evidence that misleads."""
+"""Rows 32 to 51 of the fault catalogue: callers, load, our own trouble, evidence that misleads."""
 
 from __future__ import annotations
 
@@ -206,5 +206,17 @@ ROWS_OF_CALLERS = (
             " the test plays a day."
         ),
         tests=scenario_tests("evidence", "row_50_day_of_noise"),
+    ),
+    Row(
+        number=51,
+        fault="A down, B fails half, no C",
+        correct="Answered as often as three tries are; who is down altogether is left alone.",
+        measured="500 from A, 500 at random from B; the oracle asks each once.",
+        tests=scenario_tests(
+            "half_alive",
+            "row_51_half_alive_is_asked_until_it_answers",
+            "row_51_dead_is_left_alone",
+            "row_51_death_is_believed",
+        ),
     ),
 )

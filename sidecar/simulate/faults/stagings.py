@@ -1,4 +1,4 @@
-"""How each row of the fault catalogue is played; rows 30 to 50 here: pods, callers, ourselves."""
+"""How each row of the fault catalogue is played; rows 30 to 51 here: pods, callers, ourselves."""
 
 from __future__ import annotations
 
@@ -242,5 +242,6 @@ STAGINGS = (
         no_detection=A_SHARE,
         no_recovery=A_SHARE,
     ),
+    Staging(number=51, scenario=BY_NAME["half-alive"]),
 )
 BY_NUMBER = {staging.number: staging for staging in STAGINGS}
