@@ -237,6 +237,29 @@ def test_the_network_policy_is_about_what_listens(config: Config) -> None:
         assert target.base_url.startswith("https://")
 
 
+def test_telemetry_is_told_who_it_is() -> None:
+    """Every attribute that says which pod this is comes from the downward API, or is a constant."""
+    env = {entry["name"]: entry for entry in sidecar()["env"]}
+    attributes = dict(
+        pair.split("=") for pair in env["OTEL_RESOURCE_ATTRIBUTES"]["value"].split(",")
+    )
+    fields = {}
+    for name, value in attributes.items():
+        variable = re.fullmatch(r"\$\((\w+)\)", value)
+        if variable is not None:
+            fields[name] = env[variable[1]]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert fields == {
+        "k8s.pod.name": "metadata.name",
+        "k8s.pod.uid": "metadata.uid",
+        "k8s.namespace.name": "metadata.namespace",
+        "k8s.node.name": "spec.nodeName",
+    }
+    assert attributes["k8s.container.name"] == sidecar()["name"]
+    assert list(env)[-1] == "OTEL_RESOURCE_ATTRIBUTES", "only variables before it are expanded"
+    service = env["OTEL_SERVICE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert service == "metadata.labels['app.kubernetes.io/name']"
+
+
 def test_the_disruption_budget_is_of_the_example() -> None:
     """The budget selects the example's pods and always lets one go."""
     budget = only("examples/python/pdb.yaml")["spec"]

@@ -114,6 +114,7 @@ async def start(network: Network, tmp_path: Path) -> AsyncIterator[Any]:
         after: int = 0,
         prompt_bytes: int = 10,
         itl_s: float = 0.002,
+        keys: dict[str, str] = KEYS,
     ) -> World:
         providers = {name: Provider(name, network.outside, itl_s) for name in MODELS}
         config: str = only("base/configmap.yaml")["data"]["sidecar.yaml"]
@@ -125,7 +126,7 @@ async def start(network: Network, tmp_path: Path) -> AsyncIterator[Any]:
         source = Path(__file__).with_name("app.py").read_text(encoding="utf-8")
         files = {
             "llm-sidecar": {"sidecar.yaml": config},
-            "llm-keys": KEYS,
+            "llm-keys": keys,
             "example-app": {"app.py": source, "settings.json": json.dumps(settings)},
         }
         pod = Pod(with_component(template(example)), files, network, tmp_path)

@@ -94,9 +94,10 @@ async def test_neither_an_outage_nor_a_crash_reaches_the_app(start: Start) -> No
 
 async def test_configuration_and_keys_change_under_load(start: Start) -> None:
     """A swapped ConfigMap and a swapped Secret are taken over while calls go on, a bad
-    configuration is refused and seen, and not one call is lost.
+    configuration is refused and seen, and not one call is lost. A provider whose key was wrong is
+    called again as soon as the right one is there.
     """
-    world = await start(callers=4)
+    world = await start(callers=4, keys={**KEYS, "openai": "of last year"})
     await world.more(4)
     volumes = world.pod.volumes
     volumes["llm-sidecar-config"].write({"sidecar.yaml": "providers: none of your business\n"})
@@ -107,10 +108,9 @@ async def test_configuration_and_keys_change_under_load(start: Start) -> None:
     volumes["llm-sidecar-config"].write({"sidecar.yaml": better})
     await until(lambda: world.readiness()["config"]["generation"] == 2, "the good one is in force")
     assert "error" not in world.readiness()["config"]
-    await world.more(4, model="gpt-6-luna")
+    await world.more(4, model="claude-haiku-5-5")
 
-    # The old key is refused from here on; who had not read the new one would be, too.
-    volumes["llm-sidecar-keys"].write({**KEYS, "anthropic": "revoked"})
+    volumes["llm-sidecar-keys"].write(KEYS)
     await world.more(4, model="gpt-6-luna")
     assert world.errors() == []
     assert len(world.sidecar.runs) == 1
