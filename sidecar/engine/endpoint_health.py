@@ -20,9 +20,10 @@ from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.life import Life, LifeSettings
-from sidecar.core.limit import ConcurrencyLimit, LimitSettings
+from sidecar.core.limit import ConcurrencyLimit, LimitSettings, Started
 from sidecar.core.local_faults import EgressSettings, LagSettings
 from sidecar.core.metering import TokenMeter
+from sidecar.core.outcome import AccountEffect, LimiterEffect
 from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
@@ -107,7 +108,8 @@ class Ticket:
     ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this
     request, of which ``silent_s`` is the time a plain answer may take to be written. A panic trial
     has no permits: it goes past shut breakers and can at most make their own trial due.
-    ``is_spilled``: the call's route prefers another endpoint.
+    ``is_spilled``: the call's route prefers another endpoint. ``level``: how many attempts were
+    under way when it started, itself included; ``number``: the how-manieth it is, 0 for a probe.
     """
 
     endpoint: Endpoint
@@ -119,6 +121,8 @@ class Ticket:
     silent_s: float = 0.0
     weight: float = 1.0
     is_spilled: bool = False
+    level: int = 1
+    number: int = 0
     sent_at: float | None = None
     first_content_at: float | None = None
     is_settled: bool = False
@@ -246,6 +250,14 @@ class EndpointHealth:
         if not ticket.is_probe:
             self.limit.release()
             self.headroom.end(now, is_spilled=ticket.is_spilled)
+
+    def settle_limit(self, ticket: Ticket, effect: Effects, now: float) -> None:
+        """Move the limit; after ``note_end``."""
+        if effect.limiter is LimiterEffect.GROW:
+            self.limit.grow()
+        elif effect.limiter is LimiterEffect.CUT:
+            started = Started(at=ticket.admitted_at, level=ticket.level, number=ticket.number)
+            self.limit.refuse(started, now, is_rate=effect.account is AccountEffect.RATE)
 
     def rate_per_s(self, now: float) -> float:
         """Return live attempts a second over the last minute."""
