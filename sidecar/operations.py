@@ -9,11 +9,12 @@ from sidecar import clock
 from sidecar.engine.explaining import explain
 from sidecar.errors import ForbiddenError, NotFoundError
 from sidecar.ledger.records import CallQuery
+from sidecar.metrics import Kind, Observed
 from sidecar.server.explain_asked import call_asked
 from sidecar.upstream.drills import DrilledUpstream, Drills
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sidecar.config.model import Config
     from sidecar.domain import EndpointId
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.engine.ports import Upstream
     from sidecar.events import Observer
     from sidecar.ledger.ledger import Ledger
+    from sidecar.metrics import Labels
     from sidecar.server.calls_asked import CallsAsked
     from sidecar.server.drill_asked import DrillAsked
     from sidecar.server.intake import Intake
@@ -44,6 +46,26 @@ def drills_of(config: Config, observer: Observer, drills: Drills | None = None) 
     return drills or Drills(random.Random(), observer)
 
 
+def observed(drills: Callable[[], Drills | None]) -> tuple[Observed, ...]:
+    """Return the drills under way as metrics; ``drills`` are those of the moment."""
+
+    def active() -> Iterator[tuple[Labels, float]]:
+        known = drills()
+        for drill in () if known is None else known.active():
+            yield (drill.endpoint, drill.fault), drill.share
+
+    return (
+        Observed(
+            name="sidecar.drill_share",
+            kind=Kind.GAUGE,
+            unit="",
+            meaning="Share of an endpoint's attempts that a drill hits, while it lasts.",
+            labels=("endpoint", "fault"),
+            read=active,
+        ),
+    )
+
+
 class Operations:
     """Acts upon ``engine``; ``drills`` tells those that are permitted now, None if none are."""
 
@@ -57,11 +79,11 @@ class Operations:
 
     def isolate(self, name: EndpointId) -> bool:
         """Take an endpoint out of service; return whether there is such a one."""
-        return self._operate(name, self._engine.health.isolate)
+        return self._operate(name, self._engine.isolate)
 
     def restore(self, name: EndpointId) -> bool:
         """Put an endpoint back; return whether there is such a one."""
-        return self._operate(name, self._engine.health.restore)
+        return self._operate(name, self._engine.restore)
 
     def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
         if name not in self._engine.catalogue.endpoints:

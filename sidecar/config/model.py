@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Target:
     capacity: Capacity
     verify_tls: bool = True
     aws: AwsKeys | None = None
+    hears_trace: bool = False
 
 
 @value
@@ -112,6 +114,7 @@ class Config:
     admission: AdmissionSettings
     drain: DrainSettings
     ledger: LedgerSettings
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
     may_drill: bool = False
     facts: Mapping[EndpointId, ModelFacts] = field(default_factory=dict)

@@ -22,7 +22,6 @@ from sidecar.upstream.simulated_memory import MemoryUpstream
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, ProviderName
-    from sidecar.engine.answer import StreamAnswer
     from sidecar.engine.engine import Engine
     from sidecar.engine.ports import OutboundRequest
     from sidecar.simulate.client import Result
@@ -105,7 +104,7 @@ class EnginePod:
             if isinstance(answer, PlainAnswer):
                 read_plain(seen, answer, WireFormat.OPENAI_CHAT)
             else:
-                await read_stream(seen, _Paced(answer, caller.pause_s), WireFormat.OPENAI_CHAT)
+                await read_stream(seen, answer, WireFormat.OPENAI_CHAT, caller.pause_s)
         except CallError as error:
             seen.code, seen.status = error.code, error.status
             return False
@@ -134,27 +133,3 @@ class EnginePod:
                 return
         self._engine.interrupt(DrainingError("the sidecar stopped"))
         await self._admission.idle()
-
-
-class _Paced:
-    """A stream whose reader takes its time after each chunk."""
-
-    def __init__(self, answer: StreamAnswer, pause_s: float) -> None:
-        self.disclosure = answer.disclosure
-        self._answer = answer
-        self._pause_s = pause_s
-        self._is_begun = False
-
-    async def read(self) -> bytes:
-        """Return the next bytes."""
-        if self._is_begun and self._pause_s:
-            await asyncio.sleep(self._pause_s)
-        self._is_begun = True
-        chunk = await self._answer.read()
-        self.disclosure = self._answer.disclosure
-        return chunk
-
-    async def aclose(self) -> None:
-        """Release everything."""
-        await self._answer.aclose()
-        self.disclosure = self._answer.disclosure
