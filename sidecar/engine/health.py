@@ -17,11 +17,12 @@ from sidecar.core.local_faults import LagMonitor
 from sidecar.core.outcome import HARD_FAIL
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
-from sidecar.engine.endpoint_health import STATING, Ticket
+from sidecar.engine.endpoint_health import STATING
 from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
 from sidecar.engine.standing import Standing, standing
 from sidecar.engine.succession import health_of, pacers_of
+from sidecar.engine.ticket import Ticket
 from sidecar.events import EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from sidecar.engine.attempt import Attempt
 from sidecar.engine.endpoint_health import SILENT_FACTOR
 from sidecar.engine.prepare import Preparation
 from sidecar.engine.settlement import AttemptPlan, Settlement
+from sidecar.engine.ticket import Ticket
 from sidecar.engine.timer import Timer
 from sidecar.errors import BadRequestError
 

@@ -25,13 +25,10 @@ from sidecar.core.routing import RoutingSettings
 from sidecar.core.silence import Silence, Wait
 from sidecar.domain import OutcomeClass
 from sidecar.engine.budgets import BudgetSettings
-from sidecar.engine.endpoint_health import (
-    HOST_SUCCESSES_TO_CLOSE,
-    EndpointSettings,
-    HealthSettings,
-)
+from sidecar.engine.endpoint_health import HOST_SUCCESSES_TO_CLOSE, EndpointSettings, HealthSettings
 from sidecar.engine.health import Health
 from sidecar.engine.settings import EngineSettings
+from sidecar.engine.ticket import Ticket
 from sidecar.simulate.plays import Variant
 from sidecar.value import value
 

@@ -35,10 +35,11 @@ from sidecar.domain import (
     Timers,
     WireFormat,
 )
-from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings, Ticket
+from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings
 from sidecar.engine.health import Health
 
 if TYPE_CHECKING:
+    from sidecar.engine.ticket import Ticket
     from sidecar.events import Event
 
 HANG_S = 10.0
