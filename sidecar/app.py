@@ -43,12 +43,13 @@ from sidecar.telemetry.telemetry import Telemetry
 from sidecar.upstream.http import HttpUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sidecar.catalogue import Catalogue
     from sidecar.config.model import Config, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
+    from sidecar.metrics import Observed
     from sidecar.upstream.http import ProviderTarget
 
 log = logging.getLogger("sidecar")
@@ -98,19 +99,21 @@ class App:
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
         self.telemetry.attend(self.engine.parts)
-        self.telemetry.registry.add(
-            *observed(self.ledger),
-            *spending.observed(lambda: self.engine.budgets.caps),
-            *self.desk.observed(),
-            *operations.observed(lambda: self.drills),
-            *lots_shown.observed(lambda: self.engine.parts),
-            *readings(self.engine, self.admission),
-            *self.reloader.observed(lambda: self.engine.catalogue.generation),
-        )
+        self.telemetry.registry.add(*self._observed())
         self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
         self._is_started = False
+
+    def _observed(self) -> Iterator[Observed]:
+        """Yield every metric that follows from what somebody keeps anyway."""
+        yield from observed(self.ledger)
+        yield from spending.observed(lambda: self.engine.budgets.caps)
+        yield from self.desk.observed()
+        yield from operations.observed(lambda: self.drills)
+        yield from lots_shown.observed(lambda: self.engine.parts)
+        yield from readings(self.engine, self.admission)
+        yield from self.reloader.observed(lambda: self.engine.catalogue.generation)
 
     async def start(self) -> None:
         """Open the providers' client, the planes and the background loops.
