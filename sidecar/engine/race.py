@@ -54,12 +54,16 @@ async def race(first: Entrant, consider_at: float | None, consider: Consider) ->
     try:
         hedge.ask_at(consider_at)
         result = await hedge.first_result()
-        finish = await hedge.finish(result)
+        if hedge.task is None and result is not None:
+            finish = Finish(entrant=first, result=result)
+        else:
+            finish = await hedge.finish(result)
     finally:
         hedge.stop_asking()
         if finish is None and result is not None:
             _discard(first, result)
-        await hedge.aclose(None if finish is None else finish.entrant)
+        if hedge.task is not None:
+            await hedge.aclose(None if finish is None else finish.entrant)
     return finish
 
 
@@ -137,9 +141,8 @@ class _Hedge:
     async def finish(self, result: AttemptResult | None) -> Finish:
         """Return the end of the race, the first attempt having come to ``result``."""
         first, second, task = self._first, self._entrant, self.task
-        if task is None or second is None:
-            assert result is not None, "nobody else can have won"
-            return Finish(entrant=first, result=result)
+        assert task is not None, "nobody else can have won"
+        assert second is not None, "a task without an attempt"
         if result is None:
             outcome = first.settlement.outcome
             lost = () if outcome is None else ((first, Failed(outcome=outcome)),)
