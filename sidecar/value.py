@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
 from operator import attrgetter
+from types import MethodType
 from typing import TYPE_CHECKING, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ _decorate: Callable[[type], type] = dataclass(
 )
 
 
-def _first_init(self: object, **given: object) -> None:
-    """Stand for a class's ``__init__`` until the first value is made."""
-    cls = self.__class__
-    made = _init_of(cls)
-    type.__setattr__(cls, "__init__", made)
-    made(self, **given)
+class _FirstInit:
+    """Stands for a class's ``__init__`` until that is asked for."""
+
+    def __get__(self, one: object, cls: type) -> Callable[..., None]:
+        """Compile it, and leave it to the class."""
+        made = _init_of(cls)
+        type.__setattr__(cls, "__init__", made)
+        return made if one is None else MethodType(made, one)
 
 
 def _init_of(cls: type) -> Callable[..., None]:
@@ -107,4 +110,4 @@ def _nothing(_: object) -> object:
 
 
 _CONTENTS: dict[type, Callable[[object], object]] = {}
-_METHODS = {"__init__": _first_init, "__eq__": _eq, "__hash__": _hash, "__repr__": _repr}
+_METHODS = {"__init__": _FirstInit(), "__eq__": _eq, "__hash__": _hash, "__repr__": _repr}

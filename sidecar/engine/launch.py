@@ -18,12 +18,12 @@ from sidecar.domain import Gate, Rung
 from sidecar.engine.attempt import Attempt
 from sidecar.engine.endpoint_health import SILENT_FACTOR
 from sidecar.engine.prepare import Preparation
+from sidecar.engine.prospect import long_tokens
 from sidecar.engine.settlement import AttemptPlan, Settlement
 from sidecar.engine.timer import Timer
 from sidecar.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from sidecar.core.attempts import Start
     from sidecar.core.caps import SpendCaps
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
@@ -84,7 +84,7 @@ class Launcher:
             capped = self._capped(caps, view)
             if capped is not None:  # no await between this look and what is reserved below
                 return capped
-        clamp = self._clamp(prospect.start)
+        clamp = self._clamp(prospect)
         try:
             body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
         except BadRequestError:
@@ -164,15 +164,16 @@ class Launcher:
         left_usd = self.budget_left()
         if left_usd is None:
             return True
-        return self._tokens_for(endpoint, left_usd) >= self._long_tokens()
+        long = long_tokens(self._parts, self._call, loop_now())
+        return self._tokens_for(endpoint, left_usd) >= long
 
     # --- clamps --------------------------------------------------------------------------------
 
-    def _clamp(self, start: Start) -> int | None:
+    def _clamp(self, prospect: Prospect) -> int | None:
         """Return the bound on the answer that keeps the call's promises, None if none is needed."""
-        view, call = start.view, self._call
+        view, call = prospect.start.view, self._call
         clamps = (
-            None if call.constraints.budget_usd is None else self._affordable_tokens(start),
+            None if call.constraints.budget_usd is None else self._affordable_tokens(prospect),
             self._timely_tokens(view) if Rung.CLAMP in call.route.rungs else None,
             None if call.facts.max_tokens is None else self._writable_tokens(view.endpoint),
         )
@@ -180,8 +181,9 @@ class Launcher:
             return None
         return min(clamp for clamp in clamps if clamp is not None)
 
-    def _affordable_tokens(self, start: Start) -> int | None:
+    def _affordable_tokens(self, prospect: Prospect) -> int | None:
         """Return the clamp that keeps a hard budget hard."""
+        start = prospect.start
         endpoint, left_usd = start.view.endpoint, self.budget_left()
         price = endpoint.price
         if left_usd is None or price is None or price.output_usd <= 0:
@@ -190,7 +192,7 @@ class Launcher:
         if start.next_view is not None and self._call.constraints.may_hedge:
             others_usd = left_usd - left_usd / HEDGE_PARTS
             shared = tokens - others_usd / price.output_usd * TOKENS_PER_PRICE
-            tokens = shared if shared >= LONG_FACTOR * self._long_tokens() else tokens
+            tokens = shared if shared >= LONG_FACTOR * prospect.long_tokens else tokens
         longest = endpoint.abilities.output_tokens_max
         if longest is not None and longest <= tokens:
             return None
@@ -206,12 +208,6 @@ class Launcher:
 
     def _input_tokens(self) -> float:
         return self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
-
-    def _long_tokens(self) -> float:
-        """Return a length that one answer in a hundred exceeds, or none may."""
-        length = self._parts.output_model(self._call.route.name).length(loop_now())
-        longest, asked = length.median * length.stretch, self._call.facts.max_tokens
-        return longest if asked is None else min(longest, asked)
 
     def _most_usd(self, endpoint: Endpoint, clamp: int | None) -> float:
         """Return the most that an attempt can cost whose answer is bounded by ``clamp``."""

@@ -184,10 +184,8 @@ class Counting:
         for event, _ in calls:
             if event.level is not None:
                 self.degraded.add((route, event.level))
-            for endpoint, gate in event.rejected:
-                self.rejections.add((endpoint, gate.value))
-            for _, endpoint, gate in event.refusals:
-                self.rejections.add((endpoint, gate.value))
+            if event.rejected or event.refusals:
+                self._count_rejections(event)
         if not first.attempts:
             return
         labels = self._labels(first)
@@ -198,6 +196,12 @@ class Counting:
         for event, point in calls:
             if event.asked is not None and event.asked.is_stream:
                 self._count_stream(labels, event, point)
+
+    def _count_rejections(self, event: CallFinished) -> None:
+        for endpoint, gate in event.rejected:
+            self.rejections.add((endpoint, gate.value))
+        for _, endpoint, gate in event.refusals:
+            self.rejections.add((endpoint, gate.value))
 
     def _labels(self, event: CallFinished) -> Labels:
         provider, model = self._who(event.endpoint or event.attempts[-1].endpoint)
