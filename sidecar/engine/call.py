@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 class CallRun:
     """Runs one call. ``records`` are its attempts so far, in order."""
 
+    __slots__ = (
+        *("_chooser", "_entrant", "_failed", "_has_chosen", "_has_waited", "_is_verifying"),
+        *("_launcher", "_on_break", "_parts", "call", "records", "report"),
+    )
+
     def __init__(self, parts: Parts, call: Call) -> None:
         self.call = call
         self.records: list[AttemptRecord] = []

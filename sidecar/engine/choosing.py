@@ -37,6 +37,11 @@ have room is asked, and judges.
 class Chooser:
     """Chooses for one call. ``choice`` is that of the last question."""
 
+    __slots__ = (
+        *("_budget_left", "_call", "_has_panicked", "_least", "_lot", "_parts", "_sight"),
+        *("choice", "has_overflowed", "is_desperate", "lots", "refused"),
+    )
+
     def __init__(self, parts: Parts, call: Call, budget_left: Callable[[], float | None]) -> None:
         self.refused: dict[EndpointId, Gate] = {}
         self.choice: Choice | None = None

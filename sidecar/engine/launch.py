@@ -60,6 +60,11 @@ class Launcher:
     ``is_read``: the text of a stream is wanted afterwards.
     """
 
+    __slots__ = (
+        *("_call", "_charged", "_flaw_of", "_is_kept", "_is_whole", "_parts"),
+        *("preparation",),
+    )
+
     def __init__(self, parts: Parts, call: Call, *, is_whole: bool, is_read: bool = False) -> None:
         self._parts = parts
         self._call = call

@@ -39,6 +39,13 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 class Report:
     """Gathers what one call went through. ``outcomes`` are its settled attempts, in order."""
 
+    __slots__ = (
+        *("_answer_id", "_call", "_choice", "_committed_at", "_content", "_finish"),
+        *("_flaw", "_is_cut", "_is_ended", "_level", "_parts", "_refusals", "_tally"),
+        *("dropped", "invalid_output", "is_continued", "is_sampled", "outcomes"),
+        *("rejected",),
+    )
+
     def __init__(self, parts: Parts, call: Call) -> None:
         self.outcomes: list[Outcome] = []
         self.rejected: tuple[tuple[EndpointId, Gate], ...] = ()

@@ -102,6 +102,8 @@ class AttemptPlan:
 class Settlement:
     """Settles one ticket, once, and tells the observer; shared by attempt and relay."""
 
+    __slots__ = (*("_budgets", "_health", "_observer", "meter", "outcome", "plan"),)
+
     def __init__(
         self, health: Health, budgets: Budgets, observer: Observer, plan: AttemptPlan
     ) -> None:
