@@ -23,7 +23,7 @@ from sidecar.server.request_reader import RequestReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sidecar.server.exchange import Handler
+    from sidecar.server.front import Plane
     from sidecar.server.http_exchange import HttpExchange
     from sidecar.server.shared import Shared
 
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "is_reading_paused",
         "is_writable",
         "loop",
+        "plane",
         "settings",
         "shared",
         "task",
@@ -63,14 +64,15 @@ class Connection(asyncio.Protocol):
     )
     transport: asyncio.Transport
 
-    def __init__(self, shared: Shared, handler: Handler) -> None:
+    def __init__(self, shared: Shared, plane: Plane) -> None:
         self.shared = shared
+        self.plane = plane.name
         self.settings = shared.settings
         self.loop = asyncio.get_running_loop()
         self.is_writable = True
         self.is_reading_paused = False
         self.task: asyncio.Task[None] | None = None
-        self._handler = handler
+        self._handler = plane.handler
         self._reader = RequestReader(self, shared.settings, shared.names)
         self._is_deaf = False
         self._is_lost = False

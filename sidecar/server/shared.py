@@ -27,7 +27,7 @@ class Shared:
         self.connections: set[Connection] = set()
         self.is_stopping = False
         self.names = HeaderNames()
-        self._empty: asyncio.Future[None] | None = None
+        self._one_is_gone = asyncio.Event()
         self._look: asyncio.TimerHandle | None = None
 
     def attend(self, connection: Connection) -> None:
@@ -51,11 +51,10 @@ class Shared:
         if not self.connections and self._look is not None:
             self._look.cancel()
             self._look = None
-        if not self.connections and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+        self._one_is_gone.set()
 
-    async def wait_empty(self) -> None:
-        """Wait until no connection is left."""
-        if self.connections:
-            self._empty = asyncio.get_running_loop().create_future()
-            await self._empty
+    async def wait_without(self, plane: str | None) -> None:
+        """Wait until no connection to a plane is left, or none at all."""
+        while any(plane in (None, connection.plane) for connection in self.connections):
+            self._one_is_gone.clear()
+            await self._one_is_gone.wait()
