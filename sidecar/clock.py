@@ -7,13 +7,13 @@ HTTP dates and log lines alone; no limit, window or deadline is computed from it
 
 from __future__ import annotations
 
-import asyncio
 import time
+from asyncio import get_running_loop
 
 
 def now() -> float:
     """Return monotonic seconds of the running loop; starts at 0.0 in simulation."""
-    return asyncio.get_running_loop().time()
+    return get_running_loop().time()
 
 
 def wall() -> float:

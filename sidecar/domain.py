@@ -308,7 +308,7 @@ class Outcome:
 
     def label(self) -> str:
         """Return ``provider/model:CLASS`` as in the ``x-sidecar-attempts`` header."""
-        return f"{self.endpoint}:{self.cls.value}"
+        return f"{self.endpoint}:{self.cls._value_}"  # a property's price less
 
     def reason(self) -> str:
         """Return ``message`` as operators may see and keep it: a provider that finds fault with a

@@ -25,6 +25,8 @@ from sidecar.value import value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    Points = Sequence["TracePoint | None"]
+
 SERIES_MAX = 2000
 """Series of one instrument; a configuration that is reloaded without end could make any number."""
 OTHER = "(other)"
@@ -121,19 +123,30 @@ class Histogram:
         self.bounds = bounds
         self.series: dict[Labels, Buckets] = {}
 
-    def record(self, labels: Labels, amount: float, point: TracePoint | None = None) -> None:
-        """Count one measurement; a bucket keeps its latest exemplar."""
+    def record(self, labels: Labels, amounts: Sequence[float], points: Points = ()) -> None:
+        """Count measurements, with the spans they were made in as far as these are recorded; a
+        bucket keeps its latest exemplar.
+        """
+        if not amounts:
+            return
+        buckets, bounds = self._buckets(labels), self.bounds
+        counts = buckets.counts
+        for amount in amounts:
+            counts[bisect_left(bounds, amount)] += 1
+        buckets.total += sum(amounts)
+        for amount, point in zip(amounts, points, strict=False):
+            if point is not None:
+                index = bisect_left(bounds, amount)
+                buckets.exemplars[index] = Exemplar(amount=amount, point=point)
+
+    def _buckets(self, labels: Labels) -> Buckets:
         series = self.series
         buckets = series.get(labels)
         if buckets is None:
             if len(series) >= SERIES_MAX:
                 labels = (OTHER,) * len(self.labels)
             buckets = series.setdefault(labels, Buckets(len(self.bounds)))
-        index = bisect_left(self.bounds, amount)
-        buckets.counts[index] += 1
-        buckets.total += amount
-        if point is not None:
-            buckets.exemplars[index] = Exemplar(amount=amount, point=point)
+        return buckets
 
     def family(self) -> Family:
         """Return the buckets as they are now."""

@@ -69,6 +69,7 @@ class Caller:
     sent_headers: dict[str, str] = field(default_factory=dict)
     received: bytes = b""
     is_whole: bool = False
+    cut_at: float | None = None
 
     @property
     def header_lines(self) -> tuple[tuple[str, str], ...]:

@@ -25,7 +25,7 @@ def test_series_are_bounded() -> None:
     histogram = Histogram("a.time", "s", "Time.", (1.0,), ("who",))
     for number in range(SERIES_MAX + 50):
         counter.add((f"n{number}",))
-        histogram.record((f"n{number}",), 0.5)
+        histogram.record((f"n{number}",), (0.5,))
     assert len(counter.series) == len(histogram.series) == SERIES_MAX + 1
     assert counter.series[OTHER,] == 50
     assert histogram.series[OTHER,].counts == [50, 0]
@@ -44,11 +44,11 @@ def test_a_bound_is_within_its_bucket() -> None:
     """As Prometheus's ``le`` has it; what is above all bounds is counted too."""
     histogram = Histogram("a", "s", "", (0.01, 0.02))
     for amount in (0.005, 0.01, 0.011, 0.02, 5.0):
-        histogram.record((), amount)
+        histogram.record((), (amount,))
     ((_, buckets),) = histogram.family().points
     assert isinstance(buckets, Buckets)
     assert (buckets.counts, round(buckets.total, 3)) == ([2, 2, 1], 5.046)
-    histogram.record((), 1.0)
+    histogram.record((), (1.0,))
     assert buckets.counts == [2, 2, 1], "a family is a copy"
 
 
@@ -82,7 +82,7 @@ def test_the_two_formats() -> None:
     counter.add(('x"}\n\\', ""), 2)
     counter.add(("y", "boom"), 0.5)
     histogram = Histogram("a.time", "s", "Time.", (1.0,))
-    histogram.record((), 0.5, TracePoint(trace_id="ab", span_id="cd", at=12.0))
+    histogram.record((), (0.5,), (TracePoint(trace_id="ab", span_id="cd", at=12.0),))
     families = [counter.family(), histogram.family()]
     assert exposition(families).splitlines() == [
         "# HELP a_calls_total Calls.",

@@ -5,7 +5,6 @@ A plane that asks for a token gets the one in ``SIDECAR_TOKEN``.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import argparse
+    import http.client
 
 ADMIN = "http://127.0.0.1:4181"
 TIMEOUT_S = 10.0
@@ -41,6 +41,8 @@ def ask(
     Raises:
         CannotAskError: nobody answers there, it refuses, or it is no such plane.
     """
+    from http.client import HTTPException  # noqa: PLC0415 - 20 ms of every command's start
+
     token = os.environ.get(TOKEN_ENV)
     headers = {"authorization": f"Bearer {token}"} if token else {}
     sent = None if body is None else json.dumps(body).encode()
@@ -52,7 +54,7 @@ def ask(
             said = json.loads(answer.read(ANSWER_BYTES_MAX))
         finally:
             connection.close()
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError, HTTPException) as error:
         why = f"no sidecar answers at {url} ({str(error) or type(error).__name__})"
         message = f"{why}; start one, or name its admin plane (--admin URL)"
         raise CannotAskError(message) from error
@@ -66,7 +68,9 @@ def ask(
 
 
 def _connection(url: str) -> http.client.HTTPConnection:
+    from http.client import HTTPConnection, HTTPSConnection  # noqa: PLC0415 - as above
+
     parts = urlsplit(url)
     is_tls = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+    kind = HTTPSConnection if is_tls else HTTPConnection
     return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)

@@ -6,7 +6,6 @@ line that says where (file, line, path), what was expected, what stands there, a
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -88,6 +87,8 @@ def shown(value: object) -> str:
 
 def suggestion(name: str, known: Iterable[str], *, otherwise: str = "one of") -> str:
     """Return the hint for a misspelt ``name``: the nearest known one, else the list."""
+    import difflib  # noqa: PLC0415 - only where something is misspelt
+
     names = list(known)
     near = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.6)
     if near:

@@ -106,8 +106,11 @@ class Spread(Tunable[ForecastSettings]):
 
     def predict(self, now: float) -> tuple[float, float]:
         """Return mean and sigma of the next measurement; the fewer samples, the wider."""
-        weight, settings = self.weight(now), self._settings
-        ignorance = (settings.sigma / weight) ** 2
+        return self.predict_by(self.weight(now))
+
+    def predict_by(self, weight: float) -> tuple[float, float]:
+        """As ``predict`` where the weight is known."""
+        ignorance = (self._settings.sigma / weight) ** 2
         return self._mean, max(SIGMA_LEAST, sqrt(self._variance * (1 + 1 / weight) + ignorance))
 
     def _move(self, off: float, own_variance: float, now: float) -> None:
@@ -183,7 +186,9 @@ class Forecast(Tunable[ForecastSettings]):
 
     def outlook(self, now: float, level: float) -> Outlook:
         """Return the outlook at ``now``; ``level`` as ``LatencyModel`` has it."""
-        first, pace, whole = (one.predict(now) for one in (self.first, self.pace, self.whole))
+        first_weight, whole_weight = self.first.weight(now), self.whole.weight(now)
+        first, pace = self.first.predict_by(first_weight), self.pace.predict(now)
+        whole = self.whole.predict_by(whole_weight)
         # Not the scatter as such, which a slowness widens: that would hide what it is a sign of.
         scatter = LEVEL_SIGMAS * min(first[1], self._settings.sigma)
         beyond = sqrt(max(0.0, level * abs(level) - scatter * scatter))
@@ -195,7 +200,7 @@ class Forecast(Tunable[ForecastSettings]):
             whole=whole,
             level=beyond,
             stretch=exp(highest + SURE_SIGMAS * widest),
-            weight=max(self.first.weight(now), self.whole.weight(now)),
+            weight=max(first_weight, whole_weight),
         )
 
 

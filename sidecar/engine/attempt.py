@@ -79,6 +79,11 @@ AttemptResult = Answered | Committed | Failed
 class Attempt:
     """Runs one plan. The caller of ``run`` may be cancelled at any await."""
 
+    __slots__ = (
+        *("_limits", "_plan", "_response", "_settlement", "_timer", "_upstream"),
+        *("has_lost", "is_begun", "is_outrun", "tally"),
+    )
+
     def __init__(
         self, plan: AttemptPlan, settlement: Settlement, upstream: Upstream, timer: Timer
     ) -> None:
@@ -212,6 +217,7 @@ class Attempt:
         at = loop_now()
         self._settlement.first_content(at)
         assert self._limits is not None, "limits are set before the request is sent"
+        self._plan.request.let_go()
         return Committed(
             stream=stream, items=tuple(prelude), first_content_at=at, limits=self._limits
         )

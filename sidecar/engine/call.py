@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 class CallRun:
     """Runs one call. ``records`` are its attempts so far, in order."""
 
+    __slots__ = (
+        *("_chooser", "_entrant", "_failed", "_has_chosen", "_has_waited", "_is_verifying"),
+        *("_launcher", "_on_break", "_parts", "call", "records", "report"),
+    )
+
     def __init__(self, parts: Parts, call: Call) -> None:
         self.call = call
         self.records: list[AttemptRecord] = []
@@ -66,7 +71,8 @@ class CallRun:
             CallError: none could be had; says why.
         """
         try:
-            shed_batch(self.call, self._parts.ladder)
+            if self.call.constraints.priority is Priority.BATCH:
+                shed_batch(self._parts.ladder)
             while True:
                 step = self._known() or self._next_step()
                 if isinstance(step, Prospect):
@@ -91,7 +97,7 @@ class CallRun:
         if self._has_chosen:
             return None
         self._has_chosen = True
-        is_usual = not self._chooser.has_lot
+        is_usual = self._chooser.lots is None or not self._chooser.has_lot
         known = self._parts.prospects.find(self.call, loop_now()) if is_usual else None
         if known is None:
             return None
@@ -221,7 +227,8 @@ class CallRun:
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
         self.report.ends(entrant.plan, outcome)
-        self._chooser.ended(outcome)
+        if self._chooser.lots is not None:
+            self._chooser.ended(outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:

@@ -37,31 +37,38 @@ have room is asked, and judges.
 class Chooser:
     """Chooses for one call. ``choice`` is that of the last question."""
 
+    __slots__ = (
+        *("_budget_left", "_call", "_has_panicked", "_least", "_lot", "_parts", "_sight"),
+        *("choice", "has_overflowed", "is_desperate", "lots", "refused"),
+    )
+
     def __init__(self, parts: Parts, call: Call, budget_left: Callable[[], float | None]) -> None:
         self.refused: dict[EndpointId, Gate] = {}
         self.choice: Choice | None = None
         self._parts = parts
         self._call = call
         self._budget_left = budget_left
-        self._least = least_quality(call, parts.catalogue.endpoints)
-        self._wished = wished_quality(call)
+        self._least: float | None = None  # worked out with the first question: most ask none
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
-        self._space = _space_of(parts, call)
         self.is_desperate = False  # at the last question nobody was left but by way of exceptions
         self._has_panicked = False
         self._sight: Sight | None = None
-        self._lots = parts.lots if call.route.has_lots else None
-        self._lot = None if self._lots is None else self._lots.draw(call, parts.rng)
+        self.lots = parts.lots if call.route.has_lots else None
+        self._lot = None if self.lots is None else self.lots.draw(call, parts.rng)
 
     @property
     def has_lot(self) -> bool:
         """Whether something was drawn for the call, so that it is chosen for by itself."""
         return self._lot is not None and not self._lot.is_blank
 
+    @property
+    def _wished(self) -> float:
+        return wished_quality(self._call)
+
     def ended(self, outcome: Outcome) -> None:
         """Note an attempt of the call, where lots were drawn."""
-        if self._lots is not None:
-            self._lots.ended(self._call.route, self._lot, outcome)
+        if self.lots is not None:
+            self.lots.ended(self._call.route, self._lot, outcome)
 
     @property
     def routing(self) -> RoutingSettings:
@@ -193,7 +200,7 @@ class Chooser:
         may_overflow = may_try and not self.has_overflowed
         sight = self._sight = self._looking(now, may_try=may_try, may_overflow=may_overflow)
         tokens = call.facts.prompt_tokens
-        route, lots = call.route, self._lots
+        route, lots = call.route, self.lots
         needs = CallNeeds(
             route=route if lots is None else lots.settled(route),
             remaining_s=call.deadline_at - now,
@@ -203,7 +210,7 @@ class Chooser:
             priority=call.constraints.priority,
             prompt_tokens=math.floor(tokens * ESTIMATE_LEAST) if may_overflow else tokens,
             excluded=excluded,
-            space=self._space,
+            space=_space_of(parts, call),
             quality=self._wished,
         )
         if lots is None or self._lot is None:
@@ -215,6 +222,8 @@ class Chooser:
         return lots.arranged(choice, asked, parts.settings.routing)
 
     def _looking(self, now: float, *, may_try: bool, may_overflow: bool) -> Sight:
+        if self._least is None:
+            self._least = least_quality(self._call, self._parts.catalogue.endpoints)
         return Sight(
             self._parts,
             self._call,

@@ -18,12 +18,13 @@ from sidecar.domain import Gate, Rung
 from sidecar.engine.attempt import Attempt
 from sidecar.engine.endpoint_health import SILENT_FACTOR
 from sidecar.engine.prepare import Preparation
+from sidecar.engine.prospect import long_tokens
 from sidecar.engine.settlement import AttemptPlan, Settlement
 from sidecar.engine.timer import Timer
 from sidecar.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from sidecar.core.attempts import Start
+    from sidecar.core.caps import SpendCaps
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
     from sidecar.engine.parts import Parts
@@ -59,6 +60,11 @@ class Launcher:
     ``is_read``: the text of a stream is wanted afterwards.
     """
 
+    __slots__ = (
+        *("_call", "_charged", "_flaw_of", "_is_kept", "_is_whole", "_parts"),
+        *("preparation",),
+    )
+
     def __init__(self, parts: Parts, call: Call, *, is_whole: bool, is_read: bool = False) -> None:
         self._parts = parts
         self._call = call
@@ -78,10 +84,12 @@ class Launcher:
                 endpoint has understood it (``is_only_hope``).
         """
         parts, view = self._parts, prospect.start.view
-        capped = self._capped(view)  # no await between this look and what is reserved below
-        if capped is not None:
-            return capped
-        clamp = self._clamp(prospect.start)
+        caps = parts.budgets.caps
+        if caps is not None:
+            capped = self._capped(caps, view)
+            if capped is not None:  # no await between this look and what is reserved below
+                return capped
+        clamp = self._clamp(prospect)
         try:
             body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
         except BadRequestError:
@@ -95,14 +103,14 @@ class Launcher:
         plan = AttemptPlan(
             call=self._call,
             ticket=ticket,
-            request=self._in_trace(body, ticket),
+            request=self._in_trace(body, ticket) if view.endpoint.hears_trace else body,
             prospect=prospect,
             pacer=own.pacer,
             is_whole=self._is_whole,
             is_clamped=clamp is not None,
             is_kept=self._is_kept,
             flaw_of=self._flaw_of,
-            reserved_usd=self._reserved_usd(view),
+            reserved_usd=0.0 if caps is None else self._reserved_usd(caps, view),
         )
         now = ticket.admitted_at
         own.account_limits.reserve(ticket.prompt_tokens, view.output_tokens, now)
@@ -120,24 +128,17 @@ class Launcher:
     def _in_trace(self, body: PreparedBody, ticket: Ticket) -> PreparedBody:
         """Return ``body`` with its trace context, for endpoints that may hear of it."""
         endpoint, call = ticket.endpoint, self._call
-        if not endpoint.hears_trace:
-            return body
         tells = self._parts.propagation.headers
         told = tells(call.id, endpoint.id, ticket.admitted_at, call.trace)
         return replace(body, headers=(*body.headers, *told))
 
-    def _capped(self, view: EndpointView) -> Gate | None:
+    def _capped(self, caps: SpendCaps, view: EndpointView) -> Gate | None:
         """Return the daily spend cap that has no room for an attempt at ``view``."""
-        caps = self._parts.budgets.caps
-        if caps is None:
-            return None
         return caps.refusal(view.endpoint.provider, self._call.route.name, view.cost_usd)
 
-    def _reserved_usd(self, view: EndpointView) -> float:
-        """Set aside what the attempt is expected to cost, and return it; 0 without caps."""
-        caps, usd = self._parts.budgets.caps, view.cost_usd or 0.0
-        if caps is None:
-            return 0.0
+    def _reserved_usd(self, caps: SpendCaps, view: EndpointView) -> float:
+        """Set aside what the attempt is expected to cost, and return it."""
+        usd = view.cost_usd or 0.0
         caps.reserve(view.endpoint.provider, self._call.route.name, usd)
         return usd
 
@@ -168,34 +169,35 @@ class Launcher:
         left_usd = self.budget_left()
         if left_usd is None:
             return True
-        return self._tokens_for(endpoint, left_usd) >= self._long_tokens()
+        long = long_tokens(self._parts, self._call, loop_now())
+        return self._tokens_for(endpoint, left_usd) >= long
 
     # --- clamps --------------------------------------------------------------------------------
 
-    def _clamp(self, start: Start) -> int | None:
+    def _clamp(self, prospect: Prospect) -> int | None:
         """Return the bound on the answer that keeps the call's promises, None if none is needed."""
-        view = start.view
+        view, call = prospect.start.view, self._call
         clamps = (
-            self._affordable_tokens(start),
-            self._timely_tokens(view),
-            self._writable_tokens(view.endpoint),
+            None if call.constraints.budget_usd is None else self._affordable_tokens(prospect),
+            self._timely_tokens(view) if Rung.CLAMP in call.route.rungs else None,
+            None if call.facts.max_tokens is None else self._writable_tokens(view.endpoint),
         )
         if clamps == (None, None, None):
             return None
         return min(clamp for clamp in clamps if clamp is not None)
 
-    def _affordable_tokens(self, start: Start) -> int | None:
+    def _affordable_tokens(self, prospect: Prospect) -> int | None:
         """Return the clamp that keeps a hard budget hard."""
-        endpoint = start.view.endpoint
-        if self._call.constraints.budget_usd is None:
-            return None
-        left_usd = self.budget_left()
-        if left_usd is None or endpoint.price is None or endpoint.price.output_usd <= 0:
+        start = prospect.start
+        endpoint, left_usd = start.view.endpoint, self.budget_left()
+        price = endpoint.price
+        if left_usd is None or price is None or price.output_usd <= 0:
             return None
         tokens = self._tokens_for(endpoint, left_usd)
         if start.next_view is not None and self._call.constraints.may_hedge:
-            shared = self._tokens_for(endpoint, left_usd / HEDGE_PARTS)
-            tokens = shared if shared >= LONG_FACTOR * self._long_tokens() else tokens
+            others_usd = left_usd - left_usd / HEDGE_PARTS
+            shared = tokens - others_usd / price.output_usd * TOKENS_PER_PRICE
+            tokens = shared if shared >= LONG_FACTOR * prospect.long_tokens else tokens
         longest = endpoint.abilities.output_tokens_max
         if longest is not None and longest <= tokens:
             return None
@@ -212,23 +214,16 @@ class Launcher:
     def _input_tokens(self) -> float:
         return self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
 
-    def _long_tokens(self) -> float:
-        """Return a length that one answer in a hundred exceeds, or none may."""
-        length = self._parts.output_model(self._call.route.name).length(loop_now())
-        longest, asked = length.median * length.stretch, self._call.facts.max_tokens
-        return longest if asked is None else min(longest, asked)
-
     def _most_usd(self, endpoint: Endpoint, clamp: int | None) -> float:
         """Return the most that an attempt can cost whose answer is bounded by ``clamp``."""
         asked, longest = self._call.facts.max_tokens, endpoint.abilities.output_tokens_max
-        bounds = [bound for bound in (clamp, asked, longest) if bound is not None]
-        tokens = min(bounds, default=0)
+        tokens = asked if clamp is None or (asked is not None and asked < clamp) else clamp
+        if tokens is None or (longest is not None and longest < tokens):
+            tokens = longest or 0
         return predicted_cost_usd(endpoint.price, self._input_tokens(), tokens) or 0.0
 
     def _timely_tokens(self, view: EndpointView) -> int | None:
         """Return the clamp that lets the answer end by the deadline, where the route permits it."""
-        if Rung.CLAMP not in self._call.route.rungs:
-            return None
         remaining_s = self._call.deadline_at - loop_now()
         if view.total_s <= remaining_s or view.itl_s <= 0:
             return None

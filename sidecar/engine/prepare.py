@@ -8,11 +8,10 @@ cannot express is remembered, for ``x-sidecar-dropped``.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sidecar.errors import BadRequestError, WireError
-from sidecar.value import value
 from sidecar.wire.continuation import continued
 from sidecar.wire.dialect import PLAIN, in_dialect
 from sidecar.wire.formats import EMBEDDING_CODECS, codec, provider_codec
@@ -27,10 +26,10 @@ ACCEPT_STREAM = ("accept", "text/event-stream")
 ACCEPT_JSON = ("accept", "application/json")
 
 
-@value
+@dataclass(slots=True, kw_only=True)
 class PreparedBody:
     """What to send, in ``format``: path below the base URL, headers without credentials, body; and
-    what got lost.
+    what got lost. The body is its attempt's own, who may ``let_go`` of it.
     """
 
     format: WireFormat
@@ -40,9 +39,15 @@ class PreparedBody:
     dropped: tuple[str, ...] = ()
     is_translated: bool = False
 
+    def let_go(self) -> None:
+        """Forget the body: a stream has begun, and this request is not sent again."""
+        self.body = b""
+
 
 class Preparation:
     """Owns the parsed conversation of one call; ``delivered`` is text to go on after, if any."""
+
+    __slots__ = (*("_call", "_conversation", "delivered"),)
 
     def __init__(self, call: Call) -> None:
         self._call = call

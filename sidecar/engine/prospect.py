@@ -43,7 +43,7 @@ ROUNDING_S = 1e-6
 class Prospect:
     """An attempt as ``start`` says, before it is made. Seconds: ``hang_s`` of silence that are
     tolerated, ``output_s`` of writing, ``stall_s`` of a pause, ``hedge_after_s`` before a hedge is
-    worth a thought; ``ratio_q95`` as ``HedgeFacts`` has it.
+    worth a thought; ``long_tokens`` as below; ``ratio_q95`` as ``HedgeFacts`` has it.
     """
 
     start: Start
@@ -52,6 +52,7 @@ class Prospect:
     stall_s: float
     hedge_after_s: float
     ratio_q95: float
+    long_tokens: float
 
 
 def prospect_of(parts: Parts, call: Call, start: Start, now: float) -> Prospect:
@@ -74,7 +75,15 @@ def prospect_of(parts: Parts, call: Call, start: Start, now: float) -> Prospect:
             settings=parts.settings.budgets.hedge,
         ),
         ratio_q95=ratio_q95,
+        long_tokens=0.0 if call.constraints.budget_usd is None else long_tokens(parts, call, now),
     )
+
+
+def long_tokens(parts: Parts, call: Call, now: float) -> float:
+    """Return a length that one answer in a hundred exceeds, or none may."""
+    length = parts.output_model(call.route.name).length(now)
+    longest, asked = length.median * length.stretch, call.facts.max_tokens
+    return longest if asked is None else min(longest, asked)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -51,15 +51,27 @@ async def race(first: Entrant, consider_at: float | None, consider: Consider) ->
         return Finish(entrant=first, result=await first.attempt.run())
     hedge = _Hedge(first, consider)
     result = finish = None
+    hedge.ask_at(consider_at)
     try:
-        hedge.ask_at(consider_at)
-        result = await hedge.first_result()
-        finish = await hedge.finish(result)
+        try:
+            result = await first.attempt.run()
+        except asyncio.CancelledError:
+            if not hedge.took_over():
+                raise
+        finally:
+            hedge.owner = None  # from here on the hedge's end interrupts nobody
+        if hedge.task is None and result is not None:
+            finish = Finish(entrant=first, result=result)
+        else:
+            finish = await hedge.finish(result)
     finally:
-        hedge.stop_asking()
+        if hedge.timer is not None:
+            hedge.timer.cancel()
+            hedge.timer = None
         if finish is None and result is not None:
             _discard(first, result)
-        await hedge.aclose(None if finish is None else finish.entrant)
+        if hedge.task is not None:
+            await hedge.aclose(None if finish is None else finish.entrant)
     return finish
 
 
@@ -72,17 +84,18 @@ class _Hedge:
         "_entrant",
         "_first",
         "_has_won",
-        "_owner",
-        "_timer",
+        "owner",
         "task",
+        "timer",
     )
 
     def __init__(self, first: Entrant, consider: Consider) -> None:
         self._first = first
         self._consider = consider
-        self._owner = asyncio.current_task()
-        self._cancels = 0 if self._owner is None else self._owner.cancelling()
-        self._timer: asyncio.TimerHandle | None = None
+        self.owner = owner = asyncio.current_task()
+        assert owner is not None, "a race without a task"
+        self._cancels = owner.cancelling()
+        self.timer: asyncio.TimerHandle | None = None
         self._entrant: Entrant | None = None
         self._has_won = False
         self.task: asyncio.Task[AttemptResult] | None = None
@@ -91,16 +104,10 @@ class _Hedge:
 
     def ask_at(self, at: float) -> None:
         """Ask at ``at`` whether to start a second attempt."""
-        self._timer = asyncio.get_running_loop().call_at(at, self._ask)
-
-    def stop_asking(self) -> None:
-        """Forget the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.timer = asyncio.get_running_loop().call_at(at, self._ask)
 
     def _ask(self) -> None:
-        self._timer = None
+        self.timer = None
         second = self._consider()
         if isinstance(second, float):
             self.ask_at(second)
@@ -111,35 +118,28 @@ class _Hedge:
 
     # --- while both run ------------------------------------------------------------------------
 
-    async def first_result(self) -> AttemptResult | None:
-        """Return what the first attempt came to, None if the hedge won before."""
-        owner = self._owner
-        assert owner is not None, "a race without a task"
-        try:
-            return await self._first.attempt.run()
-        except asyncio.CancelledError:
-            if self._has_won and owner.uncancel() <= self._cancels:
-                return None
-            raise
-        finally:
-            self._owner = None  # from here on the hedge's end interrupts nobody
+    def took_over(self) -> bool:
+        """Return whether it was the hedge, and nobody else, that cancelled the first attempt; then
+        that is taken back.
+        """
+        owner = self.owner
+        return self._has_won and owner is not None and owner.uncancel() <= self._cancels
 
     def _on_done(self, task: asyncio.Task[AttemptResult]) -> None:
         """End the first attempt if it is still silent and the hedge is not."""
         is_answer = not task.cancelled() and (
             task.exception() is not None or not isinstance(task.result(), Failed)
         )
-        if self._owner is not None and is_answer and not self._first.settlement.is_done:
+        if self.owner is not None and is_answer and not self._first.settlement.is_done:
             self._first.attempt.has_lost = self._first.attempt.is_outrun = True
             self._has_won = True
-            self._owner.cancel()
+            self.owner.cancel()
 
     async def finish(self, result: AttemptResult | None) -> Finish:
         """Return the end of the race, the first attempt having come to ``result``."""
         first, second, task = self._first, self._entrant, self.task
-        if task is None or second is None:
-            assert result is not None, "nobody else can have won"
-            return Finish(entrant=first, result=result)
+        assert task is not None, "nobody else can have won"
+        assert second is not None, "a task without an attempt"
         if result is None:
             outcome = first.settlement.outcome
             lost = () if outcome is None else ((first, Failed(outcome=outcome)),)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import LASTING, FailReason
 from sidecar.core.caps import CAP_GATES
-from sidecar.domain import Gate, Priority
+from sidecar.domain import Gate
 from sidecar.engine.answer import PlainAnswer
 from sidecar.engine.feasible import nearest
 from sidecar.engine.fitness import UNABLE, lack
@@ -44,13 +44,13 @@ RETRY_AFTER_S_MAX = 60.0
 """SDKs sleep as long as they are told; longer than a minute is a hang of our making."""
 
 
-def shed_batch(call: Call, ladder: Ladder) -> None:
+def shed_batch(ladder: Ladder) -> None:
     """Refuse a batch call while the best tiers are short: what is left serves people.
 
     Raises:
-        ShedError: it is one, and they are.
+        ShedError: they are.
     """
-    if call.constraints.priority is Priority.BATCH and ladder.is_shedding(loop_now()):
+    if ladder.is_shedding(loop_now()):
         message = "batch calls are shed while capacity is short"
         raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
 

@@ -56,6 +56,12 @@ LISTENED_SHARE = 0.9
 class Relay:
     """One committed stream; fulfils ``StreamAnswer``. ``on_end`` gets the outcome once."""
 
+    __slots__ = (
+        *("_call", "_event", "_first_at", "_is_over", "_last_content_at", "_limits"),
+        *("_listened_s", "_on_end", "_pending", "_renderer", "_settlement", "_sink"),
+        *("_stream", "_upstream", "_waited_s", "_waiting_since", "disclosure", "timer"),
+    )
+
     def __init__(
         self,
         *,

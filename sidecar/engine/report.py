@@ -39,6 +39,13 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 class Report:
     """Gathers what one call went through. ``outcomes`` are its settled attempts, in order."""
 
+    __slots__ = (
+        *("_answer_id", "_call", "_choice", "_committed_at", "_content", "_finish"),
+        *("_flaw", "_is_cut", "_is_ended", "_level", "_parts", "_refusals", "_tally"),
+        *("dropped", "invalid_output", "is_continued", "is_sampled", "outcomes"),
+        *("rejected",),
+    )
+
     def __init__(self, parts: Parts, call: Call) -> None:
         self.outcomes: list[Outcome] = []
         self.rejected: tuple[tuple[EndpointId, Gate], ...] = ()
@@ -132,7 +139,7 @@ class Report:
         if is_ok and self._call.route.shadow is not None and self._parts.shadows is not None:
             self._parts.shadows.offer(self._parts, self._call, endpoint.id)
         degraded, spent_usd = self._degraded(endpoint), self.spent_usd()
-        if is_ok:
+        if is_ok and degraded is not None:
             self._note_degraded(degraded)
         if self._committed_at is None:
             self._committed_at = outcome.ended_at
@@ -166,7 +173,8 @@ class Report:
         """Return an answer that no model gave now, instead of ``error``."""
         call = self._call
         degraded = degraded_header(Level.STALE, error.code, source)
-        self._note_degraded(degraded)
+        if degraded is not None:
+            self._note_degraded(degraded)
         self.ended("degraded", None)
         disclosure = Disclosure(
             call_id=call.id,
@@ -208,8 +216,10 @@ class Report:
 
     def _is_estimated(self) -> bool:
         """Return whether a provider did not say what an attempt of this call cost."""
-        usages = [outcome.usage for outcome in self.outcomes]
-        return any(usage is not None and usage.is_estimated for usage in usages)
+        for outcome in self.outcomes:
+            if outcome.usage is not None and outcome.usage.is_estimated:
+                return True
+        return False
 
     def _labels(self) -> tuple[str, ...]:
         return tuple([outcome.label() for outcome in self.outcomes])
@@ -246,9 +256,8 @@ class Report:
         is_lesser = endpoint.id not in best and is_smaller(own, (qualities[one] for one in best))
         return self._reason(best) if is_lesser else None
 
-    def _note_degraded(self, degraded: str | None) -> None:
-        if degraded is not None:
-            self._level = degraded.partition(";")[0]
+    def _note_degraded(self, degraded: str) -> None:
+        self._level = degraded.partition(";")[0]
 
     def _reason(self, best: tuple[EndpointId, ...]) -> str:
         """Return why ``best`` did not answer: what its attempt met, else what kept it out."""
@@ -288,7 +297,7 @@ class Report:
                 choice=self._choice,
                 refusals=self._refusals,
                 committed_at=self._committed_at,
-                finish=None if finish is None else finish.value,
+                finish=None if finish is None else finish._value_,  # a property's price less
                 answer_id=self._answer_id,
                 level=self._level,
                 content=self._content,

@@ -102,10 +102,14 @@ class AttemptPlan:
 class Settlement:
     """Settles one ticket, once, and tells the observer; shared by attempt and relay."""
 
+    __slots__ = (*("_budgets", "_health", "_observer", "meter", "outcome", "plan"),)
+
     def __init__(
         self, health: Health, budgets: Budgets, observer: Observer, plan: AttemptPlan
     ) -> None:
         self.plan = plan
+        # What the endpoint's tokens are worth in what can be seen of them.
+        self.meter: TokenMeter = health.endpoints[plan.ticket.endpoint.id].meter
         self.outcome: Outcome | None = None
         self._health = health
         self._budgets = budgets
@@ -138,11 +142,6 @@ class Settlement:
     def chunk_gap(self, gap_s: float, now: float) -> None:
         """Note the mean time between tokens."""
         self._health.chunk_gap(self.plan.ticket, gap_s, now)
-
-    @property
-    def meter(self) -> TokenMeter:
-        """What the endpoint's tokens are worth in what can be seen of them."""
-        return self._health.endpoints[self.plan.ticket.endpoint.id].meter
 
     def usage_of(self, tally: Tally) -> Usage:
         """Return the usage of an answer, as far as it came."""

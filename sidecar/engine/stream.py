@@ -46,6 +46,8 @@ def joined(items: tuple[Item, ...]) -> Item:
 class UpstreamStream:
     """One provider stream under way; keeps its tally and refuses to end early in silence."""
 
+    __slots__ = (*("_failure", "_framer", "_name", "_parser", "is_eof", "response", "tally"),)
+
     def __init__(
         self, response: UpstreamResponse, codec: ProviderCodec, *, name: tuple[str, str]
     ) -> None:

@@ -19,7 +19,7 @@ from sidecar.core.quality import Ages, Evidence, QualityBook
 from sidecar.domain import CallId, EndpointId, RouteName
 from sidecar.events import AttemptFinished, CallFinished, ShadowFinished
 from sidecar.ledger.records import FEEDBACK, GRADE, EvidenceRow, ScoreGiven
-from sidecar.quality.signals import ANSWERED, FAULTS, REPEATED_FAULT, Signals
+from sidecar.quality.signals import ANSWERED, FAULTS, REPEATED_FAULT, UNUSABLE, Signals
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -76,9 +76,8 @@ class Hearing:
             if event.endpoint is not None and event.result in ANSWERED:
                 self._hear_answer(event, event.endpoint)
         elif isinstance(event, AttemptFinished):
-            unusable = self._signals.of_attempt(event)
-            if unusable is not None:
-                self._judge(unusable, event.at)
+            if event.outcome.cls is UNUSABLE:  # looked at here, since hardly any is
+                self._judge(self._signals.of_attempt(event), event.at)
         elif isinstance(event, ShadowFinished):
             self._note_shadow(event)
 
@@ -90,12 +89,12 @@ class Hearing:
         self._dirty[route, endpoint, ALL] = None
 
     def _hear_answer(self, event: CallFinished, endpoint: EndpointId) -> None:
-        own, again = self._signals.of_call(event), self._signals.again(event)
-        if own is None:
+        again = self._signals.again(event)
+        if event.flaw is None:
             pair = (event.route, endpoint)
             self._clean[pair] = self._clean.get(pair, 0) + 1
-        if own is not None:
-            self._judge(own, event.at)
+        else:
+            self._judge(self._signals.of_call(event), event.at)
         if again is not None and again.call_id not in self._given:
             self._blame(again.call_id)
             self._judge(again, event.at)
@@ -114,8 +113,8 @@ class Hearing:
                 self.book.judge(route, endpoint, 0.0, now, count=count)
                 self._dirty[route, endpoint, ALL] = None
 
-    def _judge(self, sign: Sign, now: float) -> None:
-        if not _is_named(sign.route):
+    def _judge(self, sign: Sign | None, now: float) -> None:
+        if sign is None or not _is_named(sign.route):
             return
         self.faults[sign.route, sign.endpoint, sign.kind] += 1
         self.book.judge(sign.route, sign.endpoint, sign.fault, now, count=sign.count)

@@ -18,8 +18,10 @@ from sidecar.domain import OutcomeClass
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from sidecar.domain import EndpointId, RouteName
+    from sidecar.domain import CallId, EndpointId, RouteName
     from sidecar.events import AttemptFinished, CallFinished
+
+    _Asked = tuple[float, CallId, RouteName, EndpointId]
 
 FAULTS = {"unusable": 1.0, "invalid": 1.0, "refused": 1.0, "empty": 1.0, "truncated": 0.5}
 """What a fault takes of an answer's worth; half of an answer may be of use."""
@@ -28,6 +30,7 @@ REPEATED, REPEATED_FAULT = "repeated", 0.3
 REPEATED_S_MIN, REPEATED_S_MAX = 2.0, 600.0
 QUESTIONS_MAX = 4096
 ANSWERED = frozenset({"ok", "degraded"})
+UNUSABLE = OutcomeClass.DEGENERATE
 
 
 @value
@@ -49,11 +52,11 @@ class Signals:
     """Owns the questions asked lately, oldest first: of each how it ended, and who answered."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[int, tuple[CallFinished, EndpointId]] = OrderedDict()
+        self._asked: OrderedDict[int, _Asked] = OrderedDict()
 
     def of_attempt(self, event: AttemptFinished) -> Sign | None:
         """Return the fault of an answer that was of no use, so that another was asked."""
-        if event.outcome.cls is not OutcomeClass.DEGENERATE:
+        if event.outcome.cls is not UNUSABLE:
             return None
         return _sign(event, event.outcome.endpoint, "unusable")
 
@@ -67,22 +70,23 @@ class Signals:
         """Return what it says of the answer before if this call asked the same again."""
         if event.question is None or event.endpoint is None:
             return None
-        before = self._asked.pop(event.question, None)
-        self._asked[event.question] = (event, event.endpoint)
+        asked = self._asked
+        before = asked.pop(event.question, None)
+        asked[event.question] = (event.at, event.call_id, event.route, event.endpoint)
         if before is None:
-            if len(self._asked) > QUESTIONS_MAX:
-                self._asked.popitem(last=False)
+            if len(asked) > QUESTIONS_MAX:
+                asked.popitem(last=False)
             return None
-        earlier, endpoint = before
-        waited_s = event.at - event.duration_s - earlier.at
-        if earlier.route != event.route or not REPEATED_S_MIN <= waited_s <= REPEATED_S_MAX:
+        ended_at, call_id, route, endpoint = before
+        waited_s = event.at - event.duration_s - ended_at
+        if route != event.route or not REPEATED_S_MIN <= waited_s <= REPEATED_S_MAX:
             return None
         return Sign(
             route=event.route,
             endpoint=endpoint,
             kind=REPEATED,
             fault=REPEATED_FAULT,
-            call_id=earlier.call_id,
+            call_id=call_id,
             count=0,
         )
 

@@ -13,20 +13,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections import deque
 from typing import TYPE_CHECKING
 
 from sidecar.errors import BadRequestError
 from sidecar.server import rescue
 from sidecar.server.http_exchange import HELD_BYTES
-from sidecar.server.request_reader import HeaderNames, RequestReader
+from sidecar.server.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sidecar.server.answer_head import AnswerHeads
-    from sidecar.server.front import FrontSettings, Plane
+    from sidecar.server.front import Plane
     from sidecar.server.http_exchange import HttpExchange
+    from sidecar.server.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -35,29 +34,6 @@ REQUESTS_AHEAD = 32
 """From here on a caller that does not wait for answers has to."""
 REQUESTS_AHEAD_MAX = 2048
 """In one packet, that is: reading cannot stop within one. No client comes near."""
-
-
-class Shared:
-    """What the connections of a front have in common. Owns their set."""
-
-    def __init__(self, settings: FrontSettings, heads: AnswerHeads) -> None:
-        self.settings = settings
-        self.heads = heads
-        self.connections: set[Connection] = set()
-        self.is_stopping = False
-        self.names = HeaderNames()
-        self._one_is_gone = asyncio.Event()
-
-    def forget(self, connection: Connection) -> None:
-        """A connection is gone."""
-        self.connections.discard(connection)
-        self._one_is_gone.set()
-
-    async def wait_without(self, plane: str | None) -> None:
-        """Wait until no connection to a plane is left, or none at all."""
-        while any(plane in (None, connection.plane) for connection in self.connections):
-            self._one_is_gone.clear()
-            await self._one_is_gone.wait()
 
 
 class Connection(asyncio.Protocol):
@@ -100,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self, shared.settings, shared.names)
         self._is_deaf = False
         self._is_lost = False
-        self._next: deque[HttpExchange | str] = deque()
+        self._next: list[HttpExchange | str] = []  # hardly ever two; a deque is ten times as large
         self._serving: HttpExchange | None = None
         self._idle: asyncio.Future[None] | None = None
         self._idle_since = self.loop.time()
@@ -115,8 +91,7 @@ class Connection(asyncio.Protocol):
         link = transport.get_extra_info("socket")
         if link is not None:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.shared.connections.add(self)
-        self._end_in(self.settings.keepalive_s, self._close_if_idle)
+        self.shared.attend(self)
         # Owned by the connection, ended with it; a task group would need a task of its own.
         self.task = self.loop.create_task(self._serve())
 
@@ -191,19 +166,23 @@ class Connection(asyncio.Protocol):
             else:
                 self.transport.resume_reading()
 
-    async def writable(self) -> None:
-        """Wait until the socket's buffer has room again.
+    async def writable(self, exchange: HttpExchange) -> None:
+        """Wait until the socket's buffer has room again; its patience ends at ``cut_at``.
 
         Raises:
             ConnectionResetError: the caller is gone.
         """
         if self._is_lost:
             raise ConnectionResetError("the caller is gone")
+        at = exchange.cut_at
+        cut = None if at is None else self.loop.call_at(at, exchange.abort)
         self._room = self.loop.create_future()
         try:
             await self._room
         finally:
             self._room = None
+            if cut is not None:
+                cut.cancel()
 
     def body_deadline_at(self) -> float:
         """Return until when bytes of a body must come, an instant of the loop."""
@@ -239,7 +218,7 @@ class Connection(asyncio.Protocol):
                         break
                 if self.is_reading_paused:
                     self.regulate()
-                goes_on = await self._answer(self._next.popleft())
+                goes_on = await self._answer(self._next.pop(0))
         except ConnectionError:
             self.transport.abort()
         finally:
@@ -328,16 +307,10 @@ class Connection(asyncio.Protocol):
         if self._is_lost:
             self.task = None
 
-    def _close_if_idle(self) -> None:
-        """Close if nothing was served for as long as connections are kept; look again later."""
-        now = self.loop.time()
-        since = self._idle_since if self._serving is None else now
-        left_s = since + self.settings.keepalive_s - now
-        if left_s <= 0:
+    def close_if_idle(self, now: float) -> None:
+        """Close if nothing was served for as long as connections are kept."""
+        if self._serving is None and now - self._idle_since >= self.settings.keepalive_s:
             self.close_when_idle()
-        self._end_in(left_s if left_s > 0 else self.settings.keepalive_s, self._close_if_idle)
 
     def _end_in(self, delay_s: float, end: Callable[[], None]) -> None:
-        if self._end_timer is not None:
-            self._end_timer.cancel()
         self._end_timer = self.loop.call_later(delay_s, end)

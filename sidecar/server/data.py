@@ -8,7 +8,6 @@ is what frees the provider when a caller hangs up.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar import clock
@@ -188,11 +187,10 @@ class DataPlane:
         if isinstance(answer, PlainAnswer):
             await _send_plain(exchange, answer)
             return
-        cut = asyncio.get_running_loop().call_at(call.deadline_at + STUCK_S, exchange.abort)
+        exchange.cut_at = call.deadline_at + STUCK_S
         try:
             await _send_stream(exchange, answer, door)
         finally:
-            cut.cancel()
             await answer.aclose()
 
 

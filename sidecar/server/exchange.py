@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Exchange(Protocol):
-    """One request and its answer: one call of ``answer`` or of ``start_stream``, never both."""
+    """One request and its answer: one call of ``answer`` or of ``start_stream``, never both.
+
+    ``cut_at``: whoever waits then for the caller to read ends like ``abort``; an instant of the
+    loop, None for never.
+    """
+
+    cut_at: float | None
 
     @property
     def method(self) -> str:

@@ -11,7 +11,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from sidecar.server.answer_head import AnswerHeads
-from sidecar.server.connection import Connection, Shared
+from sidecar.server.connection import Connection
+from sidecar.server.shared import Shared
 from sidecar.value import value
 
 if TYPE_CHECKING:

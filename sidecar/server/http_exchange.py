@@ -46,6 +46,7 @@ class HttpExchange:
         "_lines",
         "_parts",
         "_state",
+        "cut_at",
         "headers",
         "held_bytes",
         "is_discarded",
@@ -83,6 +84,7 @@ class HttpExchange:
         if "content-encoding" in headers and headers["content-encoding"].lower() in ENCODINGS:
             self._inflater = Inflater(headers["content-encoding"].lower())
         self._state = _OPEN
+        self.cut_at: float | None = None
 
     # --- what the connection does --------------------------------------------------------------
 
@@ -255,7 +257,7 @@ class HttpExchange:
         else:
             connection.transport.writelines((head, body))
         if not connection.is_writable:
-            await connection.writable()
+            await connection.writable(self)
 
     async def start_stream(self, status: int, headers: Mapping[str, str]) -> None:
         """See ``Exchange``."""
@@ -279,12 +281,12 @@ class HttpExchange:
             self.keeps_alive = False  # the end of the connection is the end of the answer
         connection.transport.write(connection.render_head(self, status, headers, framing))
         if not connection.is_writable:
-            await connection.writable()
+            await connection.writable(self)
 
     async def write(self, chunk: bytes) -> None:
         """See ``Exchange``."""
         if not (self.push(chunk) if chunk else self._connection.is_writable):
-            await self._connection.writable()
+            await self._connection.writable(self)
 
     def push(self, chunk: bytes) -> bool:
         """See ``Exchange``."""
@@ -299,7 +301,7 @@ class HttpExchange:
     async def room(self) -> None:
         """See ``Exchange``."""
         if not self._connection.is_writable:
-            await self._connection.writable()
+            await self._connection.writable(self)
 
     def _within_length(self, chunk: bytes) -> bytes:
         """Return of ``chunk`` what the announced length has room for."""
@@ -320,7 +322,7 @@ class HttpExchange:
             self.abort()  # less than was announced: nobody may take it for the whole
             return
         if not connection.is_writable:
-            await connection.writable()
+            await connection.writable(self)
 
     def abort(self) -> None:
         """See ``Exchange``."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
 from sidecar.server.constraints import read_constraints
-from sidecar.tracing import context_in
+from sidecar.tracing import TRACEPARENT, context_in
 from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
@@ -125,7 +125,7 @@ class Intake:
             facts=facts,
             constraints=constraints,
             forward_headers=_forwarded(arrival.headers),
-            trace=context_in(arrival.headers),
+            trace=context_in(arrival.headers) if TRACEPARENT in arrival.headers else None,
         )
 
 

@@ -8,7 +8,6 @@ takes them, and on a connection of their own, since they could not be sent twice
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar.domain import ProviderName
@@ -109,15 +108,11 @@ async def pass_through(
             trace=context_in(exchange.headers),
         )
     )
-    cut: asyncio.TimerHandle | None = None
     try:
         await run.open()
-        cut_at = arrival.at + limit_s + STUCK_S
-        cut = asyncio.get_running_loop().call_at(cut_at, exchange.abort)
+        exchange.cut_at = arrival.at + limit_s + STUCK_S
         await _send_back(exchange, run, arrival)
     finally:
-        if cut is not None:
-            cut.cancel()
         await run.aclose()
 
 

@@ -61,9 +61,9 @@ class Timeline:
 
     def on_event(self, event: Event) -> None:
         """Keep ``event`` if an operator may want to see it."""
-        kind = type(event)
+        kind = event.__class__
         if kind is AttemptFinished or kind is Probed:
-            self._count(event)  # type: ignore[arg-type]  # by its type
+            self._count(event.outcome)  # type: ignore[union-attr]  # by its class
             return
         if kind in _QUIET:
             return
@@ -76,12 +76,13 @@ class Timeline:
             self._awaited.set()
             self._awaited = None
 
-    def _count(self, event: AttemptFinished | Probed) -> None:
-        outcome = event.outcome
+    def _count(self, outcome: Outcome) -> None:
         if outcome.cls is _OK:
             if self._runs:
                 self._runs.pop(outcome.endpoint, None)
-            if outcome.first_content_at is not None:
+            kept = self._latencies.get(outcome.endpoint)
+            is_due = not kept or outcome.ended_at - kept[-1][0] >= LATENCY_EVERY_S
+            if is_due and outcome.first_content_at is not None:
                 self._sample(outcome, outcome.first_content_at)
             return
         cls, count = self._runs.get(outcome.endpoint, (outcome.cls, 0))
@@ -93,8 +94,7 @@ class Timeline:
             if len(self._latencies) >= ENDPOINTS_MAX:  # of configurations long gone
                 self._latencies.clear()
             kept = self._latencies[outcome.endpoint] = deque(maxlen=LATENCIES_MAX)
-        if not kept or outcome.ended_at - kept[-1][0] >= LATENCY_EVERY_S:
-            kept.append((outcome.ended_at, first_at - outcome.started_at))
+        kept.append((outcome.ended_at, first_at - outcome.started_at))
 
     def latencies(self, endpoint: EndpointId) -> list[float]:
         """Return the last first tokens of ``endpoint``, oldest first, seconds."""

@@ -1,7 +1,8 @@
 """Events to counters and histograms.
 
 Everything here is counted in strokes, off the path of calls, and the same whether anybody looks by
-Prometheus or OTLP. Attempts are counted by their own events and not by their call's: a hedge that
+Prometheus or OTLP. What is alike in a stroke is counted at once: a busy sidecar's calls nearly all
+are. Attempts are counted by their own events and not by their call's: a hedge that
 lost may settle after its call has ended, and a caller who left gets no list.
 
 Labels come from closed sets: names of the configuration, results, classes, kinds and gates. What a
@@ -35,13 +36,17 @@ from sidecar.telemetry.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from sidecar.catalogue import Catalogue
-    from sidecar.domain import Endpoint, EndpointId, Outcome
+    from sidecar.domain import Endpoint, EndpointId, RouteName, WireFormat
     from sidecar.events import Event
     from sidecar.metrics import Labels, Registry, TracePoint
     from sidecar.telemetry.names import Names
+
+    Noted = tuple[Event, TracePoint | None]
+    _AlikeCalls = tuple[RouteName, str, EndpointId | None, EndpointId | None, WireFormat | None]
+    _AlikeAttempts = tuple[RouteName, EndpointId, OutcomeClass, str, bool]
 
 NOBODY = "(none)"
 HEDGE = "hedge"
@@ -66,8 +71,6 @@ class Counting:
         self._catalogue = catalogue
         self._known: dict[EndpointId, tuple[Endpoint | None, str, str]] = {}
         self._counts = {
-            AttemptFinished: self._attempt,
-            CallFinished: self._call,
             CallRefused: self._refused,
             ProbeFinished: self._probe,
             PassageFinished: self._passage,
@@ -141,70 +144,116 @@ class Counting:
                 ]
             )
 
-    def count(self, event: Event, point: TracePoint | None = None) -> None:
-        """Count ``event``; ``point`` names its trace if that is recorded."""
-        counts = self._counts.get(type(event))
-        if counts is not None:
-            counts(event, point)  # type: ignore[operator]  # each knows its event
+    def count(self, events: Iterable[Noted]) -> None:
+        """Count ``events``, each with its trace if that is recorded."""
+        calls: dict[_AlikeCalls, list[tuple[CallFinished, TracePoint | None]]] = {}
+        attempts: dict[_AlikeAttempts, int] = {}
+        for noted in events:
+            event = noted[0]
+            if event.__class__ is CallFinished:
+                assert isinstance(event, CallFinished), "the same, for the type checker"
+                last = event.attempts[-1].endpoint if event.attempts else None
+                alike = (event.route, event.result, event.endpoint, last, event.format)
+                known = calls.get(alike)
+                if known is None:
+                    known = calls[alike] = []
+                known.append(noted)  # type: ignore[arg-type]  # its event is a call
+            elif isinstance(event, AttemptFinished):
+                outcome = event.outcome
+                is_pushback = outcome.retry_after_s is not None
+                kind = (event.route, outcome.endpoint, outcome.cls, event.kind, is_pushback)
+                attempts[kind] = attempts.get(kind, 0) + 1
+            else:
+                counts = self._counts.get(event.__class__)
+                if counts is not None:
+                    counts(event)  # type: ignore[operator]  # each knows its event
+        for each in calls.values():
+            self._count_calls(each)
+        for kind, number in attempts.items():
+            self._count_attempts(kind, number)
 
     # --- calls ---------------------------------------------------------------------------------
 
-    def _call(self, event: CallFinished, point: TracePoint | None) -> None:
-        route, result = event.route, event.result
-        self.calls.add((route, event.endpoint or NOBODY, result))
-        self.durations.record((route, result), event.duration_s, point)
-        if event.level is not None:
-            self.degraded.add((route, event.level))
+    def _count_calls(self, calls: Sequence[tuple[CallFinished, TracePoint | None]]) -> None:
+        """Count calls of one route, result, format and endpoint."""
+        first, points = calls[0][0], [point for _, point in calls]
+        route, result = first.route, first.result
+        durations = [event.duration_s for event, _ in calls]
+        self.calls.add((route, first.endpoint or NOBODY, result), len(calls))
+        self.durations.record((route, result), durations, points)
+        for event, _ in calls:
+            if event.level is not None:
+                self.degraded.add((route, event.level))
+            if event.rejected or event.refusals:
+                self._count_rejections(event)
+        if not first.attempts:
+            return
+        labels = self._labels(first)
+        error = "" if result_is_fine(result) else result
+        self.operation.record((*labels, error), durations, points)
+        if first.endpoint in (None, first.attempts[-1].endpoint):
+            self._count_tokens(labels, calls)
+        for event, point in calls:
+            if event.asked is not None and event.asked.is_stream:
+                self._count_stream(labels, event, point)
+
+    def _count_rejections(self, event: CallFinished) -> None:
         for endpoint, gate in event.rejected:
             self.rejections.add((endpoint, gate.value))
         for _, endpoint, gate in event.refusals:
             self.rejections.add((endpoint, gate.value))
-        if event.attempts:
-            self._operation(event, event.attempts[-1], point)
 
-    def _operation(self, event: CallFinished, last: Outcome, point: TracePoint | None) -> None:
-        endpoint = event.endpoint or last.endpoint
-        provider, model = self._who(endpoint)
-        labels = (operation_of(event.format), provider, event.route, model)
-        error = "" if result_is_fine(event.result) else event.result
-        self.operation.record((*labels, error), event.duration_s, point)
-        usage = last.usage
-        if usage is not None and last.endpoint == endpoint:
-            pairs = (("input", usage.input_tokens), ("output", usage.output_tokens))
-            for (kind, tokens), counter in zip(pairs, self.usages or (None, None), strict=True):
-                if self.tokens is not None:
-                    self.tokens.record((*labels, kind), tokens, point)
-                elif counter is not None:
-                    counter.add(labels, tokens)
-        first_at = last.first_content_at
-        if event.asked is None or not event.asked.is_stream or first_at is None:
+    def _labels(self, event: CallFinished) -> Labels:
+        provider, model = self._who(event.endpoint or event.attempts[-1].endpoint)
+        return operation_of(event.format), provider, event.route, model
+
+    def _count_tokens(
+        self, labels: Labels, calls: Sequence[tuple[CallFinished, TracePoint | None]]
+    ) -> None:
+        told = [(event.attempts[-1].usage, point) for event, point in calls]
+        known = [(usage, point) for usage, point in told if usage is not None]
+        amounts = (
+            ("input", [usage.input_tokens for usage, _ in known]),
+            ("output", [usage.output_tokens for usage, _ in known]),
+        )
+        points = [point for _, point in known]
+        for (kind, tokens), counter in zip(amounts, self.usages or (None, None), strict=True):
+            if self.tokens is not None:
+                self.tokens.record((*labels, kind), tokens, points)
+            elif counter is not None and tokens:
+                counter.add(labels, sum(tokens))
+
+    def _count_stream(self, labels: Labels, event: CallFinished, point: TracePoint | None) -> None:
+        last = event.attempts[-1]
+        first_at, usage = last.first_content_at, last.usage
+        if first_at is None:
             return
         waited_s = first_at - (event.at - event.duration_s)
-        self.first_chunk.record(labels, waited_s, point)
+        self.first_chunk.record(labels, (waited_s,), (point,))
         if usage is not None and usage.output_tokens > 1 and last.cls is OutcomeClass.OK:
             mean_s = (last.ended_at - first_at) / (usage.output_tokens - 1)
-            self.per_token.record(labels, mean_s, point)
+            self.per_token.record(labels, (mean_s,), (point,))
 
-    def _refused(self, event: CallRefused, _: TracePoint | None) -> None:
+    def _refused(self, event: CallRefused) -> None:
         self.refused.add((event.code,))
 
     # --- attempts ------------------------------------------------------------------------------
 
-    def _attempt(self, event: AttemptFinished, _: TracePoint | None) -> None:
-        outcome, route = event.outcome, event.route
-        self.attempts.add((route, outcome.endpoint, outcome.cls.value))
-        self.kinds.add((route, event.kind))
-        if outcome.retry_after_s is not None:
-            self.pushbacks.add((outcome.endpoint,))
-        if event.kind == HEDGE:
-            self.hedges.add((route, _came_to(outcome)))
+    def _count_attempts(self, alike: _AlikeAttempts, number: int) -> None:
+        route, endpoint, cls, kind, is_pushback = alike
+        self.attempts.add((route, endpoint, cls.value), number)
+        self.kinds.add((route, kind), number)
+        if is_pushback:
+            self.pushbacks.add((endpoint,), number)
+        if kind == HEDGE:
+            self.hedges.add((route, _came_to(cls)), number)
 
-    def _probe(self, event: ProbeFinished, _: TracePoint | None) -> None:
+    def _probe(self, event: ProbeFinished) -> None:
         cls = event.outcome.cls.value
         self.probes.add((event.endpoint, event.kind, event.why, cls))
         self.probe_cost.add((event.endpoint, event.why), event.cost_usd)
 
-    def _passage(self, event: PassageFinished, _: TracePoint | None) -> None:
+    def _passage(self, event: PassageFinished) -> None:
         status = "none" if event.status is None else f"{event.status // 100}xx"
         self.passages.add((event.provider, status))
         for outcome in event.attempts:
@@ -212,13 +261,13 @@ class Counting:
 
     # --- states --------------------------------------------------------------------------------
 
-    def _breaker(self, event: BreakerChanged, _: TracePoint | None) -> None:
+    def _breaker(self, event: BreakerChanged) -> None:
         self.breakers.add((event.name, event.new))
 
-    def _account(self, event: AccountChanged, _: TracePoint | None) -> None:
+    def _account(self, event: AccountChanged) -> None:
         self.accounts.add((event.provider, event.reason))
 
-    def _ejected(self, event: EndpointEjected, _: TracePoint | None) -> None:
+    def _ejected(self, event: EndpointEjected) -> None:
         self.ejections.add((event.endpoint, event.reason))
 
     def _who(self, name: EndpointId) -> tuple[str, str]:
@@ -247,7 +296,7 @@ def result_is_fine(result: str) -> bool:
     return result in WELL
 
 
-def _came_to(outcome: Outcome) -> str:
-    if outcome.cls is OutcomeClass.OK:
+def _came_to(cls: OutcomeClass) -> str:
+    if cls is OutcomeClass.OK:
         return "won"
-    return "lost" if outcome.cls in LOST else "failed"
+    return "lost" if cls in LOST else "failed"

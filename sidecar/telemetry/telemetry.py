@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.catalogue import Catalogue
     from sidecar.events import Event
     from sidecar.metrics import Labels
+    from sidecar.telemetry.counting import Noted
     from sidecar.telemetry.environment import Exporting
     from sidecar.telemetry.exporter import Exporter
     from sidecar.telemetry.settings import TelemetrySettings
@@ -123,18 +124,21 @@ class Telemetry:
 
     def absorb(self, now: float, wall: float) -> None:
         """Count what came, and hand on what is sampled; ``now`` is the loop's clock."""
-        offset_s, buffer, count = wall - now, self._buffer, self._counting.count
-        if not self._is_tracing:
-            while buffer:
-                count(buffer.popleft())
-            return
-        while buffer:
-            event = buffer.popleft()
+        events = list(self._buffer)
+        self._buffer.clear()
+        if self._is_tracing:
+            self._counting.count(self._traced(events, wall - now))
+        else:
+            self._counting.count([(event, None) for event in events])
+
+    def _traced(self, events: list[Event], offset_s: float) -> Iterator[Noted]:
+        """Hand on what is sampled; yield all with their traces."""
+        for event in events:
             if not self.exporting.propagates and isinstance(event, _TRACED) and event.trace:
-                event = replace(event, trace=None)
+                event = replace(event, trace=None)  # noqa: PLW2901 - the same, untraced
             trace_id = self._sampled(event)
             if trace_id is None:
-                count(event)
+                yield event, None
                 continue
             point = None
             if isinstance(event, CallFinished) and self.exporting.has_exemplars:
@@ -143,7 +147,7 @@ class Telemetry:
                     span_id=logical_id_of(event.call_id),
                     at=event.at + offset_s,
                 )
-            count(event, point)
+            yield event, point
             self._hand_on(event, offset_s)
 
     def _sampled(self, event: Event) -> str | None:

@@ -110,10 +110,10 @@ class Exchange:
     async def more(self) -> None:
         """Wait until there may be something to take."""
         assert self.wake is None, "one reader at a time"
-        self._waiter = self._loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         self.wake = self._come
         try:
-            await self._waiter
+            await waiter
         finally:
             self._waiter = self.wake = None
 

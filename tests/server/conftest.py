@@ -46,6 +46,7 @@ class MemoryExchange:
     is_aborted: bool = False
     is_body_read: bool = False
     may_write: asyncio.Event | None = None
+    cut_at: float | None = None
 
     @property
     def header_lines(self) -> tuple[tuple[str, str], ...]:
@@ -87,10 +88,7 @@ class MemoryExchange:
 
     async def write(self, chunk: bytes) -> None:
         """Take a chunk, when the test lets the caller read."""
-        if self.may_write is not None:
-            await self.may_write.wait()
-        if self.is_aborted:
-            raise ConnectionResetError
+        await self._readable()
         self.sent.append(chunk)
 
     def push(self, chunk: bytes) -> bool:
@@ -103,11 +101,18 @@ class MemoryExchange:
 
     async def room(self) -> None:
         """Wait until the test lets the caller read."""
+        await self._readable()
+        self._read()
+
+    async def _readable(self) -> None:
+        loop, at = asyncio.get_running_loop(), self.cut_at
+        cut = None if at is None else loop.call_at(at, self.abort)
         if self.may_write is not None:
             await self.may_write.wait()
+        if cut is not None:
+            cut.cancel()
         if self.is_aborted:
             raise ConnectionResetError
-        self._read()
 
     def _read(self) -> None:
         self.sent += self.pushed

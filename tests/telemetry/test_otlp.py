@@ -35,12 +35,12 @@ def test_temporality(is_delta: bool, second: tuple[int, int]) -> None:
     writer = MetricsWriter([("service.name", "x")], began_at=100.0, is_delta=is_delta)
     counter.add(("x",), 3)
     for amount in (0.5, 5.0):
-        histogram.record((), amount)
+        histogram.record((), (amount,))
     first = pushed(writer.request(registry.collect(), 110.0))
     assert first["a.calls"].sum.data_points[0].as_int == 3
     assert first["a.time"].histogram.data_points[0].count == 2
     counter.add(("x",), 2)
-    histogram.record((), 0.1)
+    histogram.record((), (0.1,))
     later = pushed(writer.request(registry.collect(), 120.0))
     (calls,), (time,) = later["a.calls"].sum.data_points, later["a.time"].histogram.data_points
     assert (calls.as_int, time.count) == second
