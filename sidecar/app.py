@@ -28,6 +28,7 @@ from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import exposition, shown
 from sidecar.log import LogObserver
 from sidecar.log_lines import tell_loop_error
+from sidecar.membership import Membership
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.reload import Origin, Reloader
 from sidecar.repricing import PriceRefresh
@@ -83,7 +84,10 @@ class App:
         )
         self.ledger = Ledger(config.ledger)
         self.timeline = Timeline(self._host_of)
-        self._observer = FanOut(observer or LogObserver(), self.ledger, self.timeline)
+        self._membership = Membership(config, self._rng)
+        self._observer = FanOut(
+            observer or LogObserver(), self.ledger, self.timeline, *self._membership.observers
+        )
         self.drills = drills_of(config, self._observer)
         self.engine = Engine(
             catalogue=config.catalogue,
@@ -92,6 +96,7 @@ class App:
             observer=self._observer,
             rng=self._rng,
         )
+        self._membership.join(self.engine, config, self._providers)
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
@@ -129,6 +134,8 @@ class App:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
             group.create_task(self.prices.run())
+            if self._membership.agent is not None:
+                group.create_task(self._membership.agent.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -144,6 +151,7 @@ class App:
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
         self._recall_caps()
+        self._membership.adopt(config, providers)
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.prices.adapt(config.prices)
@@ -238,7 +246,8 @@ class App:
         )
 
     def _metrics(self) -> str:
-        return exposition(self.ledger) + spending.exposition(self.engine.budgets.caps)
+        told = exposition(self.ledger) + spending.exposition(self.engine.budgets.caps)
+        return told + self._membership.exposition()
 
     def _recall_caps(self) -> None:
         """Tell spend caps that are new what was spent today, as far as the ledger knows."""
@@ -267,6 +276,7 @@ class App:
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
             "prices": self.prices.status,
+            "fleet": self._membership.status(),
         }
 
 

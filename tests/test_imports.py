@@ -46,7 +46,8 @@ ALLOWED = {
     "repricing": {"clock", "config"},
     "telemetry": BASE,
     "ledger": BASE,
-    "fleet": BASE,
+    "fleet": BASE | {"core", "engine"},
+    "membership": {"config", "domain", "engine", "events", "fleet", "upstream"},
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},
     "cli": ALL,
@@ -64,6 +65,7 @@ ONLY_IN = {
     # The simulated loop gives the library its clock.
     "asyncio_throttle": ("engine/pacer.py", "simulate/loop.py"),
     "opentelemetry": ("telemetry/",),
+    "redis": ("fleet/redis_store.py",),
 }
 """Library: where alone it may appear."""
 

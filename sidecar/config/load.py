@@ -25,6 +25,7 @@ from sidecar.config.model import (
     AwsKeys,
     Config,
     DrainSettings,
+    FleetTarget,
     KeyReference,
     Listen,
     PriceSettings,
@@ -125,6 +126,7 @@ def _build(file: File, tree: Tree) -> Config:
         drain=build(DrainSettings, file.defaults.drain),
         ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
         prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
+        fleet=parts.fleet(),
         may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
@@ -264,6 +266,22 @@ class _Parts:
             health=_address(entry.health),
             allow_remote=self._file.allow_remote,
             token=_key_reference(self._file.token),
+        )
+
+    def fleet(self) -> FleetTarget | None:
+        """Return the store that pods share."""
+        entry = self._file.fleet
+        return (
+            None
+            if entry.url is None
+            else FleetTarget(
+                url=entry.url,
+                namespace=entry.namespace,
+                username=entry.username,
+                password=_key_reference(entry.password),
+                ca_file=entry.ca,
+                verify_tls=entry.verify_tls,
+            )
         )
 
 
