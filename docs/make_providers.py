@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sidecar.domain import WireFormat
-    from sidecar.upstream.kinds import Kind
+    from sidecar.upstream.kind import Kind
     from tests.wire.pairs.verdict import Verdict
 
 FILE = Path(__file__).with_name("providers.md")

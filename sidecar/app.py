@@ -1,65 +1,59 @@
 """The application: names every layer once. Build, start, reload, drain, stop.
 
-``serve`` is the main job: it starts an ``App``, waits for SIGTERM or SIGINT and drains. Drain, in
-order: new calls are refused with ``draining`` while open ones go on; when the grace is over, what
-is left is ended by an explicit error (event); then listeners, provider connections and background
-loops are closed. SIGHUP has the configuration read again, which also follows its file by itself.
+``process.py`` runs one until it is told to stop. Drain, in order: new calls are refused with
+``draining`` while open ones go on; when the grace is over, what is left is ended by an explicit
+error (event); then listeners, provider connections and background loops are closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
+import os
 import random
-import signal
-import sys
 from typing import TYPE_CHECKING
 
 from sidecar import clock
-from sidecar.engine import spending
+from sidecar.engine import lots_shown, spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
 from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
-from sidecar.ledger.showing import exposition, shown
+from sidecar.ledger.showing import observed, shown
 from sidecar.log import LogObserver
-from sidecar.log_lines import tell_loop_error
 from sidecar.membership import Membership
 from sidecar.operations import Operations, drillable, drills_of
+from sidecar.quality.desk import Desk
 from sidecar.reload import Origin, Reloader
 from sidecar.repricing import PriceRefresh
 from sidecar.server.admin import AdminPlane, Controls
 from sidecar.server.data import DataPlane
+from sidecar.server.feedback import FeedbackDesk
 from sidecar.server.front import Front, Plane
 from sidecar.server.guard import Guard, GuardSettings
 from sidecar.server.health import HealthPlane, HealthStatus
 from sidecar.server.intake import Intake
 from sidecar.server.timeline import Timeline
-from sidecar.upstream.credentials import Credential
-from sidecar.upstream.http import HttpUpstream, ProviderTarget
-from sidecar.upstream.kinds import KINDS
-from sidecar.upstream.signing import AwsSigner
+from sidecar.targets import credential_of, target_of
+from sidecar.telemetry.environment import read_environment
+from sidecar.telemetry.readings import readings
+from sidecar.telemetry.telemetry import Telemetry
+from sidecar.upstream.http import HttpUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from sidecar.catalogue import Catalogue
-    from sidecar.config.model import AwsKeys, Config, KeyReference, Target
+    from sidecar.config.model import Config, Target
     from sidecar.domain import EndpointId
     from sidecar.events import Observer
+    from sidecar.upstream.http import ProviderTarget
 
 log = logging.getLogger("sidecar")
 
-GC_THRESHOLDS = (5_000, 5, 200)
-"""Objects of a generation before it is looked at; usually 700, 10, 10. The middle one holds 25,000
-at most then, a look of some 8 ms; one at all of them takes 30, and comes hardly ever."""
-SWITCH_S = 0.0001
-"""How long a thread may run on while the loop wants to, each time it wakes; usually 5 ms. While
-1,000 routes were read, twenty turns of the loop took 147 ms, now 10."""
 GOODBYE_S = 2.0
 """How long interrupted calls may take to write their error and be gone."""
 
@@ -74,20 +68,23 @@ class App:
         observer: Observer | None = None,
         seed: int | None = None,
         origin: Origin | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config
         self.ports: dict[str, int] = {}
         self._rng = random.Random(seed)
-        self._providers = {name: _target(target) for name, target in config.targets.items()}
+        self._providers = {name: target_of(target) for name, target in config.targets.items()}
         self.upstream = HttpUpstream(
             providers=self._providers, endpoints=config.catalogue.endpoints
         )
         self.ledger = Ledger(config.ledger)
+        self.telemetry = Telemetry(
+            read_environment(os.environ if env is None else env), config.telemetry, self._catalogue
+        )
         self.timeline = Timeline(self._host_of)
         self._membership = Membership(config, self._rng)
-        self._observer = FanOut(
-            observer or LogObserver(), self.ledger, self.timeline, *self._membership.observers
-        )
+        hearers = (observer or LogObserver(), self.ledger, self.timeline, self.telemetry)
+        self._observer = FanOut(*hearers, *self._membership.observers)
         self.drills = drills_of(config, self._observer)
         self.engine = Engine(
             catalogue=config.catalogue,
@@ -96,11 +93,20 @@ class App:
             observer=self._observer,
             rng=self._rng,
         )
-        self._membership.join(self.engine, config, self._providers)
+        self.desk = Desk(self.engine, self.ledger)
         self._intake = Intake(self._catalogue, self._rng)
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.telemetry.attend(self.engine.parts)
+        self.telemetry.registry.add(
+            *observed(self.ledger),
+            *spending.observed(lambda: self.engine.budgets.caps),
+            *self.desk.observed(),
+            *lots_shown.observed(lambda: self.engine.parts),
+            *readings(self.engine, self.admission),
+            *self.reloader.observed(lambda: self.engine.catalogue.generation),
+        )
         self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
@@ -114,6 +120,9 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        self._membership.join(self.engine, self.config, self._providers)
+        self.telemetry.registry.add(*self._membership.observed())
+        self.telemetry.start()
         if self.engine.budgets.caps is not None:
             if not await self.ledger.load():
                 log.warning("spend caps count from now: what was spent today cannot be read")
@@ -152,6 +161,7 @@ class App:
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
         self._recall_caps()
         self._membership.adopt(config, providers)
+        self.desk.adopt()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
         self.prices.adapt(config.prices)
@@ -168,7 +178,7 @@ class App:
         """Return where a provider is now; keys that are named as before go on being watched."""
         known = self.config.targets.get(target.name)
         is_kept = known is not None and (known.api_key, known.aws) == (target.api_key, target.aws)
-        return _target(target, self._providers[target.name] if is_kept else None)
+        return target_of(target, self._providers[target.name] if is_kept else None)
 
     async def drain(self) -> None:
         """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
@@ -195,21 +205,25 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._background
             self._background = None
+        await self.desk.aclose()
         await self.upstream.aclose()
         await self.ledger.aclose()
+        await self.telemetry.aclose()
 
     # --- parts ---------------------------------------------------------------------------------
 
     def _planes(self) -> tuple[Plane, ...]:
         listen = self.config.listen
         guard = Guard(self._guard_settings())
-        data = DataPlane(self.engine, self.admission, self._intake, guard)
+        feedback = FeedbackDesk(self.desk)
+        data = DataPlane(self.engine, self.admission, self._intake, guard, feedback, self._observer)
         does = self._operations
         admin = AdminPlane(
             guard,
             Controls(
                 state=self.state,
                 calls=does.calls,
+                advice=self.desk.advice,
                 isolate=does.isolate,
                 restore=does.restore,
                 explain=does.explain,
@@ -230,9 +244,13 @@ class App:
             for name, address, handler in addresses
         )
 
+    def _metrics(self, accept: str) -> tuple[str, str]:
+        self.ledger.catch_up()
+        return self.telemetry.scrape(accept)
+
     def _guard_settings(self) -> GuardSettings:
         listen = self.config.listen
-        token = None if listen.token is None else _credential(listen.token).value().encode()
+        token = None if listen.token is None else credential_of(listen.token).value().encode()
         return GuardSettings(allow_remote=listen.allow_remote, token=token)
 
     def _catalogue(self) -> Catalogue:
@@ -244,10 +262,6 @@ class App:
             is_draining=self.admission.is_draining,
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
-
-    def _metrics(self) -> str:
-        told = exposition(self.ledger) + spending.exposition(self.engine.budgets.caps)
-        return told + self._membership.exposition()
 
     def _recall_caps(self) -> None:
         """Tell spend caps that are new what was spent today, as far as the ledger knows."""
@@ -277,91 +291,11 @@ class App:
             "ledger": shown(self.ledger, clock.wall()),
             "prices": self.prices.status,
             "fleet": self._membership.status(),
+            **self.desk.shown(),
         }
-
-
-async def serve(app: App, on_start: Callable[[App], None]) -> None:
-    """Run ``app`` until SIGTERM or SIGINT, then drain; a second one ends the grace at once.
-
-    Raises:
-        OSError: a plane's address is taken.
-    """
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    hurry = asyncio.Event()
-
-    def on_signal() -> None:
-        (hurry if stopping.is_set() else stopping).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    loop.set_exception_handler(tell_loop_error)
-    loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
-    try:
-        await app.start()
-        _settle_memory()
-        sys.setswitchinterval(SWITCH_S)
-        on_start(app)
-        await stopping.wait()
-        await _until_either(app.drain(), hurry.wait())
-    finally:
-        await app.stop()
-        gc.freeze()  # or the interpreter's end looks for garbage in all of it, for 0.2 s and more
-
-
-def _settle_memory() -> None:
-    """Let the garbage collector look at young objects alone, and less often.
-
-    What exists now stays; and a call leaves no cycles behind, so that there is little to find:
-    looking for it at the usual pace took a tenth of a call's time. Whoever starts may have
-    switched it off for as long as that lasts.
-    """
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    gc.enable()
-
-
-async def _until_either(*waits: object) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _tell_death(task: asyncio.Task[None]) -> None:
     """A background loop never ends by itself: if it does, that is a defect to be seen."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a background loop died", exc_info=error)
-
-
-def _target(target: Target, kept: ProviderTarget | None = None) -> ProviderTarget:
-    """Return where ``target`` is and how to enter, maybe with the keys of before."""
-    if kept is not None:
-        credential, signer = kept.credential, kept.signer
-    else:
-        credential = None if target.api_key is None else _credential(target.api_key)
-        signer = None if target.aws is None else _signer(target.aws)
-    return ProviderTarget(
-        name=target.name,
-        kind=KINDS[target.kind],
-        base_url=target.base_url,
-        credential=credential,
-        verify_tls=target.verify_tls,
-        signer=signer,
-    )
-
-
-def _signer(keys: AwsKeys) -> AwsSigner:
-    token = keys.session_token
-    return AwsSigner(
-        access_key_id=_credential(keys.access_key_id),
-        secret_access_key=_credential(keys.secret_access_key),
-        session_token=None if token is None else _credential(token),
-        region=keys.region,
-    )
-
-
-def _credential(reference: KeyReference) -> Credential:
-    return Credential(env=reference.env, file=reference.file)

@@ -24,6 +24,7 @@ class Reach:
     """How a provider is reached by requests that are passed on to it, and within which limits.
 
     ``base_url`` and ``kind`` say who it is: where they change, nothing that was learned holds.
+    ``hears_trace``: the provider is told of which trace a request is a part.
     """
 
     host: HostName
@@ -31,6 +32,7 @@ class Reach:
     kind: str = ""
     within_s: float = 120.0
     connect_s: float = 3.0
+    hears_trace: bool = False
 
 
 @value

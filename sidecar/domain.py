@@ -24,22 +24,31 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import Enum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING
 
 from sidecar.abilities import Abilities, Ability, Dialect
+from sidecar.amounts import Price as Price  # noqa: PLC0414
+from sidecar.amounts import Timers as Timers  # noqa: PLC0414
+from sidecar.amounts import Usage as Usage  # noqa: PLC0414
+from sidecar.names import CallId as CallId  # noqa: PLC0414, TC001
+from sidecar.names import EndpointId as EndpointId  # noqa: PLC0414, TC001
+from sidecar.names import HostName as HostName  # noqa: PLC0414, TC001
+from sidecar.names import ModelName as ModelName  # noqa: PLC0414, TC001
+from sidecar.names import ProviderName as ProviderName  # noqa: PLC0414, TC001
+from sidecar.names import RouteName as RouteName  # noqa: PLC0414, TC001
+from sidecar.shares import Adaptive as Adaptive  # noqa: PLC0414, TC001
+from sidecar.shares import Grader as Grader  # noqa: PLC0414, TC001
+from sidecar.shares import Shadow as Shadow  # noqa: PLC0414, TC001
 from sidecar.value import value
-from sidecar.verdicts import Gate as Gate  # noqa: PLC0414 - a part of the vocabulary
-from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414 - the same
+from sidecar.verdicts import Capacity as Capacity  # noqa: PLC0414 - parts of the vocabulary
+from sidecar.verdicts import Gate as Gate  # noqa: PLC0414
+from sidecar.verdicts import OutcomeClass as OutcomeClass  # noqa: PLC0414
+from sidecar.verdicts import Priority as Priority  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ProviderName = NewType("ProviderName", str)
-ModelName = NewType("ModelName", str)
-RouteName = NewType("RouteName", str)
-EndpointId = NewType("EndpointId", str)
-HostName = NewType("HostName", str)
-CallId = NewType("CallId", str)
+    from sidecar.tracing import TraceContext
 
 
 class WireFormat(Enum):
@@ -59,20 +68,6 @@ class WireFormat(Enum):
 
 
 EMBEDDINGS = frozenset({WireFormat.OPENAI_EMBEDDINGS, WireFormat.GEMINI_EMBEDDINGS})
-
-
-class Capacity(Enum):
-    """Whether our own load slows the endpoint: a public API hardly, our own server surely."""
-
-    SHARED = "shared"
-    DEDICATED = "dedicated"
-
-
-class Priority(Enum):
-    """Who is shed first: batch."""
-
-    INTERACTIVE = "interactive"
-    BATCH = "batch"
 
 
 class OnBreak(Enum):
@@ -98,46 +93,22 @@ DEFAULT_RUNGS = (Rung.SMALLER, Rung.STATIC)  # a static answer is there only if 
 
 
 @value
-class Price:
-    """US dollars per million tokens; ``cached_input_usd`` for those read from a cache."""
-
-    input_usd: float
-    output_usd: float
-    cached_input_usd: float | None = None
-    cache_write_usd: float | None = None
-
-
-@value
-class Usage:
-    """Tokens of one attempt; input includes cached ones, output includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    is_estimated: bool = False
-
-
-@value
-class Timers:
-    """Limits of one attempt, seconds. None: adaptive."""
-
-    connect_s: float = 3.0
-    first_content_s: float | None = None
-    attempt_s: float | None = None
-    stall_s: float | None = None
-
-
-@value
 class Quality:
     """Expected quality of an endpoint's answers, 0..1: by route, else the default."""
 
     default: float = 0.5
     by_route: Mapping[RouteName, float] = field(default_factory=dict)
+    learned: dict[RouteName, float] = field(default_factory=dict, repr=False, compare=False)
+    """Of routes of which enough was seen; ``engine/qualities.py`` alone writes it."""
 
     def of(self, route: RouteName) -> float:
-        """Return the expected quality for ``route``."""
+        """Return the expected quality for ``route``: as learned, else as configured."""
+        if self.learned and (known := self.learned.get(route)) is not None:
+            return known
+        return self.by_route.get(route, self.default)
+
+    def configured(self, route: RouteName) -> float:
+        """Return the quality for ``route`` that was configured."""
         return self.by_route.get(route, self.default)
 
 
@@ -151,7 +122,7 @@ class Endpoint:
     is somebody else: endpoints of one upstream, host or account share a fate.
     ``supports_prefill``: the model goes on from a trailing assistant turn.
     ``bills_cut_answers``: in full, as if nobody had hung up. Vectors of one
-    ``space`` can be compared.
+    ``space`` can be compared. ``hears_trace``: it is told of which trace an attempt is a part.
     """
 
     id: EndpointId
@@ -174,6 +145,7 @@ class Endpoint:
     dialect: Dialect = field(default_factory=Dialect)
     bills_cut_answers: bool = False
     space: str | None = None
+    hears_trace: bool = False
 
     def format_for(self, asked: WireFormat) -> WireFormat | None:
         """Return in which format a call in ``asked`` is put to it, None if in none."""
@@ -182,45 +154,6 @@ class Endpoint:
         is_vectors = asked in EMBEDDINGS
         spoken = (self.format, *self.also)
         return next((one for one in spoken if (one in EMBEDDINGS) is is_vectors), None)
-
-
-@value
-class Route:
-    """What callers name: endpoints in tiers, best first, and what holds unless a call says less.
-
-    ``prompts`` replaces the system prompt at one endpoint, ``static`` is the last resort, ``rungs``
-    are the permitted steps of the ladder, ``stale_s_max`` bounds the age of stale answers;
-    ``checks_output``: a JSON answer must be what was asked for.
-    """
-
-    name: RouteName
-    tiers: tuple[tuple[EndpointId, ...], ...]
-    within_s: float = 120.0
-    budget_usd: float | None = None
-    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
-    static: str | None = None
-    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
-    stale_s_max: float = 3600.0
-    may_hedge: bool = True
-    on_break: OnBreak = OnBreak.ERROR
-    attempts_max: int = 3
-    is_task: bool = True
-    checks_output: bool = True
-    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
-    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
-        object.__setattr__(self, "_all", everyone)
-        object.__setattr__(self, "_best", frozenset(self.tiers[0] if self.tiers else ()))
-
-    def endpoints(self) -> tuple[EndpointId, ...]:
-        """Return every endpoint of the route, best tier first."""
-        return self._all
-
-    def is_best(self, endpoint: EndpointId) -> bool:
-        """Return whether ``endpoint`` is of the first tier."""
-        return endpoint in self._best
 
 
 @value
@@ -236,6 +169,67 @@ class Constraints:
     may_hedge: bool = True
     may_use_cache: bool = True
     on_break: OnBreak | None = None
+
+
+@value
+class Route:
+    """What callers name: endpoints in tiers, best first, and what holds unless a call says else.
+
+    ``constraints`` are the route's own, for a call that asks for nothing. ``prompts`` replaces the
+    system prompt at one endpoint, ``static`` is the last resort, ``rungs`` are the permitted steps
+    of the ladder, ``stale_s_max`` bounds the age of stale answers; ``checks_output``: a JSON answer
+    must be what was asked for. With ``adaptive`` the tiers are but the first guess. ``canaries``
+    are on trial: (endpoint, share of the calls).
+    """
+
+    name: RouteName
+    tiers: tuple[tuple[EndpointId, ...], ...]
+    within_s: float = 120.0
+    budget_usd: float | None = None
+    first_token_s: float | None = None
+    quality: float | None = None
+    is_quality_hard: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    prompts: Mapping[EndpointId, str] = field(default_factory=dict)
+    static: str | None = None
+    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
+    stale_s_max: float = 3600.0
+    may_hedge: bool = True
+    on_break: OnBreak = OnBreak.ERROR
+    attempts_max: int = 3
+    is_task: bool = True
+    checks_output: bool = True
+    grader: Grader | None = None
+    adaptive: Adaptive | None = None
+    canaries: tuple[tuple[EndpointId, float], ...] = ()
+    shadow: Shadow | None = None
+    has_lots: bool = field(init=False, repr=False, compare=False)
+    constraints: Constraints = field(init=False, repr=False, compare=False)
+    _all: tuple[EndpointId, ...] = field(init=False, repr=False, compare=False)
+    _best: frozenset[EndpointId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = tuple(endpoint for tier in self.tiers for endpoint in tier)
+        constraints = Constraints(
+            budget_usd=self.budget_usd,
+            first_token_s=self.first_token_s,
+            quality=self.quality,
+            is_quality_hard=self.is_quality_hard,
+            priority=self.priority,
+        )
+        object.__setattr__(self, "constraints", constraints)
+        object.__setattr__(self, "_all", everyone)
+        best = everyone if self.adaptive is not None else self.tiers[0] if self.tiers else ()
+        object.__setattr__(self, "_best", frozenset(best))
+        object.__setattr__(self, "has_lots", self.adaptive is not None or bool(self.canaries))
+
+    def endpoints(self) -> tuple[EndpointId, ...]:
+        """Return every endpoint of the route, best tier first."""
+        return self._all
+
+    def is_best(self, endpoint: EndpointId) -> bool:
+        """Return whether ``endpoint`` is of the first tier; of an adaptive route all are equals."""
+        return endpoint in self._best
 
 
 @value
@@ -271,10 +265,9 @@ class RequestFacts:
 
 @value
 class Call:
-    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object.
-
-    ``forward_headers`` are those that a provider of the same format may see; ``unserved`` names
-    constraints that are understood but not acted upon.
+    """One caller request, accepted and resolved; ``body`` is without the ``sidecar`` object,
+    ``forward_headers`` are those that a provider of the same format may see. ``trace`` is
+    the caller's span, ``door`` the path where the format does not tell it.
     """
 
     id: CallId
@@ -286,7 +279,8 @@ class Call:
     facts: RequestFacts
     constraints: Constraints = field(default_factory=Constraints)
     forward_headers: tuple[tuple[str, str], ...] = ()
-    unserved: tuple[str, ...] = ()
+    trace: TraceContext | None = None
+    door: str = ""
 
 
 _QUOTING = frozenset(

@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.domain import Outcome
 
 # --- the provider side, by phase ---------------------------------------------------------------
@@ -73,7 +75,9 @@ class ConfigError(Exception):
 
 
 class CallError(Exception):
-    """A call is refused or failed; the message is written for the caller's developer."""
+    """A call is refused or failed; the message is written for the caller's developer, ``details``
+    for its program: JSON values, added to the error's body.
+    """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
@@ -85,12 +89,14 @@ class CallError(Exception):
         path: str | None = None,
         retry_after_s: float | None = None,
         attempts: tuple[Outcome, ...] = (),
+        details: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
         self.retry_after_s = retry_after_s
         self.attempts = attempts
+        self.details = details or {}
 
 
 class BadRequestError(CallError):

@@ -14,11 +14,15 @@ from sidecar.events import (
     AttemptFinished,
     BreakerChanged,
     CallFinished,
+    CallRefused,
+    CanaryRestored,
+    CanaryRolledBack,
     DrillChanged,
     EndpointEjected,
     EndpointReturned,
     PassageFinished,
     ProbeFinished,
+    ShadowFinished,
     SpendCapChanged,
 )
 
@@ -27,8 +31,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sidecar")
 
-_USUAL = (AttemptFinished, CallFinished, PassageFinished, ProbeFinished)
+_USUAL = (
+    AttemptFinished,
+    CallFinished,
+    CallRefused,
+    PassageFinished,
+    ProbeFinished,
+    ShadowFinished,
+)
 """Events that tell no change of state; calls make two or more of them each."""
+_Usual = (
+    AttemptFinished | CallFinished | CallRefused | PassageFinished | ProbeFinished | ShadowFinished
+)
 
 
 class LogObserver:
@@ -63,8 +77,6 @@ class LogObserver:
                     event.reason,
                     wait,
                 )
-            case SpendCapChanged():
-                _write_cap(event)
             case DrillChanged():
                 left = None if event.until is None else f"{event.until - event.at:.1f}"
                 log.warning(
@@ -83,6 +95,32 @@ class LogObserver:
                     event.endpoint,
                     event.reason,
                 )
+            case CanaryRolledBack() | CanaryRestored() | SpendCapChanged():
+                _write_seldom(event)
+
+
+def _write_seldom(event: CanaryRolledBack | CanaryRestored | SpendCapChanged) -> None:
+    if isinstance(event, SpendCapChanged):
+        _write_cap(event)
+        return
+    if isinstance(event, CanaryRestored):
+        log.info(
+            "canary route=%s endpoint=%s state=on_trial reason=%s",
+            event.route,
+            event.endpoint,
+            event.reason,
+        )
+        return
+    log.warning(
+        "canary route=%s endpoint=%s state=rolled_back reason=%s own=%.3f..%.3f"
+        " incumbent=%s other=%.3f..%.3f",
+        event.route,
+        event.endpoint,
+        event.reason,
+        *event.own,
+        event.incumbent,
+        *event.other,
+    )
 
 
 def _write_cap(event: SpendCapChanged) -> None:
@@ -97,7 +135,7 @@ def _write_cap(event: SpendCapChanged) -> None:
     )
 
 
-def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | ProbeFinished) -> None:
+def _write_usual(event: _Usual) -> None:
     match event:
         case AttemptFinished(outcome=outcome):
             log.debug("attempt call=%s %s kind=%s", event.call_id, outcome.label(), event.kind)
@@ -109,7 +147,11 @@ def _write_usual(event: AttemptFinished | CallFinished | PassageFinished | Probe
                 event.result,
                 event.invalid_output,
             )
+        case CallRefused():
+            log.debug("refused call=%s code=%s", event.call_id, event.code)
         case PassageFinished():
             log.debug("passage call=%s status=%s", event.call_id, event.status)
         case ProbeFinished():
             log.debug("probe endpoint=%s %s", event.endpoint, event.outcome.label())
+        case ShadowFinished():
+            log.debug("shadow call=%s %s", event.call_id, event.outcome.label())

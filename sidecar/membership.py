@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.upstream.credentials import Credential
+from sidecar.targets import credential_of
 
 if TYPE_CHECKING:
     import random
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sidecar.events import Event, Observer
     from sidecar.fleet.agent import FleetAgent
     from sidecar.fleet.names import Names
+    from sidecar.metrics import Observed
     from sidecar.upstream.http import ProviderTarget
 
 
@@ -53,8 +54,7 @@ class Membership:
         from sidecar.fleet.redis_store import RedisStore, StoreAddress  # noqa: PLC0415 - the same
         from sidecar.fleet.settings import DEFAULTS  # noqa: PLC0415 - the same
 
-        reference = target.password
-        password = None if reference is None else Credential(env=reference.env, file=reference.file)
+        password = None if target.password is None else credential_of(target.password)
         address = StoreAddress(
             url=target.url,
             namespace=target.namespace,
@@ -75,9 +75,9 @@ class Membership:
         """Return what the admin plane shows, None where nothing is shared."""
         return None if self.agent is None else self.agent.status()
 
-    def exposition(self) -> str:
+    def observed(self) -> tuple[Observed, ...]:
         """Return the metrics, none where nothing is shared."""
-        return "" if self.agent is None else self.agent.exposition()
+        return () if self.agent is None else self.agent.observed()
 
 
 def _names(config: Config, targets: Mapping[ProviderName, ProviderTarget]) -> Names:

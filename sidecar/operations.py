@@ -57,11 +57,11 @@ class Operations:
 
     def isolate(self, name: EndpointId) -> bool:
         """Take an endpoint out of service; return whether there is such a one."""
-        return self._operate(name, self._engine.health.isolate)
+        return self._operate(name, self._engine.isolate)
 
     def restore(self, name: EndpointId) -> bool:
         """Put an endpoint back; return whether there is such a one."""
-        return self._operate(name, self._engine.health.restore)
+        return self._operate(name, self._engine.restore)
 
     def _operate(self, name: EndpointId, verb: Callable[[EndpointId, float], None]) -> bool:
         if name not in self._engine.catalogue.endpoints:

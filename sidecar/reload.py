@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sidecar import clock
 from sidecar.errors import ConfigError
+from sidecar.metrics import Kind, Observed, single
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ log = logging.getLogger("sidecar")
 PROBLEMS_SHOWN_MAX = 20
 RESTART: tuple[tuple[str, Callable[[Config], object]], ...] = (
     ("listen, allow_remote and token", lambda config: config.listen),
+    ("telemetry", lambda config: config.telemetry),
 )
 """What a running process cannot change, and how to see that it was to."""
 
@@ -85,6 +87,36 @@ class Reloader:
         self._config = config
         self._apply = apply
         self._asked = asyncio.Event()
+
+    def observed(self, generation: Callable[[], int]) -> tuple[Observed, ...]:
+        """Return what is shown as metrics; ``generation`` is that of the configuration in force."""
+        table: tuple[tuple[str, Kind, str, Callable[[], int]], ...] = (
+            ("generation", Kind.GAUGE, "Which configuration is in force.", generation),
+            (
+                "reloads",
+                Kind.COUNTER,
+                "Configurations put in force.",
+                lambda: self.status.reloads_count,
+            ),
+            (
+                "refused_reloads",
+                Kind.COUNTER,
+                "Configurations that could not be used.",
+                lambda: self.status.refused_count,
+            ),
+        )
+        return tuple(
+            [
+                Observed(
+                    name=f"sidecar.config.{name}",
+                    kind=kind,
+                    unit="{config}",
+                    meaning=meaning,
+                    read=single(read),
+                )
+                for name, kind, meaning, read in table
+            ]
+        )
 
     def ask(self) -> None:
         """Read the configuration again, changed or not (SIGHUP)."""

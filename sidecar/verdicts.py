@@ -1,4 +1,4 @@
-"""Why an endpoint is out, and what became of an attempt: the two enumerations of ``domain``."""
+"""Enumerations of ``domain``: why an endpoint is out, what became of an attempt, who is shed."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Gate(Enum):
     QUALITY = "quality"
     DRIFT = "drift"
     SILENT = "silent"
+    ROLLED_BACK = "rolled_back"
     PROVIDER_SPEND_CAP = "provider_spend_cap"
     ROUTE_SPEND_CAP = "route_spend_cap"
 
@@ -65,3 +66,17 @@ class OutcomeClass(Enum):
     CANCEL = "CANCEL"
     OUTRUN = "OUTRUN"
     LOCAL = "LOCAL"
+
+
+class Capacity(Enum):
+    """Whether our own load slows the endpoint: a public API hardly, our own server surely."""
+
+    SHARED = "shared"
+    DEDICATED = "dedicated"
+
+
+class Priority(Enum):
+    """Who is shed first: batch."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"

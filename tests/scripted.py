@@ -7,6 +7,7 @@ production code, on the clock of the simulated loop.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from sidecar.upstream.classify import classify
 from sidecar.upstream.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sidecar.domain import Fault
     from sidecar.engine.ports import OutboundRequest, PassedRequest, RateLimit
@@ -107,6 +108,14 @@ class Caller:
         """Take a chunk."""
         self.received += chunk
 
+    def push(self, chunk: bytes) -> bool:
+        """Take a chunk."""
+        self.received += chunk
+        return True
+
+    async def room(self) -> None:
+        """Have room."""
+
     async def end_stream(self) -> None:
         """Take the proper end."""
         self.is_whole = True
@@ -121,9 +130,19 @@ class _Response:
         self.status = answer.status
         self.headers = answer.headers
         self._left = list(answer.chunks)
+        self._wake: Callable[[], None] | None = None
 
     async def read(self) -> bytes:
-        return self._left.pop(0) if self._left else b""
+        return self.take()
+
+    def take(self) -> bytes:
+        data = self._left.pop(0) if self._left else b""
+        if data and self._wake is not None:
+            asyncio.get_running_loop().call_soon(self._wake)
+        return data
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        self._wake = wake
 
     def close(self) -> None:
         self._left = []

@@ -17,37 +17,55 @@ PACKAGE = Path(__file__).parent.parent / "sidecar"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-BASE = {"abilities", "domain", "errors", "events", "clock", "catalogue"}
+BASE = {"abilities", "catalogue", "clock", "decisions", "domain", "errors", "events", "tracing"}
 ALL = {path.parent.name if path.name == "__init__.py" else path.stem for path in PACKAGE.iterdir()}
 
 ALLOWED = {
     "abilities": set(),
     "value": set(),
     "verdicts": set(),
-    "domain": {"abilities", "verdicts"},
+    "tracing": set(),
+    "metrics": set(),
+    "names": set(),
+    "shares": {"names"},
+    "amounts": set(),
+    "domain": {"abilities", "amounts", "names", "shares", "tracing", "verdicts"},
     "clock": set(),
     "durations": set(),
     "log": {"domain", "events"},
     "log_lines": {"errors"},
     "errors": {"domain"},
-    "events": {"domain"},
+    "decisions": {"domain"},
+    "events": {"decisions", "domain", "tracing"},
     "catalogue": {"domain", "errors"},
-    "core": {"abilities", "domain", "errors", "events"},
+    "core": {"abilities", "domain", "errors", "events", "shares"},
     "wire": {"abilities", "domain", "errors"},
-    "engine": BASE | {"core", "wire"},
+    "engine": BASE | {"core", "metrics", "shares", "wire"},
     "upstream": BASE | {"wire", "engine"},
     "server": BASE | {"durations", "wire", "engine"},
     "config": {
         *("abilities", "core", "catalogue", "domain", "durations"),
-        *("errors", "engine", "upstream", "ledger"),
+        *("errors", "engine", "upstream", "ledger", "shares", "telemetry"),
     },
+    "targets": {"config", "upstream"},
+    "process": {"app", "log_lines"},
+    "reload": {"clock", "config", "errors", "metrics"},
+    "telemetry": BASE | {"core", "engine", "metrics"},
+    "ledger": BASE | {"metrics"},
     "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
-    "reload": {"clock", "config", "errors"},
     "repricing": {"clock", "config"},
-    "telemetry": BASE,
-    "ledger": BASE,
-    "fleet": BASE | {"core", "engine"},
-    "membership": {"config", "domain", "engine", "events", "fleet", "upstream"},
+    "fleet": BASE | {"core", "engine", "metrics"},
+    "membership": {
+        "config",
+        "domain",
+        "engine",
+        "events",
+        "fleet",
+        "metrics",
+        "targets",
+        "upstream",
+    },
+    "quality": BASE | {"core", "engine", "ledger", "metrics", "wire"},
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},
     "cli": ALL,
@@ -143,8 +161,8 @@ def _is_seam_respected(layer: str, found: Import) -> bool:
         return part == ("engine", "ports")
     if layer == "config" and part[0] == "engine":
         return found.name is not None and (found.name.endswith("Settings") or found.name.isupper())
-    if layer == "config" and part[0] == "ledger":
-        return part == ("ledger", "settings")
+    if layer == "config" and part[0] in ("ledger", "telemetry"):
+        return part[1] == "settings"
     if layer == "config" and part[0] == "upstream":
         return part in (("upstream", "kind"), ("upstream", "kinds"), ("upstream", "kinds_native"))
     return True

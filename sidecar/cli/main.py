@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidecar.cli import completion, drill, explain, simulate_arguments, status, top
+from sidecar.cli import advise, completion, drill, explain, simulate_arguments, status, top
 from sidecar.cli.plane import add_admin
 from sidecar.durations import parse_duration
 from sidecar.errors import ConfigError
@@ -147,6 +147,7 @@ COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], object]], ..
     ("status", "show how the sidecar, its endpoints and its routes are", status.add_arguments),
     ("top", "show the same live, with the last calls and changes", top.add_arguments),
     ("calls", "show the last calls and what they cost", _add_calls),
+    ("advise", "say which model should be asked first, and why", advise.add_arguments),
     (
         "explain",
         "say whom a call would be sent to now, and why not to the others",

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from sidecar.app import App, serve
+from sidecar.app import App
 from sidecar.config.from_env import describe, from_env
 from sidecar.config.load import load
 from sidecar.config.prices import doubt
 from sidecar.config.watch import Watched
 from sidecar.log_lines import configure, is_json
+from sidecar.process import serve
 from sidecar.reload import Origin
 
 if TYPE_CHECKING:

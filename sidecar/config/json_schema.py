@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from sidecar.config.groups import struct_of
-from sidecar.config.schema import SECTIONS, File
+from sidecar.config.schema import File
+from sidecar.config.sections import SECTIONS
 from sidecar.durations import DURATION_PATTERN, format_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from sidecar.abilities import Ability
 from sidecar.config.embeddings import advise_on_spaces
 from sidecar.config.problems import member
+from sidecar.config.sharing import warn_of_sharing
 from sidecar.config.texts import is_loopback
 from sidecar.core.cost import predicted_cost_usd
 from sidecar.domain import Rung
@@ -58,6 +59,7 @@ def warn(file: File, config: Config, notes: Problems) -> None:
         if route.budget_usd is not None and unknown:
             message = f"no price is known of {', '.join(unknown)}, so a call with a budget skips it"
             notes.add(member(path, "budget"), f"{message}; add `price: {{input: …, output: …}}`")
+    warn_of_sharing(file, config, notes)
 
 
 def _warn_of_price(path: str, model: ModelEntry, notes: Problems) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,36 +20,31 @@ from sidecar.config.facts import facts_of
 from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
 from sidecar.config.model import (
-    Address,
-    AwsKeys,
     Config,
     DrainSettings,
     FleetTarget,
-    KeyReference,
     Listen,
     PriceSettings,
-    Target,
 )
 from sidecar.config.prices import look_up
 from sidecar.config.problems import Problems
 from sidecar.config.references import check_references
 from sidecar.config.schema import File
 from sidecar.config.settings import build_settings
+from sidecar.config.sharing import adaptive_of, canaries_of, grader_of, shadow_of
 from sidecar.config.surroundings import check_surroundings
-from sidecar.config.texts import split_address
+from sidecar.config.values import address_of, host_of, key_reference, quality_of, target_of
 from sidecar.config.walk import Walk
 from sidecar.config.yaml_tree import BYTES_MAX, parse_tree
 from sidecar.domain import (
     DEFAULT_RUNGS,
     EMBEDDINGS,
-    Capacity,
     Endpoint,
     EndpointId,
-    HostName,
     ModelName,
     OnBreak,
+    Priority,
     ProviderName,
-    Quality,
     Route,
     RouteName,
     Rung,
@@ -59,6 +53,7 @@ from sidecar.domain import (
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.errors import ConfigError
 from sidecar.ledger.settings import LedgerSettings
+from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.upstream.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -67,10 +62,11 @@ if TYPE_CHECKING:
 
     from sidecar.config.facts import ModelFacts
     from sidecar.config.prices import Listed, Wanted
-    from sidecar.config.schema import ModelEntry, ProviderEntry, RouteEntry, SecretEntry
+    from sidecar.config.schema import (
+        ModelEntry,
+        RouteEntry,
+    )
     from sidecar.config.yaml_tree import Tree
-
-PORTS = {"http": 80, "https": 443}
 
 
 def load(path: Path, env: Mapping[str, str]) -> Config:
@@ -125,6 +121,11 @@ def _build(file: File, tree: Tree) -> Config:
         admission=build(AdmissionSettings, file.defaults.admission),
         drain=build(DrainSettings, file.defaults.drain),
         ledger=build(LedgerSettings, msgspec.structs.asdict(file.ledger)),
+        telemetry=TelemetrySettings(
+            content=file.telemetry.content,
+            redact=tuple(file.telemetry.redact),
+            content_chars=file.telemetry.content_chars,
+        ),
         prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
         fleet=parts.fleet(),
         may_drill=file.drills == "enabled",
@@ -141,7 +142,7 @@ class _Parts:
     def __init__(self, file: File) -> None:
         self._file = file
         self.targets = {
-            ProviderName(name): _target(ProviderName(name), entry)
+            ProviderName(name): target_of(ProviderName(name), entry)
             for name, entry in file.providers.items()
         }
         self.facts: dict[EndpointId, ModelFacts] = {}
@@ -180,9 +181,9 @@ class _Parts:
             model=ModelName(name),
             upstream_model=model.model,
             format=spoken[0],
-            host=_host(target.base_url),
+            host=host_of(target.base_url),
             capacity=target.capacity,
-            quality=_quality(model.quality),
+            quality=quality_of(model.quality),
             price=facts.price,
             timers=build(Timers, self._file.defaults.timers, model.timers),
             is_reasoning=model.reasoning,
@@ -192,6 +193,7 @@ class _Parts:
             max_tokens_field=kind.max_tokens_field_at(target.base_url),
             also=spoken[1:],
             space=space if spoken[0] in EMBEDDINGS else None,
+            hears_trace=target.hears_trace,
             abilities=facts.abilities,
             dialect=kind.dialect,
             bills_cut_answers=kind.bills_cut_answers,
@@ -222,6 +224,10 @@ class _Parts:
             tiers=tuple(tuple(self.ids[model] for model in tier) for tier in entry.tiers),
             within_s=defaults.within if entry.within is None else entry.within,
             budget_usd=entry.budget,
+            first_token_s=entry.first_token,
+            quality=entry.quality if entry.quality_hard is None else entry.quality_hard,
+            is_quality_hard=entry.quality_hard is not None,
+            priority=Priority(entry.priority),
             prompts={self.ids[model]: prompt.system for model, prompt in entry.prompts.items()},
             static=entry.static if degrade is None or "static" in degrade else None,
             rungs=DEFAULT_RUNGS if degrade is None else tuple(Rung(name) for name in degrade),
@@ -230,6 +236,10 @@ class _Parts:
             on_break=OnBreak(entry.on_break),
             checks_output=entry.check_output,
             attempts_max=defaults.attempts if entry.attempts is None else entry.attempts,
+            grader=None if entry.grader is None else grader_of(entry.grader, self.ids),
+            adaptive=adaptive_of(entry, defaults),
+            canaries=canaries_of(entry, self._file.models, self.ids),
+            shadow=None if entry.shadow is None else shadow_of(entry.shadow, self.ids),
         )
 
     def aliases(self) -> dict[str, str]:
@@ -248,11 +258,12 @@ class _Parts:
         connect_s = build(Timers, defaults.timers).connect_s
         return {
             name: Reach(
-                host=_host(target.base_url),
+                host=host_of(target.base_url),
                 base_url=target.base_url.rstrip("/"),
                 kind=target.kind,
                 within_s=defaults.within,
                 connect_s=connect_s,
+                hears_trace=target.hears_trace,
             )
             for name, target in self.targets.items()
         }
@@ -261,86 +272,23 @@ class _Parts:
         """Return where the planes listen."""
         entry = self._file.listen
         return Listen(
-            data=_address(entry.data),
-            admin=_address(entry.admin),
-            health=_address(entry.health),
+            data=address_of(entry.data),
+            admin=address_of(entry.admin),
+            health=address_of(entry.health),
             allow_remote=self._file.allow_remote,
-            token=_key_reference(self._file.token),
+            token=key_reference(self._file.token),
         )
 
     def fleet(self) -> FleetTarget | None:
         """Return the store that pods share."""
         entry = self._file.fleet
-        return (
-            None
-            if entry.url is None
-            else FleetTarget(
-                url=entry.url,
-                namespace=entry.namespace,
-                username=entry.username,
-                password=_key_reference(entry.password),
-                ca_file=entry.ca,
-                verify_tls=entry.verify_tls,
-            )
+        if entry.url is None:
+            return None
+        return FleetTarget(
+            url=entry.url,
+            namespace=entry.namespace,
+            username=entry.username,
+            password=key_reference(entry.password),
+            ca_file=entry.ca,
+            verify_tls=entry.verify_tls,
         )
-
-
-def _target(name: ProviderName, entry: ProviderEntry) -> Target:
-    """Return one provider; its kind is known and has a base URL if the entry has none."""
-    return Target(
-        name=name,
-        kind=entry.kind,
-        base_url=entry.base_url or KINDS[entry.kind].base_url_in(entry.region) or "",
-        api_key=_key_reference(entry.api_key),
-        requests_per_minute=entry.limits.rpm,
-        tokens_per_minute=entry.limits.tpm,
-        capacity=_capacity(entry),
-        verify_tls=entry.verify_tls,
-        aws=_aws_keys(entry),
-    )
-
-
-def _capacity(entry: ProviderEntry) -> Capacity:
-    """Return the capacity given, else the kind's: our own load slows a server of our own."""
-    if entry.capacity is not None:
-        return Capacity(entry.capacity)
-    return Capacity.DEDICATED if KINDS[entry.kind].is_local else Capacity.SHARED
-
-
-def _aws_keys(entry: ProviderEntry) -> AwsKeys | None:
-    """Return what requests are signed with, if they are."""
-    access, secret = _key_reference(entry.access_key_id), _key_reference(entry.secret_access_key)
-    if access is None or secret is None or entry.region is None:
-        return None
-    return AwsKeys(
-        access_key_id=access,
-        secret_access_key=secret,
-        session_token=_key_reference(entry.session_token),
-        region=entry.region,
-    )
-
-
-def _key_reference(entry: SecretEntry | None) -> KeyReference | None:
-    """Return where a secret is."""
-    return None if entry is None else KeyReference(env=entry.env, file=entry.file)
-
-
-def _address(text: str) -> Address:
-    """Return host and port of a checked address."""
-    host, port = split_address(text)
-    return Address(host=host, port=int(port))
-
-
-def _host(base_url: str) -> HostName:
-    """Return scheme, host and port of a checked URL."""
-    url = urlsplit(base_url)
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    return HostName(f"{url.scheme}://{host}:{url.port or PORTS[url.scheme]}")
-
-
-def _quality(given: float | dict[str, float]) -> Quality:
-    """Return a quality given as one number or by route."""
-    if not isinstance(given, dict):
-        return Quality(default=given)
-    by_route = {RouteName(name): value for name, value in given.items() if name != "default"}
-    return Quality(default=given.get("default", Quality().default), by_route=by_route)

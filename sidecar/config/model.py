@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Target:
     capacity: Capacity
     verify_tls: bool = True
     aws: AwsKeys | None = None
+    hears_trace: bool = False
 
 
 @value
@@ -112,8 +114,8 @@ class Config:
 
     ``fleet``: None where nothing is shared. ``may_drill``: operators may put faults into our own
     way to the providers. ``facts`` says of each model what is known and from where. ``warnings``
-    are to be shown at every start; ``advice`` is what `sidecar check` says about resilience. The file works without heeding
-    either.
+    are to be shown at every start; ``advice`` is what `sidecar check` says about resilience. The
+    file works without heeding either.
     """
 
     source: str
@@ -124,6 +126,7 @@ class Config:
     admission: AdmissionSettings
     drain: DrainSettings
     ledger: LedgerSettings
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
     fleet: FleetTarget | None = None
     may_drill: bool = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.config.problems import member, shown, suggestion
+from sidecar.config.sharing import check_sharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +32,11 @@ def check_references(raw: Mapped, fitted: Mapped, problems: Problems) -> None:
         _check_model(path, model, known, problems)
     for path, route in entries(fitted, "routes"):
         _check_tiers(path, route, known["models"], problems)
+        _check_shadow(path, route, known["models"], problems)
         _check_prompts(path, route, problems)
         _check_static(path, route, problems)
+        check_sharing(path, route, mapped(fitted, "models"), problems)
+        _check_grader(path, route, known["models"], problems)
     targets = [*known["routes"], *known["models"]]
     for alias, target in mapped(fitted, "aliases").items():
         if target not in targets:
@@ -127,6 +131,24 @@ def _check_prompts(path: str, route: Mapped, problems: Problems) -> None:
             place = member(member(path, "prompts"), model)
             hint = suggestion(model, names)
             problems.add(place, f"expected a model of this route, got {shown(model)}; {hint}")
+
+
+def _check_shadow(path: str, route: Mapped, models: list[str], problems: Problems) -> None:
+    """The model that gets copies exists."""
+    shadow = mapped(route, "shadow")
+    name = shadow.get("model")
+    if isinstance(name, str) and name not in models:
+        place = member(member(path, "shadow"), "model")
+        hint = suggestion(name, models)
+        problems.add(place, f"expected a model, got {shown(name)}; {hint}")
+
+
+def _check_grader(path: str, route: Mapped, models: list[str], problems: Problems) -> None:
+    """Who grades is a model."""
+    name = mapped(route, "grader").get("model")
+    if isinstance(name, str) and name not in models:
+        place = member(member(path, "grader"), "model")
+        problems.add(place, f"expected a model, got {shown(name)}; {suggestion(name, models)}")
 
 
 def _check_static(path: str, route: Mapped, problems: Problems) -> None:

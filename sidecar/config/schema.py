@@ -9,114 +9,52 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
-from sidecar.config.groups import Amount, Duration, Given, section_mark
-from sidecar.config.model import DrainSettings
-from sidecar.config.texts import NAME_PATTERN
-from sidecar.core.account import AccountSettings
-from sidecar.core.amplification import AmplificationSettings
-from sidecar.core.attempts import AttemptSettings
-from sidecar.core.breaker import BreakerSettings
-from sidecar.core.hedging import HedgeSettings
-from sidecar.core.ladder import LadderSettings
-from sidecar.core.latency import LatencySettings
-from sidecar.core.life import LifeSettings
-from sidecar.core.limit import LimitSettings
-from sidecar.core.output import OutputSettings
-from sidecar.core.panic import PanicSettings
-from sidecar.core.probing import ProbeSettings
-from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
-from sidecar.core.retry_tokens import RetryTokenSettings
-from sidecar.core.routing import RoutingSettings, RoutingWeights
-from sidecar.core.silence import SilenceSettings
-from sidecar.core.spend import SpendSettings
-from sidecar.core.throttle import ThrottleSettings
-from sidecar.core.waste import WasteSettings
-from sidecar.domain import Timers
-from sidecar.engine.admission import AdmissionSettings
-from sidecar.engine.cache import CacheSettings
-from sidecar.ledger.settings import LedgerSettings
-
-Name = Annotated[
-    str,
-    Meta(
-        description="a name of letters, digits and . _ : -",
-        extra={"as": "name"},
-        extra_json_schema={"pattern": NAME_PATTERN},
-    ),
-]
-Address = Annotated[
-    str, Meta(description='an address such as "127.0.0.1:4180"', extra={"as": "address"})
-]
-Url = Annotated[
-    str, Meta(description='a URL such as "https://api.example.com/v1"', extra={"as": "url"})
-]
-Text = Annotated[str, Meta(min_length=1)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-UsdPerDay = Annotated[float, Meta(ge=0, le=1e9)]
-UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
-"""A dollar a token is no price."""
-AttemptsMax = Annotated[int, Meta(ge=1, le=20)]
-
-TimersGiven = Annotated[Given, section_mark(Timers)]
-BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]
-LimitGiven = Annotated[Given, section_mark(LimitSettings)]
-ThrottleGiven = Annotated[Given, section_mark(ThrottleSettings)]
-LatencyGiven = Annotated[Given, section_mark(LatencySettings)]
-LifeGiven = Annotated[Given, section_mark(LifeSettings)]
-SilenceGiven = Annotated[Given, section_mark(SilenceSettings)]
-ReliabilityGiven = Annotated[Given, section_mark(ReliabilitySettings)]
-PenaltyGiven = Annotated[Given, section_mark(PenaltySettings)]
-AccountGiven = Annotated[Given, section_mark(AccountSettings)]
-RetryTokensGiven = Annotated[Given, section_mark(RetryTokenSettings)]
-OutputGiven = Annotated[Given, section_mark(OutputSettings)]
-ProbesGiven = Annotated[Given, section_mark(ProbeSettings)]
-SpendGiven = Annotated[Given, section_mark(SpendSettings)]
-RoutingGiven = Annotated[Given, section_mark(RoutingSettings)]
-RetriesGiven = Annotated[Given, section_mark(AttemptSettings)]
-AdmissionGiven = Annotated[Given, section_mark(AdmissionSettings)]
-DrainGiven = Annotated[Given, section_mark(DrainSettings)]
-HedgeGiven = Annotated[Given, section_mark(HedgeSettings)]
-AmplificationGiven = Annotated[Given, section_mark(AmplificationSettings)]
-WasteGiven = Annotated[Given, section_mark(WasteSettings)]
-PanicGiven = Annotated[Given, section_mark(PanicSettings)]
-LadderGiven = Annotated[Given, section_mark(LadderSettings)]
-CacheGiven = Annotated[Given, section_mark(CacheSettings)]
-
-
-SECTIONS: tuple[type, ...] = (
-    Timers,
-    BreakerSettings,
-    LimitSettings,
-    ThrottleSettings,
-    LatencySettings,
-    SilenceSettings,
-    ReliabilitySettings,
-    PenaltySettings,
-    LifeSettings,
-    AccountSettings,
-    RetryTokenSettings,
-    OutputSettings,
-    ProbeSettings,
-    SpendSettings,
-    RoutingSettings,
-    RoutingWeights,
-    AttemptSettings,
-    AdmissionSettings,
-    DrainSettings,
-    HedgeSettings,
-    AmplificationSettings,
-    WasteSettings,
-    PanicSettings,
-    LadderSettings,
-    CacheSettings,
+from sidecar.config.entries import (
+    Address,
+    AttemptsMax,
+    Entry,
+    Fraction,
+    Name,
+    Share,
+    Text,
+    Url,
+    UsdPerDay,
+    UsdPerMillion,
 )
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the file."""
+from sidecar.config.groups import Amount, Duration
+from sidecar.config.sections import (
+    AccountGiven,
+    AdmissionGiven,
+    AmplificationGiven,
+    BreakerGiven,
+    CacheGiven,
+    CanaryGiven,
+    DrainGiven,
+    ForecastGiven,
+    HedgeGiven,
+    LadderGiven,
+    LatencyGiven,
+    LifeGiven,
+    LimitGiven,
+    OutputGiven,
+    PanicGiven,
+    PenaltyGiven,
+    ProbesGiven,
+    QualityGiven,
+    ReliabilityGiven,
+    RetriesGiven,
+    RetryTokensGiven,
+    RoutingGiven,
+    SilenceGiven,
+    SpendGiven,
+    ThrottleGiven,
+    TimersGiven,
+    WasteGiven,
+)
+from sidecar.ledger.settings import LedgerSettings
+from sidecar.telemetry.settings import TelemetrySettings
 
 
 class ListenEntry(Entry, frozen=True):
@@ -164,6 +102,7 @@ class ProviderEntry(Entry, frozen=True):
     limits: LimitsEntry = LimitsEntry()
     capacity: Literal["shared", "dedicated"] | None = None
     verify_tls: bool = True
+    trace_context: bool = False
 
 
 class PriceEntry(Entry, frozen=True):
@@ -194,11 +133,12 @@ class ModelEntry(Entry, frozen=True):
 
     ``embeds``: it makes embeddings, and nothing else; unless given, its name says so.
     ``embedding_space``: models of one space take over from each other; unless given, the model's
-    own name.
+    own name. ``share``: it is on trial, and gets so much of the calls of its routes.
     """
 
     provider: Text
     model: Text
+    share: Share | None = None
     quality: Fraction | dict[str, Fraction] = 0.5
     price: PriceEntry | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
@@ -214,6 +154,7 @@ class ModelEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    forecast: ForecastGiven = field(default_factory=dict)
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
@@ -226,12 +167,47 @@ class PromptEntry(Entry, frozen=True):
     system: Text
 
 
+class AdaptiveEntry(Entry, frozen=True):
+    """What an answer is worth (US dollars, for a quality of 1 and for a second of waiting), and
+    which ``share`` of calls and money above the incumbent's price a day may go into finding out.
+    """
+
+    worth: Amount | None = None
+    per_second: Amount | None = None
+    share: Share | None = None
+    usd_per_day: Amount | None = None
+
+
+class ShadowEntry(Entry, frozen=True):
+    """A model that gets a copy of a share of the calls, and what that may cost a day."""
+
+    model: Text
+    share: Share = 0.02
+    usd_per_day: Amount = 1.0
+
+
+class GraderEntry(Entry, frozen=True):
+    """A model that grades a share of the route's answers by a rubric, for so much a day."""
+
+    model: Text
+    rubric: Annotated[str, Meta(min_length=1, max_length=8000)]
+    share: Fraction = 0.02
+    usd_per_day: Amount = 1.0
+
+
 class RouteEntry(Entry, frozen=True):
     """What callers name: tiers of models, best first; within a tier the score decides."""
 
     tiers: list[list[Text]]
+    choose: Literal["configured", "adaptive"] = "configured"
+    adaptive: AdaptiveEntry = AdaptiveEntry()
+    shadow: ShadowEntry | None = None
     within: Duration | None = None
+    first_token: Duration | None = None
     budget: Amount | None = None
+    quality: Fraction | None = None
+    quality_hard: Fraction | None = field(default=None, name="quality!")
+    priority: Literal["interactive", "batch"] = "interactive"
     limits: RouteLimitsEntry = RouteLimitsEntry()
     prompts: dict[str, PromptEntry] = field(default_factory=dict)
     degrade: list[Literal["smaller", "clamp", "stale", "static"]] | None = None
@@ -241,6 +217,7 @@ class RouteEntry(Entry, frozen=True):
     on_break: Literal["error", "continue", "restart"] = "error"
     check_output: bool = True
     attempts: AttemptsMax | None = None
+    grader: GraderEntry | None = None
 
 
 _LEDGER = LedgerSettings()
@@ -253,6 +230,22 @@ class LedgerEntry(Entry, frozen=True):
     keep_days: Annotated[int, Meta(ge=1, le=3660)] = _LEDGER.keep_days
     keep_mib: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.keep_mib
     memory_calls: Annotated[int, Meta(ge=1, le=1_000_000)] = _LEDGER.memory_calls
+    keep_comments: bool = _LEDGER.keep_comments
+
+
+_TELEMETRY = TelemetrySettings()
+
+
+class TelemetryEntry(Entry, frozen=True):
+    """What traces hold beyond figures; where they go is said by the ``OTEL_*`` variables.
+
+    ``content``: prompts and answers too, up to ``content_chars`` a message, without what matches
+    the regular expressions ``redact``.
+    """
+
+    content: bool = _TELEMETRY.content
+    redact: list[Text] = field(default_factory=list)
+    content_chars: Annotated[int, Meta(ge=1, le=1_000_000)] = _TELEMETRY.content_chars
 
 
 class PricesEntry(Entry, frozen=True):
@@ -290,6 +283,7 @@ class DefaultsEntry(Entry, frozen=True):
     limit: LimitGiven = field(default_factory=dict)
     throttle: ThrottleGiven = field(default_factory=dict)
     latency: LatencyGiven = field(default_factory=dict)
+    forecast: ForecastGiven = field(default_factory=dict)
     silence: SilenceGiven = field(default_factory=dict)
     reliability: ReliabilityGiven = field(default_factory=dict)
     penalty: PenaltyGiven = field(default_factory=dict)
@@ -308,7 +302,10 @@ class DefaultsEntry(Entry, frozen=True):
     waste: WasteGiven = field(default_factory=dict)
     panic: PanicGiven = field(default_factory=dict)
     ladder: LadderGiven = field(default_factory=dict)
+    quality: QualityGiven = field(default_factory=dict)
     cache: CacheGiven = field(default_factory=dict)
+    canary: CanaryGiven = field(default_factory=dict)
+    adaptive: AdaptiveEntry = AdaptiveEntry()
 
 
 class File(Entry, frozen=True):
@@ -322,6 +319,7 @@ class File(Entry, frozen=True):
     allow_remote: bool = False
     token: Secret | None = None
     ledger: LedgerEntry = LedgerEntry()
+    telemetry: TelemetryEntry = TelemetryEntry()
     prices: PricesEntry = PricesEntry()
     fleet: FleetEntry = FleetEntry()
     drills: Literal["enabled", "disabled"] = "disabled"

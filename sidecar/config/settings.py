@@ -13,7 +13,9 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
 from sidecar.core.breaker import BreakerSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.caps import CapSettings
+from sidecar.core.forecast import ForecastSettings
 from sidecar.core.hedging import HedgeSettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.latency import LatencySettings
@@ -22,6 +24,7 @@ from sidecar.core.limit import LimitSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
+from sidecar.core.quality import QualitySettings
 from sidecar.core.reliability import PenaltySettings, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
 from sidecar.core.routing import RoutingSettings
@@ -76,7 +79,9 @@ def build_settings(file: File, ids: Mapping[str, EndpointId]) -> EngineSettings:
         ),
         panic=build(PanicSettings, defaults.panic),
         ladder=build(LadderSettings, defaults.ladder),
+        quality=build(QualitySettings, defaults.quality),
         cache=build(CacheSettings, defaults.cache),
+        canary=build(CanarySettings, defaults.canary),
     )
 
 
@@ -103,6 +108,7 @@ def _endpoint(*layers: DefaultsEntry | ModelEntry) -> EndpointSettings:
         limit=build(LimitSettings, *(layer.limit for layer in layers)),
         throttle=build(ThrottleSettings, *(layer.throttle for layer in layers)),
         latency=build(LatencySettings, *(layer.latency for layer in layers)),
+        forecast=build(ForecastSettings, *(layer.forecast for layer in layers)),
         silence=build(SilenceSettings, *(layer.silence for layer in layers)),
         reliability=build(ReliabilitySettings, *(layer.reliability for layer in layers)),
         penalty=build(PenaltySettings, *(layer.penalty for layer in layers)),

@@ -60,6 +60,7 @@ def check_surroundings(
         message = f"expected a duration of at least 1h, got {format_duration(refresh_s)}"
         problems.add("$.prices.refresh", f"{message}; list prices change by the week")
     _check_ledger(mapped(fitted, "ledger").get("path"), problems)
+    _check_redact(mapped(fitted, "telemetry").get("redact"), problems)
 
 
 def _check_kind(path: str, provider: Mapped, problems: Problems) -> None:
@@ -151,6 +152,16 @@ def _file_problem(path: Path) -> str | None:
     if not data.strip():
         return "is empty; write the key into it"
     return "is too large for a key; correct the path" if len(data) > KEY_BYTES_MAX else None
+
+
+def _check_redact(patterns: object, problems: Problems) -> None:
+    """What is to be cut out of prompts is a regular expression."""
+    for number, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+        try:
+            re.compile(str(pattern))
+        except re.error as error:
+            message = f"not a regular expression ({error}); e.g. '[0-9]{{16}}'"
+            problems.add(f"$.telemetry.redact[{number}]", message)
 
 
 def _check_ledger(path: object, problems: Problems) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PORT_MAX = 65535
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
 _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"), re.ASCII)
+SHARE_EXPECTED = 'a share such as "5%" or 0.05'
+SHARE_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -72,6 +75,20 @@ def read_name(value: object) -> str:
     raise ValueError(message)
 
 
+def read_share(value: object) -> float:
+    """Return a share, 0..1, given as such or in per cent: ``0.05`` or ``"5%"``."""
+    wrong = f"expected {SHARE_EXPECTED}, got {shown(value)}"
+    if isinstance(value, str) and (found := _PERCENT.fullmatch(value.strip())):
+        share = float(found[1]) / 100.0
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        share = float(value)
+    else:
+        raise ValueError(f"{wrong}; write a number and %")
+    if not 0.0 <= share <= 1.0:  # NaN is outside too
+        raise ValueError(f"{wrong}; it is from 0% to 100%")
+    return share
+
+
 def split_address(address: str) -> tuple[str, str]:
     """Return host (without brackets) and port text of ``host:port``; empty where missing."""
     host, _, port = address.rpartition(":")
@@ -121,4 +138,5 @@ PARSERS: Mapping[str, Callable[[object], object]] = {
     "address": read_address,
     "url": read_url,
     "name": read_name,
+    "share": read_share,
 }

@@ -19,7 +19,7 @@ from sidecar.errors import ConfigError
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 32
@@ -74,6 +74,19 @@ def parse_tree(data: bytes, source: str) -> Tree:
     builder = _Builder(source)
     value = builder.build(node, "$", 0)
     return Tree(value=value, lines=builder.lines, source=source, problems=builder.problems)
+
+
+def node_at(text: str, source: str, keys: Sequence[str]) -> yaml.Node | None:
+    """Return the node at the end of ``keys``, with its marks; None if there is none.
+
+    Raises:
+        ConfigError: as for ``parse_tree``.
+    """
+    node: yaml.Node | None = _compose(text, source)
+    for key in keys:
+        members = node.value if isinstance(node, yaml.MappingNode) else ()
+        node = next((found for name, found in members if name.value == key), None)
+    return node
 
 
 def _decode(data: bytes, source: str) -> str:

@@ -70,7 +70,7 @@ class AttemptRecord:
 
 @value
 class Start:
-    """Start an attempt at ``view``; ``kind`` is first, retry, failover, transparent or panic.
+    """Start an attempt at ``view``; ``kind`` as ``AttemptFinished`` has it, never hedge.
 
     ``next_view`` is whom to leave room for, None if this is the last attempt the call may make.
     """
@@ -113,7 +113,7 @@ LASTING = frozenset(
     {
         *(Gate.TOO_SLOW, Gate.TOO_DEAR, Gate.PRICE_UNKNOWN),
         *(Gate.UNSUPPORTED, Gate.OTHER_SPACE, Gate.CONTEXT_TOO_SMALL),
-        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY),
+        *(Gate.OUTPUT_TOO_SMALL, Gate.QUALITY, Gate.ROLLED_BACK),
     }
 )
 """What no waiting changes: the call asks for more than the endpoint has."""
@@ -177,7 +177,7 @@ class _Question:
         """The first attempt, past a gate if need be; or a wait for an account, or for room."""
         choice = self.choose({}, _FIRST_AND_NEXT)
         if choice.ranked:
-            return self._start(choice.ranked, "first", is_fresh=not has_waited)
+            return self._start(choice.ranked, choice.drawn or "first", is_fresh=not has_waited)
         if all(gate in LASTING for _, gate in choice.rejected):
             return Fail(reason=FailReason.DEADLINE if has_waited else FailReason.INFEASIBLE)
         if alive := tuple(self.past()):

@@ -72,7 +72,7 @@ def rejection(view: EndpointView, needs: CallNeeds, settings: RoutingSettings) -
         or view.unfit
         or _unable(view.endpoint, needs, settings)
         or (None if needs.budget_usd is None else _unaffordable(view, needs.budget_usd))
-        or _too_slow(view, needs.remaining_s, settings)
+        or (Gate.TOO_SLOW if is_too_slow(view, needs.remaining_s, settings) else None)
         or view.gate
     )
 
@@ -95,6 +95,10 @@ def _unaffordable(view: EndpointView, budget_usd: float) -> Gate | None:
     return Gate.TOO_DEAR if view.cost_usd > budget_usd else None
 
 
-def _too_slow(view: EndpointView, remaining_s: float, settings: RoutingSettings) -> Gate | None:
-    is_late = remaining_s <= 0.0 or view.typical_ttft_s * settings.optimism > remaining_s
-    return Gate.TOO_SLOW if is_late else None
+def is_too_slow(view: EndpointView, remaining_s: float, settings: RoutingSettings) -> bool:
+    """Return whether it would be late even in a good hour."""
+    return (
+        remaining_s <= 0.0
+        or view.typical_ttft_s * settings.optimism > remaining_s
+        or view.usual_chance < settings.chance_hopeless
+    )

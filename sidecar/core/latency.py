@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from math import ceil, exp, log
 
+from sidecar.core.pace import WritingPace
 from sidecar.core.tunable import Tunable
 from sidecar.core.window import Window
 from sidecar.value import value
@@ -118,6 +119,7 @@ class LatencyModel(Tunable[LatencySettings]):
         self._level_at: float | None = None
         self._gap_s = settings.gap_prior_s
         self._gap_at: float | None = None
+        self._writing = WritingPace()
         self._ratios = Window(settings.window_max, settings.quantile)
         self._plain_ratios = Window(settings.window_max, settings.late_quantile)
         self._gaps = Window(settings.window_max, settings.quantile)
@@ -166,6 +168,12 @@ class LatencyModel(Tunable[LatencySettings]):
         self._gap_at = now
         self._gaps.add(itl_s)
 
+    def observe_written(self, tokens: int, waited_s: float) -> None:
+        """Record a plain answer of ``tokens``; its pace counts until a stream shows its own."""
+        self._writing.add(tokens, waited_s)
+        if self._gap_at is None:
+            self._gap_s = self._writing.gap_s(self._settings.gap_prior_s)
+
     def ttft_s(self, prompt_tokens: int, now: float) -> float:
         """Return the time to first content expected now, seconds."""
         return self.typical_ttft_s(prompt_tokens) * exp(self.level(now))
@@ -175,7 +183,7 @@ class LatencyModel(Tunable[LatencySettings]):
         return self._trend.predict_s(prompt_tokens)
 
     def itl_s(self, now: float) -> float:  # noqa: ARG002 - as the others
-        """Return the expected seconds between tokens."""
+        """Return the expected seconds between tokens: of streams, else of plain answers."""
         return self._gap_s
 
     def level(self, now: float) -> float:

@@ -6,9 +6,13 @@ the most lasting one first, so that a call no endpoint could ever serve is told 
 came at a bad moment. Soft signals (slow, dear, unreliable, freshly recovered) only move weights and
 never remove the last endpoint.
 
-Then the best tier with anything eligible; within a tier the score decides. One
-exception: in a brown-out, where nothing of that tier would finish in time and a later tier would,
-or where none would and a later one is twice as fast, the later tier goes first.
+Then the best tier with anything eligible; within a tier the score decides. The exceptions:
+
+* a tier whose best chance to end in time is far worse than a later tier's goes behind it (a
+  deadline is hard, a tier a preference); where nobody has a chance, one twice as slow as the
+  fastest does;
+* a wish for a first token moves a call likewise, but only to models as good;
+* with a wished-for quality the endpoints that have it come first, tier by tier, then the others.
 
 Endpoints are looked at one after the other, and no more of them than the answer needs: a call that
 asks for the ``enough`` best looks at no tier behind those that have them, and of a tier of very
@@ -27,6 +31,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sidecar.core.eligibility import Survey
+from sidecar.core.tiers import best_tier, by_quality, is_promising
 from sidecar.core.tunable import Tunable
 from sidecar.core.weighing import costs_of, second_best_s, weights_of
 from sidecar.value import value
@@ -36,10 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sidecar.domain import Endpoint, EndpointId, Gate, Priority, Route, RouteName, WireFormat
-
-
-LATE_FACTOR = 2.0
-"""Where nobody is expected to make it, a better tier is still preferred up to this."""
 
 
 @value
@@ -68,6 +69,10 @@ class RoutingSettings:
     * ``exploration`` 0.01: least share of a batch call's endpoints, so that idle ones stay known.
     * ``optimism`` 0.5: an endpoint is too slow only if half its usual first token is past the
       deadline.
+    * ``chance_enough`` 0.9: a tier with an endpoint that is as likely to be in time is not compared
+      with later ones; ``chance_share`` 0.75: others must have so much of the best chance of all;
+      ``chance_least`` 0.05: below it chances are not worth comparing.
+    * ``chance_hopeless`` 0.01: less likely to be in time even at its best hour, it is not asked.
     * ``context_margin`` 1.1: prompt tokens are an estimate; a tenth too few must not cost an
       attempt.
     * ``memory_max`` 1024: routes whose previous choice is remembered.
@@ -90,6 +95,10 @@ class RoutingSettings:
     sluggish_ratio: float = 0.5
     exploration: float = 0.01
     optimism: float = 0.5
+    chance_enough: float = 0.9
+    chance_share: float = 0.75
+    chance_least: float = 0.05
+    chance_hopeless: float = 0.01
     context_margin: float = 1.1
     memory_max: int = 1024
     sample_max: int = 12
@@ -102,7 +111,9 @@ class EndpointView:
     ``gate`` is the shut gate, ``opens_at`` when it may open; ``unfit`` why it could not serve the
     call even at its best. ``ttft_s``, ``itl_s``, ``total_s`` and ``cost_usd`` are predicted for
     this call and ``output_tokens``, ``typical_ttft_s`` without the current slowness.
-    ``reliability``, ``availability``, ``slow_start`` and ``utilisation`` are 0..1.
+    ``reliability``, ``availability``, ``slow_start`` and ``utilisation`` are 0..1; so are the
+    probabilities: ``chance`` of the whole answer by the deadline, ``first_chance`` of content by
+    the wished time, ``usual_chance`` as ``chance`` in an ordinary hour (1 where that is a guess).
     """
 
     endpoint: Endpoint
@@ -122,13 +133,16 @@ class EndpointView:
     cost_usd: float | None
     output_tokens: float
     unfit: Gate | None = None
+    chance: float = 1.0
+    first_chance: float = 1.0
+    usual_chance: float = 1.0
 
 
 @value
 class CallNeeds:
     """What one call asks of an endpoint; ``excluded`` says which it may not use, and why.
 
-    ``space``: the only one whose vectors it may get.
+    ``space``: the only one whose vectors it may get. ``quality``: wished for, 0 if none is.
     """
 
     route: Route
@@ -140,6 +154,7 @@ class CallNeeds:
     excluded: Mapping[EndpointId, Gate]
     prompt_tokens: int = 0
     space: str | None = None
+    quality: float = 0.0
 
 
 @value
@@ -148,7 +163,8 @@ class Choice:
 
     ``ranked``: the winner, the rest of its tier by weight, the following tiers, and last any tier
     passed over in a brown-out; of endpoints that were not looked at neither says anything.
-    ``tier`` is the winner's, 0 the best; ``is_drawn``: lots decided among several.
+    ``tier`` is the winner's, 0 the best; ``is_drawn``: lots decided among several. ``drawn``: why
+    the first is not who such calls go to, canary or explore.
     ``soonest_opens_at``: when the first shut gate may open; ``rate_opens_at``: the same among
     accounts blocked for their rate alone.
     """
@@ -159,6 +175,7 @@ class Choice:
     soonest_opens_at: float | None
     rate_opens_at: float | None = None
     is_drawn: bool = False
+    drawn: str | None = None
 
 
 _DEFAULTS = RoutingSettings()
@@ -192,24 +209,26 @@ class Router(Tunable[RoutingSettings]):
         survey = Survey(look, needs, now, self._settings)
         tiers: list[list[EndpointView]] = []
         first, found = None, 0
+        is_alike = needs.quality <= 0.0  # else all are looked at, to tell the good ones apart
         for names in needs.route.tiers:
             tier = survey.eligible(self._sampled(names, needs, rng, enough))
             if not tier and enough is not None and len(names) > self._settings.sample_max:
                 tier = survey.eligible(names)
             tiers.append(tier)
-            if first is None and tier and _fastest_s(tier) <= needs.remaining_s:
+            if first is None and is_alike and is_promising(tier, self._settings):
                 first = len(tiers) - 1
             if first is not None:
                 found += len(tier)
                 if enough is not None and found >= enough:
                     break
-        if first is None:
-            first = _least_late(tiers)
+        if first is None or any(tiers[:first]):
+            tiers = by_quality(tiers, needs)
+            first = best_tier(tiers, needs, self._settings)
         soonest_at, rate_at = survey.opens_at()
         ranked = self._ranked(tiers, first, survey, rng)
         return Choice(
             ranked=ranked,
-            tier=first,
+            tier=None if first is None else first % len(needs.route.tiers),
             rejected=tuple(survey.rejected),
             soonest_opens_at=soonest_at,
             rate_opens_at=rate_at,
@@ -291,21 +310,6 @@ class Router(Tunable[RoutingSettings]):
             if view.endpoint.id == previous and is_sound and cost <= bound:
                 return view
         return None
-
-
-def _fastest_s(tier: Iterable[EndpointView]) -> float:
-    return min([view.total_s for view in tier])
-
-
-def _least_late(tiers: list[list[EndpointView]]) -> int | None:
-    """Where nobody would finish in time, the best tier that is not twice as slow as the fastest: a
-    prediction is no promise, and there the chance is.
-    """
-    fastest_s = {number: _fastest_s(tier) for number, tier in enumerate(tiers) if tier}
-    if not fastest_s:
-        return None
-    bound_s = LATE_FACTOR * min(fastest_s.values())
-    return next(number for number, total_s in fastest_s.items() if total_s <= bound_s)
 
 
 def _draw(

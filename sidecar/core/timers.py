@@ -31,6 +31,10 @@ CONNECT_SHARE = 1 / 3
 """Three failed connects must fit before the deadline."""
 OUTPUT_FACTOR = 3.0
 """A plain answer shows nothing until it is whole; its length is a guess, so thrice is waited."""
+CLAMP_SHARE = 0.9
+"""A clamped answer shall be written in this part of the time: its pace is only a mean."""
+CLAMP_TOKENS_MIN = 16
+"""An answer clamped to fewer tokens than this is not worth having."""
 STALL_MOST_S = 30.0
 """The widest stall limit there is; callers that know the stream's pace pass their own."""
 

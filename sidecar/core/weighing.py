@@ -1,8 +1,9 @@
 """What an endpoint costs a call, and how much of the traffic that earns it.
 
-Time, money, the risk of a failure and crowding are brought to one unitless cost, whose differences
-a softmax turns into weights: a tenth more cost takes two thirds of the weight. Everything is
-monotone: an endpoint worse in one respect and equal in all others never gets more weight.
+Time, money, the risk of failing or of being late, and crowding are brought to one unitless cost,
+whose differences a softmax turns into weights: a tenth more cost takes two thirds of the weight.
+Everything is monotone: an endpoint worse in one respect and equal in all others never gets more
+weight.
 
 That is why the price of failing looks at one common second-best time. Taking the best
 *other* endpoint of each would make a slow, unreliable endpoint cheaper than a fast one,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SLO_LEAST_S = 0.1
 """Keeps the scale finite for a call with no time left."""
+WISH = 1.0
+"""What missing a wished-for first token costs: as much as a total of ``slo_s``."""
 SPAN_LEAST = 0.01
 """Keeps the scale finite where load is free to the brim."""
 
@@ -48,21 +51,25 @@ def costs_of(
     span = max(SPAN_LEAST, 1.0 - settings.utilisation_free)
     costs = []
     for view in tier:
+        success = view.reliability * view.availability * view.chance
         usd = dearest_usd if view.cost_usd is None else view.cost_usd
         over = max(0.0, view.utilisation - settings.utilisation_free)
         crowd = (over / span) ** 2
         costs.append(
-            weigh.time * _total_s(view) / slo_s
+            weigh.time * burdened_s(view) / slo_s
             + weigh.money * usd / settings.cost_ref_usd
-            + weigh.reliability * (1.0 - view.reliability * view.availability) * retry
+            + weigh.reliability * (1.0 - success) * retry
+            + WISH * (1.0 - view.first_chance)
             + weigh.headroom * crowd
             + view.penalty_s / slo_s
         )
     return tuple(costs)
 
 
-def _total_s(view: EndpointView) -> float:
-    """A server of our own slows under our load: from half its limit on (Peak-EWMA)."""
+def burdened_s(view: EndpointView) -> float:
+    """Return the expected total time: a server of our own slows under our load, from half its
+    limit on (Peak-EWMA).
+    """
     if view.endpoint.capacity is Capacity.DEDICATED:
         return view.total_s * max(1.0, 2.0 * view.utilisation)
     return view.total_s

@@ -51,20 +51,36 @@ class PlainAnswer:
     content_type: str = "application/json"
 
 
+class Sink(Protocol):
+    """Who takes a stream. It is given bytes from where they arrive, without a turn of the loop."""
+
+    def push(self, chunk: bytes) -> bool:
+        """Take bytes, never none; return whether more may come before ``room`` was waited for."""
+
+    async def room(self) -> None:
+        """Wait until more may come (backpressure).
+
+        Raises:
+            ConnectionError: the caller is gone.
+        """
+
+
 class StreamAnswer(Protocol):
     """A committed stream in the caller's format, its first content already at hand.
 
-    Iterate with ``read`` and always ``aclose``, also after cancellation: that is what settles the
-    attempt and cuts the provider's connection. Pulling one chunk at a time is the backpressure.
+    Have it sent with ``send_to`` and always ``aclose``, also after cancellation: that is what
+    settles the attempt and cuts the provider's connection.
     """
 
     disclosure: Disclosure
 
-    async def read(self) -> bytes:
-        """Return the next bytes for the caller, ``b""`` at the end; never raises for provider
-        faults.
+    async def send_to(self, sink: Sink) -> None:
+        """Give ``sink`` what comes, as it comes, and return at the end; once. Never raises for
+        provider faults: a stream that breaks ends with the format's error event instead of a
+        terminal marker.
 
-        A stream that breaks ends with the format's error event instead of a terminal marker.
+        Raises:
+            ConnectionError: the caller is gone.
         """
 
     async def aclose(self) -> None:

@@ -14,6 +14,7 @@ from sidecar.core.caps import DAY_S, CapSettings, SpendCaps
 from sidecar.core.hedging import HedgeBudget, HedgeSettings
 from sidecar.core.waste import WasteBudget, WasteSettings
 from sidecar.domain import OutcomeClass
+from sidecar.events import FIRST_KINDS
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Budgets:
 
     def started(self, kind: str, predicted_usd: float | None, now: float) -> None:
         """Note an attempt of ``kind``; a hedge reserves what it is expected to cost."""
-        if kind == "first":
+        if kind in FIRST_KINDS:
             self.amplification.request(now)
             self.hedge.deposit_primary()
             return

@@ -23,11 +23,11 @@ from sidecar.engine.judging import is_as_asked, said_to_caller
 from sidecar.engine.launch import Launcher
 from sidecar.engine.prospect import Prospect, prospect_of
 from sidecar.engine.race import race
-from sidecar.engine.refusal import passed_through, refusal
+from sidecar.engine.refusal import passed_through, refusal, shed_batch
 from sidecar.engine.relay import Relay
 from sidecar.engine.report import Report
 from sidecar.engine.timer import wait
-from sidecar.errors import CallError, ShedError, UpstreamInterruptedError, WireError
+from sidecar.errors import CallError, UpstreamInterruptedError, WireError
 from sidecar.wire.continuation import may_continue
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from sidecar.engine.race import Finish
     from sidecar.wire.continuation import Delivered
 
-SHED_RETRY_AFTER_S = 30.0
-
 
 class CallRun:
     """Runs one call. ``records`` are its attempts so far, in order."""
@@ -54,9 +52,8 @@ class CallRun:
         self.report = Report(parts, call)
         self._parts = parts
         self._on_break = call.constraints.on_break or call.route.on_break
-        self._launcher = Launcher(
-            parts, call, self.report.spent_usd, is_whole=self._on_break is OnBreak.RESTART
-        )
+        is_whole, is_sampled = self._on_break is OnBreak.RESTART, self.report.is_sampled
+        self._launcher = Launcher(parts, call, is_whole=is_whole, is_read=is_sampled)
         self._entrant: Entrant | None = None
         self._chooser = Chooser(parts, call, self._launcher.budget_left)
         self._failed: Failed | None = None
@@ -69,7 +66,7 @@ class CallRun:
             CallError: none could be had; says why.
         """
         try:
-            self._shed_batch()
+            shed_batch(self.call, self._parts.ladder)
             while True:
                 step = self._known() or self._next_step()
                 if isinstance(step, Prospect):
@@ -87,13 +84,6 @@ class CallRun:
             self.report.ended("cancelled", None)
             raise
 
-    def _shed_batch(self) -> None:
-        """Refuse a batch call while the best tiers are short: what is left serves people."""
-        is_batch = self.call.constraints.priority is Priority.BATCH
-        if is_batch and self._parts.ladder.is_shedding(loop_now()):
-            message = "batch calls are shed while capacity is short"
-            raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
-
     # --- deciding ------------------------------------------------------------------------------
 
     def _known(self) -> Prospect | None:
@@ -101,10 +91,12 @@ class CallRun:
         if self._has_chosen:
             return None
         self._has_chosen = True
-        known = self._parts.prospects.find(self.call, loop_now())
+        is_usual = not self._chooser.has_lot
+        known = self._parts.prospects.find(self.call, loop_now()) if is_usual else None
         if known is None:
             return None
-        prospect, self.report.rejected = known
+        prospect, choice = known
+        self.report.chose(choice)
         return prospect
 
     def _next_step(self) -> Prospect | WaitUntil | Fail:
@@ -115,7 +107,7 @@ class CallRun:
         prospect = prospect_of(self._parts, self.call, step, now)
         is_plain = step.kind == "first" and not self._chooser.is_desperate and not self._has_waited
         if is_plain and choice is not None and not choice.is_drawn:
-            self._parts.prospects.keep(self.call, prospect, choice.rejected, now)
+            self._parts.prospects.keep(self.call, prospect, choice, now)
         return prospect
 
     def _step(self) -> Start | WaitUntil | Fail:
@@ -155,7 +147,7 @@ class CallRun:
     def _choose(self, excluded: Mapping[EndpointId, Gate], enough: int | None = None) -> Choice:
         choice = self._chooser.choose(excluded, enough=enough)
         if not self.records:
-            self.report.rejected = choice.rejected
+            self.report.chose(choice)
         return choice
 
     # --- acting --------------------------------------------------------------------------------
@@ -182,6 +174,7 @@ class CallRun:
         if isinstance(entrant, Gate):
             # The gate shut between the choice and now, or the overload throttle drew this call.
             self._chooser.refused[prospect.start.endpoint_id] = entrant
+            self.report.refused(prospect.start.endpoint_id, entrant)
             return None
         hedging = Hedging(parts, self._chooser, self._launcher, entrant.plan)
         hedge: Entrant | None = None
@@ -227,7 +220,8 @@ class CallRun:
         self.records.append(
             AttemptRecord(endpoint=endpoint, outcome=outcome, is_transparent=is_transparent)
         )
-        self.report.outcomes.append(outcome)
+        self.report.ends(entrant.plan, outcome)
+        self._chooser.ended(outcome)
         self._chooser.has_overflowed |= outcome.cls is OutcomeClass.CONTEXT
 
     def _answer(self, result: Answered, entrant: Entrant) -> PlainAnswer:

@@ -15,14 +15,15 @@ from sidecar.core.exploring import explored
 from sidecar.core.panic import EARNED
 from sidecar.core.routing import CallNeeds
 from sidecar.domain import Gate, Priority
-from sidecar.engine.fitness import least_quality
+from sidecar.engine.fitness import least_quality, wished_quality
+from sidecar.engine.sharing import Asked
 from sidecar.engine.views import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sidecar.core.routing import Choice, EndpointView
-    from sidecar.domain import Call, EndpointId
+    from sidecar.core.routing import Choice, EndpointView, RoutingSettings
+    from sidecar.domain import Call, EndpointId, Outcome
     from sidecar.engine.parts import Parts
 
 REPEATED = ("retry", "failover", PANIC)
@@ -43,11 +44,36 @@ class Chooser:
         self._call = call
         self._budget_left = budget_left
         self._least = least_quality(call, parts.catalogue.endpoints)
+        self._wished = wished_quality(call)
         self.has_overflowed = False  # then nobody is asked who refused as long a prompt before
         self._space = _space_of(parts, call)
         self.is_desperate = False  # at the last question nobody was left but by way of exceptions
         self._has_panicked = False
         self._sight: Sight | None = None
+        self._lots = parts.lots if call.route.has_lots else None
+        self._lot = None if self._lots is None else self._lots.draw(call, parts.rng)
+
+    @property
+    def has_lot(self) -> bool:
+        """Whether something was drawn for the call, so that it is chosen for by itself."""
+        return self._lot is not None and not self._lot.is_blank
+
+    def ended(self, outcome: Outcome) -> None:
+        """Note an attempt of the call, where lots were drawn."""
+        if self._lots is not None:
+            self._lots.ended(self._call.route, self._lot, outcome)
+
+    @property
+    def routing(self) -> RoutingSettings:
+        """The numbers of the choice."""
+        return self._parts.settings.routing
+
+    def needs_s(self, view: EndpointView, share: float) -> float:
+        """Return within how many seconds ``share`` of such calls end at an endpoint of ``views``,
+        at a usual hour.
+        """
+        assert self._sight is not None, "its views were looked at"
+        return self._sight.needs_s(view.endpoint.id, share)
 
     @property
     def views(self) -> tuple[EndpointView, ...]:
@@ -61,7 +87,8 @@ class Chooser:
         breaker's trial.
         """
         is_batch = self._call.constraints.priority is Priority.BATCH
-        may_explore = is_batch and not (self.refused or excluded)
+        is_usual = self._lot is None or (self._lot.is_blank and self._call.route.adaptive is None)
+        may_explore = is_batch and is_usual and not (self.refused or excluded or self._wished)
         excluded = {**self.refused, **excluded}
         choice = self._rank(excluded, may_try=False, enough=None if may_explore else enough)
         self.is_desperate = not choice.ranked
@@ -82,8 +109,12 @@ class Chooser:
         ranked = self._rank(tried, may_try=False, enough=None).ranked
         endpoints = self._parts.catalogue.endpoints
         best = [endpoints[name].quality.of(route.name) for name in route.tiers[0]]
-        least = min(primary.endpoint.quality.of(route.name), *best)
-        return tuple([one for one in ranked if one.endpoint.quality.of(route.name) >= least])
+        own = primary.endpoint.quality.of(route.name)
+        least = max(min(own, *best), min(own, self._wished))
+        # Whom a call was not drawn for is no second opinion either.
+        on_trial = {name for name, _ in route.canaries}
+        others = [one for one in ranked if one.endpoint.id not in on_trial]
+        return tuple([one for one in others if one.endpoint.quality.of(route.name) >= least])
 
     def _explored(self, choice: Choice) -> Choice:
         """Let a batch call be the look at an idle endpoint; one at a time is enough."""
@@ -101,7 +132,9 @@ class Chooser:
         if self.choice is None or self._has_panicked:
             return None
         now, endpoints = loop_now(), self._parts.health.endpoints
-        untold = [one for one in self.views if not endpoints[one.endpoint.id].life.is_told(now)]
+        stopped = [name for name, gate in self.choice.rejected if gate is Gate.ROLLED_BACK]
+        views = [one for one in self.views if one.endpoint.id not in stopped]
+        untold = [one for one in views if not endpoints[one.endpoint.id].life.is_told(now)]
         chosen = self._parts.panic.choose(untold, now, self.choice.rejected)
         if chosen is None:
             return None
@@ -160,8 +193,9 @@ class Chooser:
         may_overflow = may_try and not self.has_overflowed
         sight = self._sight = self._looking(now, may_try=may_try, may_overflow=may_overflow)
         tokens = call.facts.prompt_tokens
+        route, lots = call.route, self._lots
         needs = CallNeeds(
-            route=call.route,
+            route=route if lots is None else lots.settled(route),
             remaining_s=call.deadline_at - now,
             budget_usd=self._budget_left(),
             format=call.format,
@@ -170,8 +204,15 @@ class Chooser:
             prompt_tokens=math.floor(tokens * ESTIMATE_LEAST) if may_overflow else tokens,
             excluded=excluded,
             space=self._space,
+            quality=self._wished,
         )
-        return parts.router.choose(sight.look, needs, now, parts.rng, enough=enough)
+        if lots is None or self._lot is None:
+            return parts.router.choose(sight.look, needs, now, parts.rng, enough=enough)
+        choice = parts.router.choose(sight.look, needs, now, parts.rng)
+        asked = Asked(
+            route=route, lot=self._lot, look=sight.look, needs=needs, now=now, rng=parts.rng
+        )
+        return lots.arranged(choice, asked, parts.settings.routing)
 
     def _looking(self, now: float, *, may_try: bool, may_overflow: bool) -> Sight:
         return Sight(

@@ -76,5 +76,4 @@ def _disclosure(call: Call, endpoint: Endpoint | None) -> Disclosure:
         call_id=call.id,
         route=call.route.name,
         endpoint=None if endpoint is None else endpoint.id,
-        dropped=call.unserved,
     )

@@ -16,6 +16,7 @@ from sidecar.core.account import AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings
 from sidecar.core.context import ContextBound
 from sidecar.core.contract import ContractSettings
+from sidecar.core.forecast import Forecast, ForecastSettings
 from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
@@ -51,10 +52,8 @@ STATING = (503, 529)
 STALE_RELIABILITY_WEIGHT = 0.25
 """A verdict from before the last state change still says a little about reliability."""
 CENSORED = (
-    OutcomeClass.HANG,
-    OutcomeClass.CALLER_SHORT,
-    OutcomeClass.OUTRUN,
-    OutcomeClass.CANCEL,
+    *(OutcomeClass.HANG, OutcomeClass.CALLER_SHORT),
+    *(OutcomeClass.OUTRUN, OutcomeClass.CANCEL),
 )
 """Waiting that was cut short says that the first content takes at least as long."""
 SILENT_FACTOR = 3.0
@@ -75,6 +74,7 @@ class EndpointSettings:
     headroom: HeadroomSettings = field(default_factory=HeadroomSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    forecast: ForecastSettings = field(default_factory=ForecastSettings)
     silence: SilenceSettings = field(default_factory=SilenceSettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
     penalty: PenaltySettings = field(default_factory=PenaltySettings)
@@ -165,6 +165,7 @@ class EndpointHealth:
         self.headroom = Headroom(settings.headroom)
         self.throttle = OverloadThrottle(settings.throttle, rng)
         self.latency = LatencyModel(settings.latency, is_reasoning=endpoint.is_reasoning)
+        self.forecast = Forecast(settings.forecast)
         self.silence = Silence(settings.silence)
         self.reliability = Reliability(settings.reliability)
         self.availability = Reliability(settings.reliability)
@@ -203,6 +204,7 @@ class EndpointHealth:
         self.limit.adapt(settings.limit)
         self.throttle.adapt(settings.throttle)
         self.latency.adapt(settings.latency)
+        self.forecast.adapt(settings.forecast)
         self.silence.adapt(settings.silence)
         self.reliability.adapt(settings.reliability)
         self.availability.adapt(settings.reliability)
@@ -297,15 +299,22 @@ class EndpointHealth:
             return
         self._learned_at = now
         if ticket.silent_s > 0.0:
-            self.latency.observe_plain(
-                ticket.prompt_tokens, ticket.silent_s / SILENT_FACTOR, waited_s
-            )
+            output_s = ticket.silent_s / SILENT_FACTOR
+            self.latency.observe_plain(ticket.prompt_tokens, output_s, waited_s)
+        latency, whole_s = self.latency, waited_s
         if made_tokens > 0:
+            latency.observe_written(made_tokens, waited_s)
             # Writing a plain answer is not waiting; but it cannot all have been writing either.
-            waited_s = max(waited_s / 2, waited_s - made_tokens * self.latency.itl_s(now))
-        self.latency.observe_first_content(
-            ticket.prompt_tokens, waited_s, now, weight=ticket.weight
-        )
+            waited_s = max(waited_s / 2, waited_s - made_tokens * latency.itl_s(now))
+        latency.observe_first_content(ticket.prompt_tokens, waited_s, now, weight=ticket.weight)
+        usual_s = latency.typical_ttft_s(ticket.prompt_tokens)
+        written_s = made_tokens * latency.itl_s(now)
+        self.forecast.began(waited_s, usual_s, now, whole_s=whole_s, output_s=written_s)
+
+    def learn_gap(self, gap_s: float, now: float) -> None:
+        """Learn from the mean time between the tokens of a finished stream."""
+        self.latency.observe_gap(gap_s, now)
+        self.forecast.observe(self.forecast.pace, gap_s, self.latency.itl_s(now), now)
 
     def learn(self, ticket: Ticket, outcome: Outcome, effect: Effects, *, is_current: bool) -> None:
         """Learn from how an attempt ended; one of an older generation counts little."""
@@ -334,6 +343,8 @@ class EndpointHealth:
         if is_censored and ticket.first_content_at is None and ticket.sent_at is not None:
             waited_s = now - ticket.sent_at
             self.silence.gave_up(self.wait_of(ticket, waited_s, now), now)
-            self.latency.observe_cut(
-                ticket.prompt_tokens, waited_s - ticket.silent_s / SILENT_FACTOR, now
-            )
+            output_s = ticket.silent_s / SILENT_FACTOR
+            self.latency.observe_cut(ticket.prompt_tokens, waited_s - output_s, now)
+            if outcome.cls is not OutcomeClass.HANG:
+                usual_s = self.latency.typical_ttft_s(ticket.prompt_tokens)
+                self.forecast.cut(waited_s, usual_s, output_s, now)

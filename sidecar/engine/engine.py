@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sidecar.core.caps import SpendCaps
     from sidecar.core.ladder import Ladder
     from sidecar.core.output import OutputModel
-    from sidecar.domain import Call, ProviderName, RouteName
+    from sidecar.domain import Call, EndpointId, ProviderName, RouteName
     from sidecar.engine.answer import CountAnswer, PlainAnswer
     from sidecar.engine.budgets import Budgets
     from sidecar.engine.cache import StaleCache
@@ -154,6 +154,16 @@ class Engine:
             raise UnavailableError(f"provider {name!r} was taken out of the configuration")
         return PassageRun(self.parts, passage)
 
+    def isolate(self, endpoint: EndpointId, now: float) -> None:
+        """Take an endpoint out by hand."""
+        self.health.isolate(endpoint, now)
+
+    def restore(self, endpoint: EndpointId, now: float) -> None:
+        """Undo ``isolate``; a model that was rolled back is on trial again."""
+        self.health.restore(endpoint, now)
+        if self.parts.lots is not None:
+            self.parts.lots.restore(endpoint, now)
+
     def interrupt(self, reason: CallError) -> None:
         """End all work in progress because of ``reason``: streams with an error event, calls with
         the error.
@@ -163,18 +173,23 @@ class Engine:
     async def background(self) -> None:
         """Run until cancelled: count overdue calls, probe, notice new credentials."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tick())
+            group.create_task(self._tick(group))
             group.create_task(self._watch_credentials())
             group.create_task(self.prober.run())
 
-    async def _tick(self) -> None:
+    async def _tick(self, group: asyncio.TaskGroup) -> None:
         while True:
             next_at = loop_now() + TICK_S
             self.health.lag.tick(loop_now(), next_at=next_at)
             await asyncio.sleep(TICK_S)
             now = loop_now()
             self.health.tick(now)
+            if self.parts.lots is not None:
+                self.parts.lots.tick(now)
+            if self.parts.shadows is not None:
+                self.parts.shadows.start(group)
             self.ladder.observe(self._share_shut(now), now)
+            self.parts.qualities.refresh(self.catalogue.endpoints, now)
             if self.budgets.caps is not None:
                 self._look_at_caps(self.budgets.caps, now)
 

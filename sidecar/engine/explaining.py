@@ -68,6 +68,7 @@ def _aside(parts: Parts) -> Parts:
     """Return parts that choose as these do, and remember nothing of it."""
     aside = copy.copy(parts)
     aside.router, aside.rng = parts.router.twin(), random.Random(SEED)
+    aside.lots = None if parts.lots is None else parts.lots.twin()
     aside.budgets = copy.copy(parts.budgets)
     aside.budgets.caps = copy.deepcopy(parts.budgets.caps)
     return aside
@@ -107,9 +108,10 @@ def _shown(engine: Engine, call: Call, view: EndpointView, now: float) -> dict[s
         "endpoint": endpoint.id,
         "tier": _tier_of(call.route, view),
         "score": round(score_of(engine, endpoint.id, now).value, 1),
-        "quality": endpoint.quality.of(call.route.name),
+        "quality": round(endpoint.quality.of(call.route.name), 4),
         "first_token_s": round(view.ttft_s, 3),
         "total_s": round(view.total_s, 3),
+        "chance_in_time": round(view.chance, 3),
         "cost_usd": None if view.cost_usd is None else round(view.cost_usd, 8),
         "reliability": round(view.reliability, 4),
     }

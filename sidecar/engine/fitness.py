@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.core.tiers import CLASS_MARGIN
 from sidecar.domain import Gate, Rung
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sidecar.domain import Call, Endpoint, EndpointId
+    from sidecar.domain import Call, Endpoint, EndpointId, Route
 
-CLASS_MARGIN = 0.05
-"""Qualities this near each other are one class: the figures are judgements, not measurements."""
 UNABLE = frozenset({Gate.UNSUPPORTED, Gate.CONTEXT_TOO_SMALL, Gate.OUTPUT_TOO_SMALL})
 
 
@@ -62,11 +61,22 @@ def _inability(endpoint: Endpoint, call: Call) -> Gate | None:
     return Gate.OUTPUT_TOO_SMALL if is_longer and Rung.CLAMP not in call.route.rungs else None
 
 
+def wished_quality(call: Call) -> float:
+    """Return the quality that the call wishes for but does not insist on, 0 if there is none."""
+    wishes = call.constraints
+    return 0.0 if wishes.quality is None or wishes.is_quality_hard else wishes.quality
+
+
 def least_quality(call: Call, endpoints: Mapping[EndpointId, Endpoint]) -> float:
     """Return how good an endpoint must be for the call, 0..1."""
-    route, wishes = call.route, call.constraints
+    wishes = call.constraints
     least = wishes.quality if wishes.quality is not None and wishes.is_quality_hard else 0.0
+    return max(least, class_floor(call.route, endpoints))
+
+
+def class_floor(route: Route, endpoints: Mapping[EndpointId, Endpoint]) -> float:
+    """Return how good an endpoint must be for any call of ``route``, 0..1."""
     if Rung.SMALLER in route.rungs:
-        return least
+        return 0.0
     best = min(endpoints[name].quality.of(route.name) for name in route.tiers[0])
-    return max(least, best - CLASS_MARGIN)
+    return max(0.0, best - CLASS_MARGIN)

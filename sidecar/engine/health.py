@@ -227,7 +227,7 @@ class Health(ProviderHealth):
 
     def chunk_gap(self, ticket: Ticket, gap_s: float, now: float) -> None:
         """Note the mean time between the tokens of a finished stream, seconds."""
-        self.endpoints[ticket.endpoint.id].latency.observe_gap(gap_s, now)
+        self.endpoints[ticket.endpoint.id].learn_gap(gap_s, now)
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """Carry ``outcome`` to every owner; a second settlement of the same ticket is a bug."""

@@ -16,6 +16,7 @@ from sidecar.core.hedging import HedgeBar, HedgeFacts, HedgePlan, hedge_at
 from sidecar.domain import Gate
 from sidecar.engine.budgets import HEDGE
 from sidecar.engine.prospect import prospect_of
+from sidecar.events import FIRST_KINDS
 
 if TYPE_CHECKING:
     from sidecar.engine.choosing import Chooser
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sidecar.engine.parts import Parts
     from sidecar.engine.settlement import AttemptPlan
 
-KINDS = ("first", "failover")
+KINDS = FIRST_KINDS | {"failover"}
 
 
 class Hedging:
@@ -49,12 +50,10 @@ class Hedging:
     def _is_wanted(self) -> bool:
         call, start = self._call, self._prospect.start
         wishes = call.constraints
-        # A hard budget covers both attempts, and what the first will cost is not known yet.
         return (
             start.kind in KINDS
             and call.route.may_hedge
             and wishes.may_hedge
-            and wishes.budget_usd is None
             and len(call.route.endpoints()) > 1
             # A typical time of 0 is unknown: a hedge on a guess would double every early call.
             and start.view.typical_ttft_s > 0.0
@@ -102,6 +101,8 @@ class Hedging:
         """Start the planned attempt if money and gates still allow it."""
         chosen, budgets = plan.view, self._parts.budgets
         is_affordable = budgets.hedge.may_hedge(chosen.cost_usd, now)
+        # A call's own budget is for both attempts together, the first with all that it may cost.
+        is_affordable = is_affordable and self._launcher.can_afford(chosen.endpoint)
         if not is_affordable or not budgets.waste.may_waste(chosen.cost_usd or 0.0, now):
             return None
         start = Start(

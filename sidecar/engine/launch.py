@@ -1,16 +1,19 @@
 """From a decision to an attempt ready to run: the body, the ticket, the limits.
 
-Everything that a first attempt, a failover and a hedge need alike. The call's spend so far is asked
-for each time, since a hard budget covers all attempts together.
+Everything that a first attempt, a failover and a hedge need alike. A hard budget covers all
+attempts together: each reserves the most that it can cost when it starts, which bounds its answer,
+and what it did cost counts when it has ended.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
-from sidecar.core.cost import predicted_cost_usd
+from sidecar.core.cost import TOKENS_PER_PRICE, predicted_cost_usd
+from sidecar.core.timers import CLAMP_SHARE, CLAMP_TOKENS_MIN
 from sidecar.domain import Gate, Rung
 from sidecar.engine.attempt import Attempt
 from sidecar.engine.endpoint_health import SILENT_FACTOR
@@ -20,12 +23,12 @@ from sidecar.engine.timer import Timer
 from sidecar.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from sidecar.core.attempts import Start
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
     from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
+    from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.prospect import Prospect
 
 INPUT_MARGIN = 1.1
@@ -33,10 +36,10 @@ INPUT_SPARE_TOKENS = 16
 """Prompt tokens are estimated; a hard budget is kept with a tenth to spare, and with what providers
 add to every message.
 """
-CLAMP_SHARE = 0.9
-"""A clamped answer shall be written in this part of the time: its pace is only a mean."""
-CLAMP_TOKENS_MIN = 16
-"""An answer clamped to fewer tokens than this is not worth having."""
+HEDGE_PARTS = 2.0
+"""A first attempt leaves the half of a budget to a hedge,"""
+LONG_FACTOR = 2.0
+"""where the other half pays for answers twice as long as all but one in a hundred are."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -47,22 +50,24 @@ class Entrant:
     settlement: Settlement
     timer: Timer
     attempt: Attempt
+    reserved_usd: float = 0.0
 
 
 class Launcher:
-    """Makes the attempts of one call. ``spent_usd`` tells what the earlier ones cost."""
+    """Makes the attempts of one call. Owns the list of those that count against its budget.
 
-    def __init__(
-        self, parts: Parts, call: Call, spent_usd: Callable[[], float], *, is_whole: bool
-    ) -> None:
+    ``is_read``: the text of a stream is wanted afterwards.
+    """
+
+    def __init__(self, parts: Parts, call: Call, *, is_whole: bool, is_read: bool = False) -> None:
         self._parts = parts
         self._call = call
-        self._spent_usd = spent_usd
+        self._charged: list[Entrant] = []
         self._is_whole = is_whole
         self.preparation = Preparation(call)
         self._flaw_of = parts.output_checks.check_for(call, self.preparation.conversation)
         self._is_kept = call.facts.is_stream and (
-            self._flaw_of is not None or parts.cache.wants(call)
+            self._flaw_of is not None or is_read or parts.keeps_content or parts.cache.wants(call)
         )
 
     def launch(self, prospect: Prospect, *, is_only_hope: bool) -> Entrant | Gate:
@@ -76,14 +81,13 @@ class Launcher:
         capped = self._capped(view)  # no await between this look and what is reserved below
         if capped is not None:
             return capped
-        clamp = self._clamp(view)
+        clamp = self._clamp(prospect.start)
         try:
             body = self.preparation.body_for(view.endpoint, max_tokens=clamp)
         except BadRequestError:
             if is_only_hope:
                 raise
-            # Another endpoint understood the body as it is; this one cannot be asked.
-            return Gate.UNSUPPORTED
+            return Gate.UNSUPPORTED  # another endpoint understood the body
         ticket = self._ticket(prospect)
         if isinstance(ticket, Gate):
             return ticket
@@ -91,7 +95,7 @@ class Launcher:
         plan = AttemptPlan(
             call=self._call,
             ticket=ticket,
-            request=body,
+            request=self._in_trace(body, ticket),
             prospect=prospect,
             pacer=own.pacer,
             is_whole=self._is_whole,
@@ -106,12 +110,21 @@ class Launcher:
         settlement = Settlement(parts.health, parts.budgets, parts.observer, plan)
         timer = Timer()
         parts.timers.add(timer)
-        return Entrant(
-            plan=plan,
-            settlement=settlement,
-            timer=timer,
-            attempt=Attempt(plan, settlement, parts.upstream, timer),
-        )
+        attempt = Attempt(plan, settlement, parts.upstream, timer)
+        entrant = Entrant(plan=plan, settlement=settlement, timer=timer, attempt=attempt)
+        if self._call.constraints.budget_usd is not None:
+            entrant.reserved_usd = self._most_usd(view.endpoint, clamp)
+            self._charged.append(entrant)
+        return entrant
+
+    def _in_trace(self, body: PreparedBody, ticket: Ticket) -> PreparedBody:
+        """Return ``body`` with its trace context, for endpoints that may hear of it."""
+        endpoint, call = ticket.endpoint, self._call
+        if not endpoint.hears_trace:
+            return body
+        tells = self._parts.propagation.headers
+        told = tells(call.id, endpoint.id, ticket.admitted_at, call.trace)
+        return replace(body, headers=(*body.headers, *told))
 
     def _capped(self, view: EndpointView) -> Gate | None:
         """Return the daily spend cap that has no room for an attempt at ``view``."""
@@ -142,15 +155,28 @@ class Launcher:
 
     def budget_left(self) -> float | None:
         """Return what the call may still spend, US dollars, None without a budget."""
-        budget = self._call.constraints.budget_usd
-        return None if budget is None else budget - self._spent_usd()
+        left_usd = self._call.constraints.budget_usd
+        if left_usd is None:
+            return None
+        for entrant in self._charged:
+            outcome = entrant.settlement.outcome
+            left_usd -= entrant.reserved_usd if outcome is None else outcome.cost_usd
+        return left_usd
+
+    def can_afford(self, endpoint: Endpoint) -> bool:
+        """Return whether the budget has room for a usual answer beside all that is under way."""
+        left_usd = self.budget_left()
+        if left_usd is None:
+            return True
+        return self._tokens_for(endpoint, left_usd) >= self._long_tokens()
 
     # --- clamps --------------------------------------------------------------------------------
 
-    def _clamp(self, view: EndpointView) -> int | None:
+    def _clamp(self, start: Start) -> int | None:
         """Return the bound on the answer that keeps the call's promises, None if none is needed."""
+        view = start.view
         clamps = (
-            self._affordable_tokens(view.endpoint),
+            self._affordable_tokens(start),
             self._timely_tokens(view),
             self._writable_tokens(view.endpoint),
         )
@@ -158,21 +184,46 @@ class Launcher:
             return None
         return min(clamp for clamp in clamps if clamp is not None)
 
-    def _affordable_tokens(self, endpoint: Endpoint) -> int | None:
+    def _affordable_tokens(self, start: Start) -> int | None:
         """Return the clamp that keeps a hard budget hard."""
-        price = endpoint.price
+        endpoint = start.view.endpoint
         if self._call.constraints.budget_usd is None:
             return None
-        left = self.budget_left()
-        if left is None or price is None or price.output_usd <= 0:
+        left_usd = self.budget_left()
+        if left_usd is None or endpoint.price is None or endpoint.price.output_usd <= 0:
             return None
-        input_tokens = self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
-        input_usd = predicted_cost_usd(price, input_tokens, 0) or 0
-        tokens = max(1, int((left - input_usd) / price.output_usd * 1_000_000))
+        tokens = self._tokens_for(endpoint, left_usd)
+        if start.next_view is not None and self._call.constraints.may_hedge:
+            shared = self._tokens_for(endpoint, left_usd / HEDGE_PARTS)
+            tokens = shared if shared >= LONG_FACTOR * self._long_tokens() else tokens
         longest = endpoint.abilities.output_tokens_max
         if longest is not None and longest <= tokens:
             return None
-        return self._unless_asked_less(tokens)
+        return self._unless_asked_less(max(1, int(tokens)))
+
+    def _tokens_for(self, endpoint: Endpoint, usd: float) -> float:
+        """Return how long an answer ``usd`` pays for, prompt included; may be negative."""
+        price = endpoint.price
+        if price is None or price.output_usd <= 0:
+            return inf if price is not None else 0.0
+        input_usd = predicted_cost_usd(price, self._input_tokens(), 0) or 0.0
+        return (usd - input_usd) / price.output_usd * TOKENS_PER_PRICE
+
+    def _input_tokens(self) -> float:
+        return self._call.facts.prompt_tokens * INPUT_MARGIN + INPUT_SPARE_TOKENS
+
+    def _long_tokens(self) -> float:
+        """Return a length that one answer in a hundred exceeds, or none may."""
+        length = self._parts.output_model(self._call.route.name).length(loop_now())
+        longest, asked = length.median * length.stretch, self._call.facts.max_tokens
+        return longest if asked is None else min(longest, asked)
+
+    def _most_usd(self, endpoint: Endpoint, clamp: int | None) -> float:
+        """Return the most that an attempt can cost whose answer is bounded by ``clamp``."""
+        asked, longest = self._call.facts.max_tokens, endpoint.abilities.output_tokens_max
+        bounds = [bound for bound in (clamp, asked, longest) if bound is not None]
+        tokens = min(bounds, default=0)
+        return predicted_cost_usd(endpoint.price, self._input_tokens(), tokens) or 0.0
 
     def _timely_tokens(self, view: EndpointView) -> int | None:
         """Return the clamp that lets the answer end by the deadline, where the route permits it."""

@@ -44,8 +44,11 @@ if TYPE_CHECKING:
     from sidecar.domain import CallId
     from sidecar.engine.parts import Parts
     from sidecar.engine.ports import PassedRequest, UpstreamResponse
+    from sidecar.tracing import TraceContext
 
 ERRORS_FROM, UNAUTHORIZED = 400, 401
+TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
+"""Of the caller's traces providers learn only where that is configured, of its baggage nothing."""
 RETRY_AFTER_S_MAX = 60.0
 TRIAL_S = 30.0
 """How long a trial of a host may be under way before another one is made."""
@@ -53,12 +56,13 @@ TRIAL_S = 30.0
 
 @value
 class Passage:
-    """A request to pass on, accepted: by when it must be over, as an instant."""
+    """A request to pass on, accepted: by when it must be over, as an instant; the caller's span."""
 
     id: CallId
     arrived_at: float
     deadline_at: float
     request: PassedRequest
+    trace: TraceContext | None = None
 
 
 class PassageRun:
@@ -157,6 +161,7 @@ class PassageRun:
                 status=self.status,
                 duration_s=now - passage.arrived_at,
                 attempts=tuple(self._outcomes),
+                trace=passage.trace,
             )
         )
 
@@ -164,6 +169,7 @@ class PassageRun:
 
     async def _send(self, request: PassedRequest) -> None:
         self._admit()
+        request = self._in_trace(request)
         with self._timer.until(self._passage.deadline_at):
             remaining_s = self._passage.deadline_at - loop_now()
             connect_s = max(0.0, min(self._reach.connect_s, remaining_s))
@@ -175,6 +181,14 @@ class PassageRun:
                 self._parts.health.account_limits[self._provider].seen(limits, loop_now())
             if response.status >= ERRORS_FROM:
                 await self._judge(response)
+
+    def _in_trace(self, request: PassedRequest) -> PassedRequest:
+        """Return the request with our trace context in place of the caller's, or without any."""
+        kept = [line for line in request.headers if line[0].lower() not in TRACE_HEADERS]
+        if self._reach.hears_trace:
+            passage, tells = self._passage, self._parts.propagation.headers
+            kept += tells(passage.id, self._provider, self._began_at, passage.trace)
+        return replace(request, headers=tuple(kept))
 
     def _admit(self) -> None:
         """Take the host's permit.

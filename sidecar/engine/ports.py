@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar.value import value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from sidecar.domain import EndpointId, Fault, ProviderName
+    from sidecar.domain import Call, EndpointId, Fault, ProviderName
     from sidecar.errors import CallError
 
 
@@ -41,6 +41,16 @@ class OutboundRequest:
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "POST"
     needs_fresh_connection: bool = False
+
+
+class Sampler(Protocol):
+    """Who looks at a share of answers after their calls."""
+
+    def wants(self, call: Call) -> bool:
+        """Draw whether the answer to ``call``, of a route with a grader, will be looked at."""
+
+    def take(self, call: Call, text: str | None, shadow: EndpointId | None = None) -> None:
+        """Take a drawn answer; None: it has no text. ``shadow``: who gave it to nobody."""
 
 
 class BodySource(Protocol):
@@ -75,6 +85,9 @@ class PassedRequest:
 class UpstreamResponse(Protocol):
     """An answer under way: the head is in, the body is read chunk by chunk. Header names are lower
     case.
+
+    One reader at a time: either it waits in ``read``, or it is woken and takes. The second way
+    costs no turn of the loop, which is what a stream's chunk has to save.
     """
 
     status: int
@@ -86,6 +99,14 @@ class UpstreamResponse(Protocol):
         Raises:
             ConnectionBrokenError: the connection broke, or ended before the framing said so.
             ProtocolBrokenError: the bytes are not HTTP.
+        """
+
+    def take(self) -> bytes | None:
+        """As ``read`` without waiting: None if nothing has come since."""
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """Have ``wake`` called when something can be taken, and again if a ``take`` left something;
+        None ends that. What is there already does not wake.
         """
 
     def close(self) -> None:

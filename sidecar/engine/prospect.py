@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from sidecar.core.attempts import Start
-    from sidecar.domain import Call, EndpointId, Gate, Route
+    from sidecar.core.routing import Choice
+    from sidecar.domain import Call, Route
     from sidecar.engine.health import Health
     from sidecar.engine.parts import Parts
 
@@ -34,6 +35,8 @@ LENGTHS_PER_DOUBLING = 8
 """Prompts within a twelfth of each other's length are alike."""
 CONTEXT_MARGIN = 1.1
 HEDGE_QUANTILE = 0.95
+ROUNDING_S = 1e-6
+"""A deadline less an arrival is a limit but for the last digits."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +83,7 @@ class _Kept:
     version: int
     route: Route
     prospect: Prospect
-    rejected: tuple[tuple[EndpointId, Gate], ...]
+    choice: Choice
 
 
 class Prospects:
@@ -90,10 +93,8 @@ class Prospects:
         self._health = health
         self._kept: dict[Hashable, _Kept] = {}
 
-    def find(
-        self, call: Call, now: float
-    ) -> tuple[Prospect, tuple[tuple[EndpointId, Gate], ...]] | None:
-        """Return what was chosen for such a call a moment ago, and who was out; None if nothing."""
+    def find(self, call: Call, now: float) -> tuple[Prospect, Choice] | None:
+        """Return what was chosen for such a call a moment ago; None if nothing."""
         kept = self._kept.get(_kind_of(call)) if _is_usual(call) else None
         if kept is None or kept.version != self._health.version:
             return None
@@ -101,15 +102,9 @@ class Prospects:
             return None
         if not self._has_room(kept.prospect, call, now):
             return None
-        return kept.prospect, kept.rejected
+        return kept.prospect, kept.choice
 
-    def keep(
-        self,
-        call: Call,
-        prospect: Prospect,
-        rejected: tuple[tuple[EndpointId, Gate], ...],
-        now: float,
-    ) -> None:
+    def keep(self, call: Call, prospect: Prospect, choice: Choice, now: float) -> None:
         """Remember a choice for calls like this one."""
         if not _is_usual(call):
             return
@@ -120,7 +115,7 @@ class Prospects:
             version=self._health.version,
             route=call.route,
             prospect=prospect,
-            rejected=rejected,
+            choice=choice,
         )
 
     def _has_room(self, prospect: Prospect, call: Call, now: float) -> bool:
@@ -155,9 +150,18 @@ def _kind_of(call: Call) -> Hashable:
         facts.has_images,
         facts.untranslatable,
         facts.needs,
-        call.deadline_at - call.arrived_at,
+        _coarse(call.deadline_at - call.arrived_at),
         wishes.budget_usd,
-        wishes.first_token_s,
+        None if wishes.first_token_s is None else _coarse(wishes.first_token_s),
         wishes.quality,
         wishes.is_quality_hard,
     )
+
+
+def _coarse(limit_s: float) -> float:
+    """Return one number for limits that are alike: within 50 ms, from 1 s on within a quarter."""
+    limit_s += ROUNDING_S
+    if limit_s < 1.0:
+        return limit_s // 0.05
+    step_s = 0.25 if limit_s < 5.0 else 1.0 if limit_s < 20.0 else 5.0  # noqa: PLR2004 - steps
+    return limit_s - limit_s % step_s

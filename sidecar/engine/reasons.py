@@ -34,6 +34,7 @@ SAID: Mapping[Gate, str] = {
     Gate.QUALITY: "its quality is below what the call insists on",
     Gate.DRIFT: "it refuses what other endpoints accept",
     Gate.SILENT: "it has fallen silent",
+    Gate.ROLLED_BACK: "it was on trial and is worse than the model that it may replace",
     Gate.PROVIDER_SPEND_CAP: "its provider's daily spend cap has no room for the call",
     Gate.ROUTE_SPEND_CAP: "the route's daily spend cap has no room for it",
 }

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from sidecar.clock import now as loop_now
 from sidecar.core.attempts import LASTING, FailReason
 from sidecar.core.caps import CAP_GATES
-from sidecar.domain import Gate
+from sidecar.domain import Gate, Priority
 from sidecar.engine.answer import PlainAnswer
-from sidecar.engine.fitness import UNABLE, lack, least_quality
+from sidecar.engine.feasible import nearest
+from sidecar.engine.fitness import UNABLE, lack
 from sidecar.errors import (
     DeadlineExceededError,
     InfeasibleError,
+    ShedError,
     SpendCapError,
     UnavailableError,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sidecar.core.attempts import Fail
+    from sidecar.core.ladder import Ladder
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint, EndpointId, Outcome
     from sidecar.engine.attempt import Failed
@@ -36,8 +39,20 @@ if TYPE_CHECKING:
     from sidecar.errors import CallError
 
 BAD_REQUEST, SERVER_ERROR = 400, 500
+SHED_RETRY_AFTER_S = 30.0
 RETRY_AFTER_S_MAX = 60.0
 """SDKs sleep as long as they are told; longer than a minute is a hang of our making."""
+
+
+def shed_batch(call: Call, ladder: Ladder) -> None:
+    """Refuse a batch call while the best tiers are short: what is left serves people.
+
+    Raises:
+        ShedError: it is one, and they are.
+    """
+    if call.constraints.priority is Priority.BATCH and ladder.is_shedding(loop_now()):
+        message = "batch calls are shed while capacity is short"
+        raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
 
 
 def passed_through(call: Call, failed: Failed, endpoint: Endpoint, report: Report) -> PlainAnswer:
@@ -76,7 +91,7 @@ def refusal(
     views, rejected = chooser.views, chooser.rejected()
     tried = _tried(outcomes) + _pinned(call)
     if fail.reason is FailReason.INFEASIBLE:
-        return InfeasibleError(_infeasible(call, views, rejected), attempts=outcomes)
+        return _infeasible(call, chooser, views, rejected)
     if fail.reason is FailReason.DEADLINE:
         waited_s = call.deadline_at - call.arrived_at
         message = f"no answer within {waited_s:.3g} s{tried}"
@@ -139,40 +154,21 @@ def _pinned(call: Call) -> str:
 
 
 def _infeasible(
-    call: Call, views: tuple[EndpointView, ...], rejected: Mapping[EndpointId, Gate]
-) -> str:
-    """Say what would be feasible: the least time and the least money any endpoint is expected to
-    need.
-    """
-    needs: list[str] = []
+    call: Call,
+    chooser: Chooser,
+    views: tuple[EndpointView, ...],
+    rejected: Mapping[EndpointId, Gate],
+) -> InfeasibleError:
+    """Say why nobody can serve the call, or what would be feasible."""
     if not any(_is_of_kind(view, call) for view in views):
         what = "makes embeddings" if call.facts.inputs_count else "answers in words"
-        return f"no endpoint of {call.route.name!r} {what}"
+        return InfeasibleError(f"no endpoint of {call.route.name!r} {what}")
     fit = [view for view in views if rejected.get(view.endpoint.id) not in UNABLE]
     if not fit:
         unable = _unable(call, views, rejected)
-        return f"no endpoint of {call.route.name!r} can serve this call: {unable}"
-    least = least_quality(call, {view.endpoint.id: view.endpoint for view in views})
-    best = max(view.endpoint.quality.of(call.route.name) for view in fit)
-    if best < least:
-        return (
-            f"no endpoint of {call.route.name!r} that can serve this call has a quality of at least"
-            f" {least:g}; the best has {best:g}"
-        )
-    fit = [view for view in fit if view.endpoint.quality.of(call.route.name) >= least]
-    budget_usd = call.constraints.budget_usd
-    costs = [view.cost_usd for view in fit if view.cost_usd is not None]
-    if budget_usd is not None and not costs:
-        needs.append("no budget, since none of its models has a known price")
-    elif budget_usd is not None and min(costs) > budget_usd:
-        needs.append(f"a budget of at least {_usd(min(costs))} (asked: {_usd(budget_usd)})")
-    within_s = call.deadline_at - call.arrived_at
-    fastest_s = min(view.total_s for view in fit)
-    if fastest_s > within_s or not needs:
-        needs.append(f"within at least {fastest_s:.3g}s (asked: {within_s:.3g}s)")
-    return f"no endpoint of {call.route.name!r} can meet the constraints; it needs " + " and ".join(
-        needs
-    )
+        message = f"no endpoint of {call.route.name!r} can serve this call: {unable}"
+        return InfeasibleError(message)
+    return nearest(call, chooser, views, fit).error()
 
 
 def _unable(
@@ -188,8 +184,3 @@ def _unable(
 
 def _is_of_kind(view: EndpointView, call: Call) -> bool:
     return view.endpoint.format_for(call.format) is not None
-
-
-def _usd(amount: float) -> str:
-    """Return an amount as people write it: 0.0025 USD, never 2.5e-03."""
-    return f"{amount:.8f}".rstrip("0").rstrip(".") + " USD"

@@ -5,12 +5,17 @@ in whole events; another format is rendered from deltas. The second verdict fall
 stream that breaks, stalls, runs over its deadline or ends without its terminal marker is closed
 with the format's error event and never with a success marker (mode ``error``).
 
+What arrives is written to the caller where it arrives, in the provider connection's own callback:
+the call's task sleeps until something else is to be done than to pass on. A turn of the loop for
+every chunk would cost as much as all that is done with it.
+
 Backpressure is one chunk: the provider is read only when the caller's connection took the chunk
 before, and only the time spent waiting for the provider counts towards its stall limit.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sidecar.clock import now as loop_now
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.domain import Outcome
-    from sidecar.engine.answer import Disclosure
+    from sidecar.engine.answer import Disclosure, Sink
     from sidecar.engine.attempt import Committed
     from sidecar.engine.ports import Upstream
     from sidecar.engine.settlement import Settlement
@@ -73,9 +78,12 @@ class Relay:
         self._limits = committed.limits
         self._first_at = committed.first_content_at
         self._last_content_at = committed.first_content_at
-        self._waited_s = 0.0  # for the provider, since its last content
+        self._waited_s = 0.0  # for the provider, since its last content, up to `_waiting_since`
+        self._waiting_since = 0.0
         self._listened_s = 0.0  # for the provider, altogether
         self._is_over = False
+        self._sink: Sink = _NOBODY
+        self._event: asyncio.Future[Item | None] | None = None  # what the task sleeps for
         self._renderer: StreamRenderer | None = None
         if plan.request.is_translated:
             wants_usage = self._call.facts.wants_usage_in_stream
@@ -83,23 +91,34 @@ class Relay:
 
     # --- StreamAnswer --------------------------------------------------------------------------
 
-    async def read(self) -> bytes:
-        """Return the next bytes for the caller, ``b""`` at the end."""
+    async def send_to(self, sink: Sink) -> None:
+        """Give ``sink`` the whole stream; see ``StreamAnswer``."""
+        self._sink = sink
         while not self._is_over:
             item, self._pending = self._pending, None
             if item is None:
                 try:
-                    item = await self._wait()
+                    item = await self._listen()
                 except (AttemptError, TimeoutError) as failure:
-                    return await self._broken(self._fault_of(failure))
-            tally = self._stream.tally
-            if tally.is_ended or self._stream.is_eof or tally.error is not None:
-                return await self._end(item)
-            out = self._pass_on(item)
-            if out:
-                return out
+                    await self._send(await self._broken(self._fault_of(failure)))
+                    continue
+                if item is None:
+                    await sink.room()
+                    continue
+            if self._is_last():
+                await self._send(await self._end(item))
+            else:
+                await self._send(self._pass_on(item))
         await self._say_goodbye()
-        return b""
+
+    async def _send(self, out: bytes) -> None:
+        if out and not self._sink.push(out):
+            await self._sink.room()
+
+    def _is_last(self) -> bool:
+        """Return whether more is to be done with the item just read than to pass it on."""
+        tally = self._stream.tally
+        return tally.is_ended or self._stream.is_eof or tally.error is not None
 
     async def _end(self, item: Item) -> bytes:
         """Return what the caller gets last: the rest of the answer, or what became of it."""
@@ -131,28 +150,66 @@ class Relay:
 
     # --- waiting -------------------------------------------------------------------------------
 
-    async def _wait(self) -> Item:
-        """Read on; only this waiting counts towards the stall limit."""
-        began_at = loop_now()
-        limits = self._limits
-        limit_at = began_at + limits.stall_s - self._waited_s
+    async def _listen(self) -> Item | None:
+        """Pass on what comes until the caller has no room (None), or until the item that is the
+        last; only this waiting counts towards the stall limit.
+        """
+        began_at = self._waiting_since = loop_now()
+        limits, response = self._limits, self._stream.response
+        event: asyncio.Future[Item | None] = asyncio.get_running_loop().create_future()
+        self._event = event
+        response.watch(self._arrived)
         try:
-            with self.timer.until(min(limits.end_at, limit_at)):
-                item = await self._stream.read()
+            with self.timer.until(min(limits.end_at, began_at + limits.stall_s - self._waited_s)):
+                self._arrived()  # what is here already
+                return await event
         except TimeoutError:
-            if not self._is_own_lag(began_at):
+            if event.done() and not event.cancelled():
+                return event.result()  # it came before the limit
+            if not self._is_own_lag(self._waiting_since):
                 raise
             # What came while the loop stood still is there to be read.
             return joined(())
-        now = loop_now()
-        self._listened_s += now - began_at
+        finally:
+            response.watch(None)
+            self._event = None
+            self._listened_s += self._waiting_since - began_at
+            if event.done() and not event.cancelled():
+                event.exception()  # seen, also where the caller left in the same moment
+
+    def _arrived(self) -> None:
+        """Pass on what has come, and wake the task if that is not all that is to be done."""
+        event = self._event
+        if event is None or event.done():
+            return  # the limit came first, or the caller is gone
+        try:
+            stream = self._stream
+            item = stream.take()
+            if item is None:
+                return
+            self._note(item)
+            tally = stream.tally
+            if tally.is_ended or stream.is_eof or tally.error is not None:
+                event.set_result(item)
+                return
+            out = item.raw if self._renderer is None else self._pass_on(item)
+            if out and not self._sink.push(out):
+                event.set_result(None)
+        except Exception as error:  # noqa: BLE001 - raised where the task waits
+            event.set_exception(error)
+
+    def _note(self, item: Item) -> None:
+        """Count the wait that ``item`` ended."""
+        now, limits = loop_now(), self._limits
         if item.has_content:
             self._waited_s = 0.0
             self._last_content_at = now
+            stall_at = now + limits.stall_s
+            self.timer.extend(min(limits.end_at, stall_at))
         else:
             # Pings and comments are signs of life of the connection, not of the model.
-            self._waited_s += now - began_at
-        return item
+            self._waited_s += now - self._waiting_since
+        self._waiting_since = now
 
     def _is_own_lag(self, began_at: float) -> bool:
         """Return whether a wait overran because our own loop stood still, with time left."""
@@ -165,7 +222,7 @@ class Relay:
         if self._stream.is_eof or not self._settlement.is_done or self._was_broken():
             return
         try:
-            with self.timer.until(loop_now() + GOODBYE_S):
+            with self.timer.until(min(loop_now() + GOODBYE_S, self._limits.end_at)):
                 while not self._stream.is_eof:
                     await self._stream.read()
         except (AttemptError, TimeoutError):
@@ -258,6 +315,19 @@ class Relay:
         outcome = self._settlement.settle(fault, usage)
         self.disclosure = self._on_end(outcome)
         return outcome
+
+
+class _Nobody:
+    """A ``Sink`` before there is one."""
+
+    def push(self, chunk: bytes) -> bool:
+        raise AssertionError(f"{len(chunk)} bytes for nobody")
+
+    async def room(self) -> None:
+        raise AssertionError("room for nothing")
+
+
+_NOBODY = _Nobody()
 
 
 def _rendered(renderer: StreamRenderer, delta: Delta) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import field
 
 from sidecar.core.attempts import AttemptSettings
+from sidecar.core.canary import CanarySettings
 from sidecar.core.ladder import LadderSettings
 from sidecar.core.output import OutputSettings
 from sidecar.core.panic import PanicSettings
 from sidecar.core.probing import ProbeSettings
+from sidecar.core.quality import QualitySettings
 from sidecar.core.routing import RoutingSettings
 from sidecar.core.spend import SpendSettings
 from sidecar.engine.budgets import BudgetSettings
@@ -30,4 +32,6 @@ class EngineSettings:
     budgets: BudgetSettings = field(default_factory=BudgetSettings)
     panic: PanicSettings = field(default_factory=PanicSettings)
     ladder: LadderSettings = field(default_factory=LadderSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    canary: CanarySettings = field(default_factory=CanarySettings)

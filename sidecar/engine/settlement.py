@@ -157,22 +157,8 @@ class Settlement:
     def settle(self, fault: Fault, usage: Usage | None = None) -> Outcome:
         """Give the verdict. ``usage`` is what the provider will bill, as far as it can be known."""
         plan, ticket = self.plan, self.plan.ticket
-        now = loop_now()
-        if usage is not None:
-            usage = in_full(plan, usage, fault.cls)
-        outcome = Outcome(
-            cls=fault.cls,
-            endpoint=ticket.endpoint.id,
-            message=fault.message,
-            started_at=ticket.admitted_at,
-            ended_at=now,
-            first_content_at=ticket.first_content_at,
-            status=fault.status,
-            retry_after_s=fault.retry_after_s,
-            usage=usage,
-            cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
-        )
-        self.outcome = outcome
+        outcome = self.verdict(fault, usage)
+        now = outcome.ended_at
         self._health.settle(ticket, outcome)
         self._budgets.ended(plan.kind, plan.prospect.start.view.cost_usd, outcome)
         caps = self._budgets.caps
@@ -189,6 +175,29 @@ class Settlement:
                 route=plan.call.route.name,
                 kind=plan.kind,
                 outcome=outcome,
+                sent_at=ticket.sent_at,
+                path=plan.request.path,
+                trace=plan.call.trace,
+                expected=plan.prospect.start.view,
             )
         )
         return outcome
+
+    def verdict(self, fault: Fault, usage: Usage | None) -> Outcome:
+        """Make the outcome, priced, and remember it; nobody is told yet."""
+        ticket = self.plan.ticket
+        if usage is not None:
+            usage = in_full(self.plan, usage, fault.cls)
+        self.outcome = Outcome(
+            cls=fault.cls,
+            endpoint=ticket.endpoint.id,
+            message=fault.message,
+            started_at=ticket.admitted_at,
+            ended_at=loop_now(),
+            first_content_at=ticket.first_content_at,
+            status=fault.status,
+            retry_after_s=fault.retry_after_s,
+            usage=usage,
+            cost_usd=(cost_usd(ticket.endpoint.price, usage) or 0.0) if usage else 0.0,
+        )
+        return self.outcome

@@ -1,22 +1,31 @@
-"""The spend caps for people and for Prometheus."""
+"""The spend caps for people, and as metrics."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import TYPE_CHECKING
 
+from sidecar.metrics import Kind, Observed
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sidecar.core.caps import SpendCaps
+    from sidecar.metrics import Labels
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 GAUGES = (
-    ("sidecar_spend_cap_usd", "usd_per_day", "What may be spent a day (UTC), in US dollars."),
-    ("sidecar_spend_cap_spent_usd", "spent_usd", "What was spent of it today."),
-    ("sidecar_spend_cap_reserved_usd", "reserved_usd", "What attempts under way have set aside."),
-    ("sidecar_spend_cap_reached", "is_reached", "Whether a call was refused for it today."),
+    ("sidecar.spend_cap", "USD", "usd_per_day", "What may be spent a day (UTC), in US dollars."),
+    ("sidecar.spend_cap.spent", "USD", "spent_usd", "What was spent of it today."),
+    ("sidecar.spend_cap.reserved", "USD", "reserved_usd", "What attempts under way set aside."),
+    (
+        "sidecar.spend_cap.reached",
+        "{state}",
+        "is_reached",
+        "Whether a call was refused for it today.",
+    ),
 )
+"""Name, unit, field of a cap, meaning."""
 
 
 def shown(caps: SpendCaps | None) -> dict[str, object] | None:
@@ -39,14 +48,27 @@ def shown(caps: SpendCaps | None) -> dict[str, object] | None:
     }
 
 
-def exposition(caps: SpendCaps | None) -> str:
-    """Return the caps in Prometheus's text format, nothing where there are none."""
-    return "" if caps is None else "".join(f"{line}\n" for line in _lines(caps))
+def observed(caps: Callable[[], SpendCaps | None]) -> tuple[Observed, ...]:
+    """Return the caps as metrics; ``caps`` are those of the moment, None where there are none."""
 
+    def by_name(field: str) -> Callable[[], Iterator[tuple[Labels, float]]]:
+        def points() -> Iterator[tuple[Labels, float]]:
+            known = caps()
+            for scope, name, cap in () if known is None else known.all():
+                yield (scope, name), float(getattr(cap, field))
 
-def _lines(caps: SpendCaps) -> Iterator[str]:
-    for gauge, field, meaning in GAUGES:
-        yield f"# HELP {gauge} {meaning}"
-        yield f"# TYPE {gauge} gauge"
-        for scope, name, cap in caps.all():
-            yield f'{gauge}{{scope="{scope}",name="{name}"}} {float(getattr(cap, field)):g}'
+        return points
+
+    return tuple(
+        [
+            Observed(
+                name=name,
+                kind=Kind.GAUGE,
+                unit=unit,
+                meaning=meaning,
+                labels=("scope", "name"),
+                read=by_name(field),
+            )
+            for name, unit, field, meaning in GAUGES
+        ]
+    )

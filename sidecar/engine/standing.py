@@ -16,6 +16,7 @@ from sidecar.core.breaker import BreakerState
 from sidecar.value import value
 
 if TYPE_CHECKING:
+    from sidecar.core.forecast import Outlook
     from sidecar.domain import Endpoint, Gate
     from sidecar.engine.health import Health
 
@@ -26,7 +27,7 @@ FRESH_S = 0.02
 class Standing:
     """An endpoint at ``at``. ``gate`` is shut for everybody, its fullness apart; ``is_trial``: a
     call now would be a trial of its breaker or its host's. ``slowness`` is how many times the usual
-    time to first content it takes, ``hang_s`` of it what its prompt does not explain.
+    time to first content it takes, ``outlook`` how far its times scatter.
     """
 
     at: float
@@ -41,6 +42,7 @@ class Standing:
     slow_start: float
     is_sluggish: bool
     is_suspect: bool
+    outlook: Outlook
 
     def is_fresh(self, version: int, now: float) -> bool:
         """Return whether it still holds."""
@@ -54,12 +56,13 @@ def standing(endpoint: Endpoint, health: Health, now: float) -> Standing:
     breaker, latency = own.breaker, own.latency
     host_state = health.hosts[endpoint.host].state(now)
     is_calm = breaker.state(now) is BreakerState.CLOSED and host_state is BreakerState.CLOSED
+    level = latency.level(now)
     return Standing(
         at=now,
         version=health.version,
         gate=health.lasting_gate(endpoint, now),
         is_trial=not is_calm,
-        slowness=exp(latency.level(now)),
+        slowness=exp(level),
         itl_s=latency.itl_s(now),
         reliability=own.reliability.value(now),
         availability=own.availability.value(now),
@@ -67,4 +70,5 @@ def standing(endpoint: Endpoint, health: Health, now: float) -> Standing:
         slow_start=breaker.slow_start(now),
         is_sluggish=latency.is_sluggish(now),
         is_suspect=breaker.is_suspect(now) or latency.is_suspect(now),
+        outlook=own.forecast.outlook(now, level),
     )

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.core.score import score
+from sidecar.core.score import Score, score
 from sidecar.domain import Gate
 from sidecar.engine.spending import shown
 
 if TYPE_CHECKING:
     from sidecar.core.score import Score
-    from sidecar.domain import EndpointId
+    from sidecar.domain import EndpointId, Route
     from sidecar.engine.endpoint_health import EndpointHealth
     from sidecar.engine.engine import Engine
 
@@ -43,7 +43,12 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
             for name, account in health.accounts.items()
         },
         "routes": {
-            name: {"tiers": route.tiers, "within_s": route.within_s, "is_task": route.is_task}
+            name: {
+                "tiers": route.tiers,
+                "within_s": route.within_s,
+                "is_task": route.is_task,
+                **_shared(engine, route, now),
+            }
             for name, route in engine.catalogue.routes.items()
         },
         "egress_suspect": health.egress.is_suspect(now),
@@ -56,6 +61,15 @@ def snapshot(engine: Engine, now: float) -> dict[str, object]:
         },
         "spend_caps": shown(engine.budgets.caps),
     }
+
+
+def _shared(engine: Engine, route: Route, now: float) -> dict[str, object]:
+    """Return what a route has learned, whom it tries and what it mirrors."""
+    if not route.has_lots and route.shadow is None:
+        return {}
+    from sidecar.engine.lots_shown import shown_of  # noqa: PLC0415 - few configurations need it
+
+    return shown_of(engine.parts, route, now)
 
 
 def score_of(engine: Engine, name: EndpointId, now: float) -> Score:
@@ -82,16 +96,16 @@ def _age_s(own: EndpointHealth, now: float) -> float | None:
 def _endpoint(engine: Engine, name: EndpointId, now: float) -> dict[str, object]:
     own = engine.health.endpoints[name]
     gate = engine.health.gate(own.endpoint, now)
-    rated, age_s = score_of(engine, name, now), _age_s(own, now)
+    scored, age_s = score_of(engine, name, now), _age_s(own, now)
     ttft_s = own.latency.ttft_s(PROMPT_TOKENS_SHOWN, now)
     completion_s = ttft_s + OUTPUT_TOKENS_SHOWN * own.latency.itl_s(now)
     return {
-        "score": round(rated.value, 1),
-        "confidence": round(rated.confidence, 3),
+        "score": round(scored.value, 1),
+        "confidence": round(scored.confidence, 3),
         "age_s": None if age_s is None else round(age_s, 1),
-        "reliability": round(rated.reliability, 4),
-        "latency_factor": round(rated.latency_factor, 3),
-        "headroom": round(rated.headroom, 3),
+        "reliability": round(scored.reliability, 4),
+        "latency_factor": round(scored.latency_factor, 3),
+        "headroom": round(scored.headroom, 3),
         "ttft_ms": round(ttft_s * 1000, 1),
         "completion_ms": round(completion_s * 1000, 1),
         "breaker": own.breaker.state(now).value,

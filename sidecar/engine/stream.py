@@ -9,35 +9,37 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from sidecar.engine.tally import Tally
 from sidecar.errors import ConnectionBrokenError, ProtocolBrokenError, WireError
-from sidecar.value import value
-from sidecar.wire.neutral import Completion, Started
+from sidecar.wire.neutral import Completion, Started, TextDelta
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sidecar.engine.ports import UpstreamResponse
     from sidecar.wire.codec import ProviderCodec
     from sidecar.wire.neutral import Delta
     from sidecar.wire.sse import SseEvent
 
 
-@value
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """The events of one read, maybe none: their exact bytes but for those of an error, what they
-    say, and whether content of any kind is in it.
+    say, and whether content of any kind is in it. A struct, since there is one a chunk.
     """
 
     raw: bytes
-    deltas: list[Delta]
+    deltas: Sequence[Delta]
     has_content: bool
 
 
 def joined(items: tuple[Item, ...]) -> Item:
     """Return several reads as one."""
     return Item(
-        raw=b"".join(item.raw for item in items),
-        deltas=[delta for item in items for delta in item.deltas],
-        has_content=any(item.has_content for item in items),
+        b"".join([item.raw for item in items]),
+        [delta for item in items for delta in item.deltas],
+        any(item.has_content for item in items),
     )
 
 
@@ -66,17 +68,43 @@ class UpstreamStream:
             raise self._failure
         try:
             chunk = await self.response.read()
-        except ConnectionBrokenError:
-            if not self._parser.is_complete():
-                raise
-            # All that was asked for is here; a rude goodbye changes nothing.
-            chunk = b""
+        except ConnectionBrokenError as error:
+            chunk = self._goodbye(error)
+        return self._read(chunk)
+
+    def take(self) -> Item | None:
+        """As ``read`` without waiting: None if nothing has come since."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            chunk = self.response.take()
+        except ConnectionBrokenError as error:
+            chunk = self._goodbye(error)
+        return None if chunk is None else self._read(chunk)
+
+    def _goodbye(self, error: ConnectionBrokenError) -> bytes:
+        """Take a rude end for a proper one where all that was asked for is here."""
+        if not self._parser.is_complete():
+            raise error
+        return b""
+
+    def _read(self, chunk: bytes) -> Item:
+        """Return the events that ``chunk`` completes; raises as ``read``."""
         try:
             events = self._framer.feed(chunk) if chunk else self._framer.end()
         except WireError as error:
             raise _invalid(error) from error
-        if chunk:
+        if not chunk:
+            return self._end(events)
+        if len(events) != 1:
             return self._listen(events)
+        tally = self.tally
+        known, error_before = tally.content_deltas, tally.error
+        said = self._hear(events[0])
+        raw = events[0].raw if tally.error is error_before else b""
+        return Item(raw, said, tally.content_deltas > known)
+
+    def _end(self, events: list[SseEvent]) -> Item:
         self.is_eof = True
         item = self._listen(events)
         if not self._parser.is_complete() and self.tally.error is None:
@@ -97,19 +125,32 @@ class UpstreamStream:
         for event in events:
             error = tally.error
             try:
-                deltas = self._parser.feed(event)
-            except WireError as broken:
-                self._failure = _invalid(broken)
+                said += self._hear(event)
+            except ProtocolBrokenError:
                 if event is events[0]:
-                    raise self._failure from broken
+                    raise
                 break
-            for delta in deltas:
-                one = named(delta, *self._name) if isinstance(delta, Started) else delta
-                tally.note(one)
-                said.append(one)
             if tally.error is error:
                 raws.append(event.raw)
-        return Item(raw=b"".join(raws), deltas=said, has_content=tally.content_deltas > known)
+        return Item(b"".join(raws), said, tally.content_deltas > known)
+
+    def _hear(self, event: SseEvent) -> tuple[Delta, ...]:
+        """Return what one event says, tallied; raises as ``read``, here and from now on."""
+        try:
+            deltas = self._parser.feed(event)
+        except WireError as broken:
+            self._failure = _invalid(broken)
+            raise self._failure from broken
+        tally = self.tally
+        if len(deltas) == 1 and isinstance(deltas[0], TextDelta):
+            tally.add_text(deltas[0].text)
+            return deltas
+        said = tuple(
+            [named(one, *self._name) if isinstance(one, Started) else one for one in deltas]
+        )
+        for one in said:
+            tally.note(one)
+        return said
 
 
 def _invalid(error: WireError) -> ProtocolBrokenError:

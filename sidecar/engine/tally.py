@@ -55,6 +55,7 @@ class Tally:
         "error",
         "finish",
         "is_ended",
+        "is_refusal",
         "keeps_text",
         "thoughts",
     )
@@ -70,6 +71,7 @@ class Tally:
         self._is_whole = False  # it did not come in events
         self.finish: Finish | None = None
         self.is_ended = False
+        self.is_refusal = False
         self.error: ErrorSeen | None = None
         self._usage: Usage | None = None
         self._run_char: str | None = None
@@ -79,7 +81,7 @@ class Tally:
     def note(self, delta: Delta) -> None:
         """Count ``delta``."""
         if isinstance(delta, TextDelta):
-            self._add_text(delta.text)
+            self.add_text(delta.text)
         elif isinstance(delta, CONTENT_DELTAS):
             self._note_content(delta)
         else:
@@ -93,7 +95,7 @@ class Tally:
                 self.thoughts += 1
                 self._add(delta.text)
             case RefusalDelta():
-                self._is_aside = True
+                self._is_aside = self.is_refusal = True
                 self._add(delta.text)
             case ToolCallStart():
                 self._add_tool_call(0)
@@ -123,8 +125,13 @@ class Tally:
             self._run_char = self._run_char or text[0]
             self._is_one_char = text.count(self._run_char) == len(text)
 
-    def _add_text(self, text: str) -> None:
-        self._add(text)
+    def add_text(self, text: str) -> None:
+        """Count text: as ``note`` would, in one step, since most of a stream is text."""
+        self.content_deltas += 1
+        self.content_chars += len(text)
+        if self._is_one_char and text:
+            self._run_char = self._run_char or text[0]
+            self._is_one_char = text.count(self._run_char) == len(text)
         if self.keeps_text:
             self._texts.append(text)
 
@@ -144,9 +151,9 @@ class Tally:
         for part in completion.parts:
             match part:
                 case TextPart(text=text) if text:
-                    self._add_text(text)
+                    self.add_text(text)
                 case RefusalPart(text=text) if text:
-                    self._is_aside = True
+                    self._is_aside = self.is_refusal = True
                     self._add(text)
                 case ReasoningPart(text=text) if text:
                     self.thoughts += 1
@@ -163,6 +170,10 @@ class Tally:
         text = TextPart(text="".join(self._texts))
         name, model = self._name
         return Completion(id=name, model=model, parts=(text,), finish=self.finish)
+
+    def text(self) -> str | None:
+        """Return what an answer that ended said in words, None if it is none or was not kept."""
+        return "".join(self._texts) if self.finish is not None and not self._is_aside else None
 
     def structured(self) -> str | None:
         """Return the text where an answer as asked has to be in it: it was kept, ended by itself,

@@ -65,6 +65,11 @@ class Timer:
         ):
             raise TimeoutError from error
 
+    def extend(self, at: float) -> None:
+        """Let the wait in progress last until loop time ``at``, which is not before its end."""
+        if self.interruption is None:
+            self._at = at
+
     def _arm(self) -> None:
         """Ask the loop to wake this timer at the end of the wait in progress."""
         self.close()

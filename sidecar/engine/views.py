@@ -15,8 +15,10 @@ import math
 from typing import TYPE_CHECKING
 
 from sidecar.core.cost import predicted_cost_usd
+from sidecar.core.forecast import Question
 from sidecar.core.routing import EndpointView
-from sidecar.domain import Gate
+from sidecar.core.timers import CLAMP_SHARE, CLAMP_TOKENS_MIN
+from sidecar.domain import Gate, Rung
 from sidecar.engine.fitness import unfitness
 from sidecar.engine.health import SOFT_GATES
 
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 
 SAMPLES_MIN = 3
 """Fewer measurements than this are no ground to call a deadline infeasible."""
+LENGTHS_MIN = 8.0
+"""Nor are fewer answers, for what their lengths have to do with it."""
+SUSPECT_CHANCE = 0.05
+"""Less likely to be in time than this, it is asked whether that is only how things are now."""
+SURE = (1.0, 1.0, 1.0)
 
 
 class Sight:
@@ -40,9 +47,11 @@ class Sight:
     __slots__ = (
         "_call",
         "_least",
+        "_length",
         "_output_tokens",
         "_parts",
         "_seen",
+        "_tokens_most",
         "may_overflow",
         "may_try",
         "now",
@@ -64,9 +73,11 @@ class Sight:
         self._parts = parts
         self._call = call
         self._least = least
-        self._output_tokens = parts.output_model(call.route.name).predict(
-            call.facts.max_tokens, now
-        )
+        output, asked = parts.output_model(call.route.name), call.facts.max_tokens
+        self._output_tokens = output.predict(asked, now)
+        length = self._length = output.length(now)
+        longest = length.median * length.stretch
+        self._tokens_most = longest if asked is None or asked > longest else asked
         self._seen: dict[EndpointId, EndpointView] = {}
 
     def all(self) -> tuple[EndpointView, ...]:
@@ -95,6 +106,10 @@ class Sight:
             gate = caps.refusal(endpoint.provider, call.route.name, cost_usd)
         is_capped = gate is not None
         gate = gate or self._gate(own, stands, pacing_s)
+        most_s = stands.outlook.stretch * (typical_s + self._tokens_most * stands.itl_s) + pacing_s
+        # Most calls have so much time that nobody needs to know how likely they are to make it.
+        is_sure = most_s <= call.deadline_at - now and call.constraints.first_token_s is None
+        chances = SURE if is_sure else self._chances(own, stands, pacing_s)
         return EndpointView(
             endpoint=endpoint,
             gate=gate,
@@ -114,7 +129,73 @@ class Sight:
             cost_usd=cost_usd,
             output_tokens=output_tokens,
             unfit=unfitness(endpoint, call, self._least),
+            chance=chances[0],
+            first_chance=chances[1],
+            usual_chance=chances[2],
         )
+
+    # --- chances -------------------------------------------------------------------------------
+
+    def needs_s(self, name: EndpointId, share: float) -> float:
+        """Return within how many seconds ``share`` of such calls end at an endpoint."""
+        own = self._parts.health.endpoints[name]
+        stands = self._parts.health.standing(own, self.now)
+        question = self._question(own, stands, self._call.facts.max_tokens)
+        return question.needs_s(stands.outlook, share)
+
+    def _chances(
+        self, own: EndpointHealth, stands: Standing, pacing_s: float
+    ) -> tuple[float, float, float]:
+        """Return the probability of an answer by the deadline, of content by the wished time, and
+        of an answer by the deadline were all as usual.
+        """
+        call, now, outlook = self._call, self.now, stands.outlook
+        left_s = call.deadline_at - now - pacing_s
+        question = self._question(own, stands, self._tokens_max(own, stands, left_s))
+        chance = question.in_time(outlook, left_s)
+        usual = 1.0
+        if chance < SUSPECT_CHANCE and outlook.weight > SAMPLES_MIN:
+            if self._length.weight < LENGTHS_MIN:
+                question = self._question(own, stands, 1)
+            usual = question.in_time(outlook, left_s, is_usual=True)
+        wish_s, first = call.constraints.first_token_s, 1.0
+        if wish_s is not None:
+            first = question.first_in_time(outlook, call.arrived_at + wish_s - now - pacing_s)
+        return chance, first, usual
+
+    def _question(self, own: EndpointHealth, stands: Standing, tokens_max: int | None) -> Question:
+        tokens, now = self._call.facts.prompt_tokens, self.now
+        source = own if own.latency.samples else self._kin(own)
+        return Question(
+            first_s=source.latency.typical_ttft_s(tokens),
+            gap_s=stands.itl_s if source is own else source.latency.itl_s(now),
+            length=self._length,
+            tokens_max=tokens_max,
+            is_stream=self._call.facts.is_stream,
+        )
+
+    def _kin(self, own: EndpointHealth) -> EndpointHealth:
+        """Return who tells most of an endpoint that nothing is known of: the same model elsewhere,
+        else an equal of its tier, else itself.
+        """
+        endpoint, everyone = own.endpoint, self._parts.health.endpoints
+        known = [one for one in everyone.values() if one.latency.samples >= SAMPLES_MIN]
+        tiers = self._call.route.tiers
+        tier = next((names for names in tiers if endpoint.id in names), ())
+        same = (one for one in known if one.endpoint.upstream_model == endpoint.upstream_model)
+        equal = (one for one in known if one.endpoint.id in tier)
+        return next(same, None) or next(equal, own)
+
+    def _tokens_max(self, own: EndpointHealth, stands: Standing, left_s: float) -> int | None:
+        """Return the bound on the answer: the call's, or where it will be clamped to its time."""
+        asked = self._call.facts.max_tokens
+        if Rung.CLAMP not in self._call.route.rungs or stands.itl_s <= 0.0:
+            return asked
+        ttft_s = own.latency.typical_ttft_s(self._call.facts.prompt_tokens) * stands.slowness
+        room = max(CLAMP_TOKENS_MIN, int(CLAMP_SHARE * (left_s - ttft_s) / stands.itl_s))
+        return room if asked is None else min(asked, room)
+
+    # --- gates ---------------------------------------------------------------------------------
 
     def _gate(self, own: EndpointHealth, stands: Standing, pacing_s: float) -> Gate | None:
         """Return the gate that is shut for the call, which may be more than those for all."""

@@ -22,9 +22,11 @@ from sidecar.fleet.link import Link
 from sidecar.fleet.member import Member
 from sidecar.fleet.settings import DEFAULTS
 from sidecar.fleet.sharing import Sharing
+from sidecar.metrics import Kind, Observed
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from sidecar.core.probing import ProbeNeed
     from sidecar.domain import EndpointId
@@ -186,19 +188,22 @@ class FleetAgent:
             "outages": sorted(open_names),
         }
 
-    def exposition(self) -> str:
-        """Return the exchange in Prometheus's text format."""
-        lines = (
-            ("fleet_sync_up", "gauge", "Whether the fleet's store was heard last.", self.is_up),
-            ("fleet_pods", "gauge", "Pods that were heard of.", self.member.view.pods),
-            ("fleet_syncs_total", "counter", "Exchanges begun.", self.link.syncs_count),
-            ("fleet_errors_total", "counter", "Exchanges that failed.", self.link.errors_count),
+    def observed(self) -> tuple[Observed, ...]:
+        """Return the exchange as metrics."""
+        link, member = self.link, self.member
+        rows: tuple[tuple[str, Kind, str, str, Callable[[], float]], ...] = (
+            ("up", Kind.GAUGE, "1", "Whether the store was heard last.", lambda: link.is_up),
+            ("pods", Kind.GAUGE, "{pod}", "Pods heard of.", lambda: member.view.pods),
+            ("syncs", Kind.COUNTER, "{sync}", "Exchanges begun.", lambda: link.syncs_count),
+            (
+                "errors",
+                Kind.COUNTER,
+                "{error}",
+                "Questions that failed.",
+                lambda: link.errors_count,
+            ),
         )
-        return "".join(
-            f"# HELP sidecar_{name} {meaning}\n# TYPE sidecar_{name} {kind}\n"
-            f"sidecar_{name} {float(number):g}\n"
-            for name, kind, meaning, number in lines
-        )
+        return tuple(_observed(*row) for row in rows)
 
     async def _rest(self) -> None:
         """Wait for the next exchange; a failure to tell brings it forward."""
@@ -257,6 +262,19 @@ class FleetAgent:
         if at is None or subject is None or loop_now() - at > LATE_VIEW_S:
             return None
         return self.member.view.pooled.get(subject)
+
+
+def _observed(
+    name: str, kind: Kind, unit: str, meaning: str, read: Callable[[], float]
+) -> Observed:
+    return Observed(
+        name=f"sidecar.fleet.{name}",
+        kind=kind,
+        unit=unit,
+        meaning=meaning,
+        labels=(),
+        read=lambda: [((), float(read()))],
+    )
 
 
 WARM_WEIGHT_MAX = 5.0

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from sidecar.events import Event
-    from sidecar.ledger.records import CallQuery, CallRecord, Kept
+    from sidecar.ledger.delivered import Delivered
+    from sidecar.ledger.learner import Learner
+    from sidecar.ledger.records import (
+        CallQuery,
+        CallRecord,
+        EvidenceRow,
+        Kept,
+        Remembered,
+        ScoreGiven,
+    )
     from sidecar.ledger.settings import LedgerSettings
     from sidecar.ledger.store import Store
     from sidecar.ledger.sums import Key
@@ -71,6 +80,8 @@ class Ledger:
         self._writer: ThreadPoolExecutor | None = None
         self._saving = asyncio.Lock()
         self._is_loaded = False
+        self.learner: Learner | None = None
+        self._unsaved_evidence: dict[tuple[str, str, str], EvidenceRow] = {}
         self._today: int | None = None
         self._enough = asyncio.Event()
         self._closing = asyncio.Event()
@@ -88,20 +99,27 @@ class Ledger:
                 self._enough.set()
                 self.lost += waiting == BUFFER_MAX
 
+    def note(self, given: ScoreGiven) -> None:
+        """Take note of a score, in the file too."""
+        self._buffer.append(given)
+
     def absorb(self, now: float, wall: float) -> None:
         """Count and remember what came, at ``now`` on the loop's clock, ``wall`` on the wall's."""
         offset_s, buffer, keep = wall - now, self._buffer, self._memory.keep
         fresh: dict[Key, Sums] = {}
-        has_file = self.settings.path is not None
+        has_file, learner = self.settings.path is not None, self.learner
         while buffer:
             event = buffer.popleft()
+            if learner is not None:
+                learner.hear(event)
             count(fresh, event, offset_s)
             keep(event, offset_s)
             if has_file:
                 self._unsaved.append((offset_s, event))
-        if not fresh:
-            return
-        self._add(fresh, int(wall // DAY_S))
+        if learner is not None:
+            learner.settle(now)
+        if fresh:
+            self._add(fresh, int(wall // DAY_S))
         self._bound()
 
     def _add(self, fresh: dict[Key, Sums], today: int) -> None:
@@ -133,7 +151,7 @@ class Ledger:
         """Return the calls that ``query`` asks for, newest first: from the file, from memory while
         it cannot be used.
         """
-        self._absorb_now()
+        self.catch_up()
         if self.settings.path is not None and self.problem is None:
             await self.save()
             found = await self._tried(lambda store: store.calls(query))
@@ -141,9 +159,28 @@ class Ledger:
                 return found
         return self._memory.calls(query)
 
+    async def delivered(self, since_at: float) -> dict[tuple[str, str], Delivered]:
+        """Return what models delivered on routes since then, by route and endpoint."""
+        self.catch_up()
+        if self.settings.path is not None and self.problem is None:
+            await self.save()
+            found = await self._tried(lambda store: store.delivered(since_at))
+            if found is not None:
+                return found
+        return self._memory.delivered(since_at)
+
+    async def remembered(self, call_id: str) -> Remembered | None:
+        """Return the call of this id: one of the last, or one in the file; None: there is none."""
+        self.catch_up()
+        found = self._memory.remembered(call_id)
+        if found is not None or self.settings.path is None or self.problem is not None:
+            return found
+        await self.save()
+        return await self._tried(lambda store: store.remembered(call_id))
+
     def spent_on(self, day: int) -> tuple[dict[ProviderName, float], dict[RouteName, float]]:
         """Return what was spent on ``day`` (since the epoch), by provider and by route."""
-        self._absorb_now()
+        self.catch_up()
         by_provider: dict[ProviderName, float] = {}
         by_route: dict[RouteName, float] = {}
         for (of, route, endpoint), sums in self.days.items():
@@ -193,7 +230,7 @@ class Ledger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await asyncio.wait(tasks)
-                    self._absorb_now()
+                    self.catch_up()
                     await self.save()
                     if self._store is not None:
                         await self._tried(lambda store: store.close())
@@ -208,14 +245,15 @@ class Ledger:
         while not self._closing.is_set():
             await _for(SAVE_S, self._enough)
             self._enough.clear()
-            self._absorb_now()
+            self.catch_up()
 
     async def _save_on(self) -> None:
         while not self._closing.is_set():
             await self.save()
             await _for(SAVE_S if self.problem is None else RETRY_S, self._closing)
 
-    def _absorb_now(self) -> None:
+    def catch_up(self) -> None:
+        """Count what came until now."""
         self.absorb(clock.now(), clock.wall())
 
     # --- saving --------------------------------------------------------------------------------
@@ -227,24 +265,41 @@ class Ledger:
         async with self._saving:
             if not self._is_loaded:
                 await self._load()
-            if not self._unsaved_sums or not self._is_loaded:
+            self._gather_evidence()
+            has_news = self._unsaved or self._unsaved_sums or self._unsaved_evidence
+            if not has_news or not self._is_loaded:
                 return
+            evidence, self._unsaved_evidence = self._unsaved_evidence, {}
             events, self._unsaved = self._unsaved, deque()
             sums, self._unsaved_sums = self._unsaved_sums, {}
-            saved = await self._tried(lambda store: store.save(events, sums))
+            saved = await self._tried(
+                lambda store: store.save(events, sums, list(evidence.values()))
+            )
             if saved is None:
                 events.extend(self._unsaved)
                 self._unsaved = events
                 merge(self._unsaved_sums, sums)
+                self._unsaved_evidence = evidence | self._unsaved_evidence
                 self._bound()
                 return
             await self._tried(lambda store: store.retain(clock.wall()))
 
+    def _gather_evidence(self) -> None:
+        if self.learner is not None and self._is_loaded:
+            for row in self.learner.changed(clock.wall()):
+                self._unsaved_evidence[row.route, row.endpoint, row.arm] = row
+
     async def _load(self) -> None:
-        """Read the sums of earlier processes once; a process that asks today's spend wants them."""
-        found = await self._tried(lambda store: store.days())
+        """Read the sums of earlier processes once; a process that asks today's spend wants them.
+
+        Evidence too: what was learned since the start is added to it.
+        """
+        found = await self._tried(lambda store: (store.days(), store.evidence()))
         if found is not None:
-            merge(self.days, found)
+            days, evidence = found
+            merge(self.days, days)
+            if self.learner is not None:
+                self.learner.restore(evidence, clock.wall())
             self._is_loaded = True
 
     async def _tried(self, act: Callable[[Store], T]) -> T | None:

@@ -11,9 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sidecar.events import AttemptFinished, CallFinished, PassageFinished
-from sidecar.ledger.records import attempts_of, head_of, record_of
+from sidecar.ledger.delivered import row_of, summed
+from sidecar.ledger.records import Remembered, attempts_of, head_of, record_of
 
 if TYPE_CHECKING:
+    from sidecar.ledger.delivered import Delivered
     from sidecar.ledger.records import CallQuery, CallRecord, Kept
 
 _Ended = tuple[int, float, CallFinished | PassageFinished, list[AttemptFinished]]
@@ -28,6 +30,7 @@ class Memory:
         self._ended: deque[_Ended] = deque()
         self._attempts: dict[str, list[AttemptFinished]] = {}
         self._count = 0
+        self._heads: dict[str, _Ended] = {}
 
     def keep(self, event: Kept, offset_s: float) -> None:
         """Remember ``event``; probes belong to no call and are only summed."""
@@ -42,10 +45,36 @@ class Memory:
         elif isinstance(event, CallFinished | PassageFinished):
             self._count += 1
             attempts = self._attempts.setdefault(event.call_id, [])
-            self._ended.append((self._count, offset_s, event, attempts))
+            ended = (self._count, offset_s, event, attempts)
+            self._ended.append(ended)
+            self._heads[event.call_id] = ended
             if len(self._ended) > self._calls_max:
                 _, _, oldest, _ = self._ended.popleft()
                 self._attempts.pop(oldest.call_id, None)
+                self._heads.pop(oldest.call_id, None)
+
+    def remembered(self, call_id: str) -> Remembered | None:
+        """Return the call of this id, None if it is not among the last ones."""
+        ended = self._heads.get(call_id)
+        if ended is None:
+            return None
+        _, offset_s, event, attempts = ended
+        return Remembered(
+            head=head_of(event, offset_s),
+            kinds=frozenset(one.kind for one in attempts),
+            flaw=event.flaw if isinstance(event, CallFinished) else None,
+        )
+
+    def delivered(self, since_at: float) -> dict[tuple[str, str], Delivered]:
+        """Return what models delivered since ``since_at``, of the last calls."""
+        ended = reversed(self._ended)
+        made = (
+            row_of(attempt)
+            for _, offset_s, _, attempts in ended
+            for event in reversed(attempts)
+            for attempt in attempts_of(event, offset_s)
+        )
+        return summed(row for row in made if row[4] >= since_at)
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
         """Return the calls that ``query`` asks for, newest first."""

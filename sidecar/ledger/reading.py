@@ -6,23 +6,39 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from sidecar.ledger.records import ATTEMPT_FIELDS, HEAD_FIELDS, AttemptRecord, CallHead, record_of
+from sidecar.ledger.records import (
+    ATTEMPT_FIELDS,
+    EVIDENCE_FIELDS,
+    HEAD_FIELDS,
+    SCORE_FIELDS,
+    AttemptRecord,
+    CallHead,
+    EvidenceRow,
+    Remembered,
+    ScoreGiven,
+    record_of,
+)
 from sidecar.ledger.sums import SUM_FIELDS, Sums
 from sidecar.ledger.tables import (
     APPLICATION_ID,
     SELECT_ATTEMPTS,
     SELECT_CALLS,
+    SELECT_EVIDENCE,
+    SELECT_SCORES,
     SELECT_SUMS,
+    UPGRADES,
     VERSION,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeVar
 
     from sidecar.ledger.records import CallQuery, CallRecord
     from sidecar.ledger.sums import Key
+
+    T = TypeVar("T")
 
 IDS_PER_QUESTION = 500
 """SQLite takes at least 999 values in one statement."""
@@ -40,6 +56,15 @@ def read_file(path: Path, query: CallQuery) -> list[CallRecord]:
     Raises:
         NotALedgerError: there is no such file, or it is something else.
     """
+    return look_into(path, lambda found, _: read_calls(found, query))
+
+
+def look_into(path: Path, act: Callable[[sqlite3.Connection, int], T]) -> T:
+    """Return what ``act`` reads in the file at ``path``, whose version it is told.
+
+    Raises:
+        NotALedgerError: there is no such file, or it is something else.
+    """
     if not path.is_file():
         raise NotALedgerError("there is no such file")
     try:
@@ -48,9 +73,9 @@ def read_file(path: Path, query: CallQuery) -> list[CallRecord]:
             (version,) = found.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION_ID:
                 raise NotALedgerError("it is no ledger")
-            if version != VERSION:
+            if version != VERSION and version not in UPGRADES:
                 raise NotALedgerError(f"it has version {version}, this program reads {VERSION}")
-            return read_calls(found, query)
+            return act(found, version)
     except sqlite3.Error as error:
         raise NotALedgerError(f"it cannot be read ({error})") from error
 
@@ -75,6 +100,28 @@ def read_calls(connection: sqlite3.Connection, query: CallQuery) -> list[CallRec
     attempts = _attempts(connection, [head.call_id for _, head in heads])
     return [
         record_of(number, head, tuple(attempts.get(head.call_id, ()))) for number, head in heads
+    ]
+
+
+def read_remembered(connection: sqlite3.Connection, call_id: str) -> Remembered | None:
+    """Return the call of this id and the last score it was given, None if there is none."""
+    row = connection.execute(f"{SELECT_CALLS} WHERE call_id = ? LIMIT 1", (call_id,)).fetchone()
+    if row is None:
+        return None
+    given = connection.execute(f"{SELECT_SCORES} WHERE call_id = ?", (call_id,)).fetchone()
+    kinds = connection.execute("SELECT kind FROM attempts WHERE call_id = ?", (call_id,))
+    return Remembered(
+        head=CallHead(**_named(HEAD_FIELDS, row[1:])),
+        given=None if given is None else ScoreGiven(**_named(SCORE_FIELDS, given)),
+        kinds=frozenset(kind for (kind,) in kinds),
+    )
+
+
+def read_evidence(connection: sqlite3.Connection) -> list[EvidenceRow]:
+    """Return all evidence in the file, that of longest ago first."""
+    return [
+        EvidenceRow(**_named(EVIDENCE_FIELDS, row))
+        for row in connection.execute(f"{SELECT_EVIDENCE} ORDER BY at")
     ]
 
 

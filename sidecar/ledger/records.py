@@ -2,7 +2,8 @@
 
 Ids, names, verdicts, times, tokens and money; never a prompt or an answer. Instants are seconds
 since the epoch. Probes and requests that were passed on have no route: ``PROBE`` and ``PASSED``
-stand for it, in brackets, which no name of the configuration can hold.
+stand for it, in brackets, which no name of the configuration can hold; ``SHADOW`` for copies of
+calls, which are no part of a route's cost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Usage
-from sidecar.events import AttemptFinished, CallFinished, PassageFinished, ProbeFinished
+from sidecar.events import (
+    AttemptFinished,
+    CallFinished,
+    PassageFinished,
+    ProbeFinished,
+    ShadowFinished,
+)
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
 PROBE = "(probe)"
 PASSED = "(passed)"
+SHADOW = "(shadow)"
 REASON_CHARS_MAX = 200
 
 _CLIENT_ERRORS, _SERVER_ERRORS = 400, 500
@@ -28,14 +36,51 @@ WELL = frozenset({"ok", "degraded", "passed", "cancelled"})
 the caller's doing.
 """
 
-Kept = AttemptFinished | CallFinished | PassageFinished | ProbeFinished
-KEPT = frozenset({AttemptFinished, CallFinished, PassageFinished, ProbeFinished})
+FEEDBACK, GRADE = "feedback", "grade"
+
+
+@value
+class ScoreGiven:
+    """What somebody says of an answer: ``score`` 0..1; ``source`` is feedback or grade.
+
+    ``route`` and ``endpoint`` are those of its call. ``comment``: kept only where configured.
+    """
+
+    at: float
+    call_id: str
+    route: str
+    endpoint: str
+    score: float
+    source: str
+    comment: str | None = None
+
+
+@value
+class EvidenceRow:
+    """What a model showed on a route, as it counted at ``at``, seconds since the epoch; see
+    ``core/quality.py``. ``arm``: of all its calls, or of those that it got by chance alone.
+    """
+
+    route: str
+    endpoint: str
+    arm: str
+    scored: float
+    weight: float
+    faulty: float
+    judged: float
+    at: float
+
+
+Kept = (
+    AttemptFinished | CallFinished | PassageFinished | ProbeFinished | ScoreGiven | ShadowFinished
+)
+KEPT = frozenset({AttemptFinished, CallFinished, PassageFinished, ProbeFinished, ShadowFinished})
 
 
 @value
 class AttemptRecord:
-    """One attempt. ``call_id`` None: a probe. ``is_estimated``: the provider did not say what it
-    bills; ``cost_usd`` is 0 where the price is unknown.
+    """One attempt. ``call_id`` None: a probe, or a copy of a call. ``is_estimated``: the provider
+    did not say what it bills; ``cost_usd`` is 0 where the price is unknown.
     """
 
     call_id: str | None
@@ -94,6 +139,18 @@ class CallRecord:
 
 
 @value
+class Remembered:
+    """A call that a score may be given for: its ``head``, the last score given, the kinds of its
+    attempts. ``flaw`` is what could be seen to be wrong with its answer.
+    """
+
+    head: CallHead
+    given: ScoreGiven | None = None
+    kinds: frozenset[str] = frozenset()
+    flaw: str | None = None
+
+
+@value
 class CallQuery:
     """Which calls are asked for, newest first; a part that is None asks for nothing.
 
@@ -117,6 +174,8 @@ class CallQuery:
 
 
 ATTEMPT_FIELDS = tuple(field.name for field in fields(AttemptRecord))
+SCORE_FIELDS = tuple(field.name for field in fields(ScoreGiven))
+EVIDENCE_FIELDS = tuple(field.name for field in fields(EvidenceRow))
 HEAD_FIELDS = tuple(field.name for field in fields(CallHead))
 
 
@@ -154,11 +213,13 @@ def attempts_of(event: Kept, offset_s: float) -> tuple[AttemptRecord, ...]:
         case ProbeFinished(kind=kind, why=why):
             made = _attempt(event.outcome, None, f"probe {kind} {why}", PROBE, offset_s)
             return (replace(made, cost_usd=event.cost_usd),)
+        case ShadowFinished(route=route):
+            return (_attempt(event.outcome, None, f"shadow {route}", SHADOW, offset_s),)
         case PassageFinished(call_id=call_id):
             return tuple(
                 [_attempt(one, call_id, "passed", PASSED, offset_s) for one in event.attempts]
             )
-        case CallFinished():
+        case CallFinished() | ScoreGiven():
             return ()
 
 

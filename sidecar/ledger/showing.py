@@ -1,8 +1,9 @@
-"""The sums for people and for Prometheus.
+"""The sums for people, and as metrics.
 
 Labels come from closed sets: routes and endpoints of the configuration and the few names in
 brackets. The counters begin at 0 with the process, as Prometheus wants it; the days in the state
-hold what the file held.
+hold what the file held. Calls and attempts are counted in ``telemetry/counting.py``, by what became
+of them.
 """
 
 from __future__ import annotations
@@ -10,30 +11,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.ledger.sums import DAY_S, SUM_FIELDS, Sums, day_text
+from sidecar.metrics import Kind, Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sidecar.ledger.ledger import Ledger
+    from sidecar.metrics import Labels
 
 DAYS_SHOWN = 7
 ROWS_MAX = 500
 COUNTERS = (
-    ("sidecar_calls_total", "calls", "Calls that ended, by who answered."),
-    ("sidecar_failed_calls_total", "failed_calls", "Calls that ended with an error."),
-    ("sidecar_degraded_calls_total", "degraded_calls", "Calls with a lesser answer."),
-    ("sidecar_attempts_total", "attempts", "Attempts at providers, probes included."),
+    ("cost", "USD", "cost_usd", "What all attempts cost, in US dollars."),
+    ("estimated_cost", "USD", "estimated_usd", "The part that is an estimate."),
+    ("wasted_cost", "USD", "wasted_usd", "The part that bought no answer."),
     (
-        "sidecar_estimated_attempts_total",
+        "estimated_attempts",
+        "{attempt}",
         "estimated_attempts",
         "Attempts whose usage is an estimate.",
     ),
-    ("sidecar_cost_usd_total", "cost_usd", "What all attempts cost, in US dollars."),
-    ("sidecar_estimated_cost_usd_total", "estimated_usd", "The part that is an estimate."),
-    ("sidecar_wasted_cost_usd_total", "wasted_usd", "The part that bought no answer."),
 )
+"""Name, unit, field of the sums, meaning."""
 TOKENS = ("input", "output", "cached", "cache_write", "reasoning")
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 def shown(ledger: Ledger, wall: float) -> dict[str, object]:
@@ -51,34 +51,57 @@ def shown(ledger: Ledger, wall: float) -> dict[str, object]:
     }
 
 
-def exposition(ledger: Ledger) -> str:
-    """Return the counters in Prometheus's text format."""
-    return "".join(f"{line}\n" for line in _lines(ledger))
+def observed(ledger: Ledger) -> tuple[Observed, ...]:
+    """Return what the ledger shows as metrics."""
+
+    def by_pair(field: str) -> Callable[[], Iterator[tuple[Labels, float]]]:
+        return lambda: ((pair, getattr(sums, field)) for pair, sums in _totals(ledger))
+
+    def tokens() -> Iterator[tuple[Labels, float]]:
+        for pair, sums in _totals(ledger):
+            for kind in TOKENS:
+                yield (*pair, kind), getattr(sums, f"{kind}_tokens")
+
+    counter, pairs = Kind.COUNTER, ("route", "endpoint")
+    return (
+        *[
+            Observed(
+                name=f"sidecar.{name}",
+                kind=counter,
+                unit=unit,
+                meaning=meaning,
+                labels=pairs,
+                read=by_pair(field),
+            )
+            for name, unit, field, meaning in COUNTERS
+        ],
+        Observed(
+            name="sidecar.tokens",
+            kind=counter,
+            unit="{token}",
+            meaning="Tokens by kind; cached ones are input, reasoning is output.",
+            labels=(*pairs, "kind"),
+            read=tokens,
+        ),
+        Observed(
+            name="sidecar.ledger.lost_records",
+            kind=counter,
+            unit="{record}",
+            meaning="Records dropped before they were saved.",
+            read=lambda: [((), ledger.lost)],
+        ),
+        Observed(
+            name="sidecar.ledger.file_usable",
+            kind=Kind.GAUGE,
+            unit="{file}",
+            meaning="Whether records can be saved; 1 without a file.",
+            read=lambda: [((), int(ledger.problem is None))],
+        ),
+    )
 
 
-def _lines(ledger: Ledger) -> Iterator[str]:
-    totals = sorted(ledger.totals.items())
-    for name, field, meaning in COUNTERS:
-        yield f"# HELP {name} {meaning}"
-        yield f"# TYPE {name} counter"
-        for (route, endpoint), sums in totals:
-            yield f"{name}{{{_labels(route, endpoint)}}} {getattr(sums, field)}"
-    yield "# HELP sidecar_tokens_total Tokens by kind; cached ones are input, reasoning is output."
-    yield "# TYPE sidecar_tokens_total counter"
-    for (route, endpoint), sums in totals:
-        for kind in TOKENS:
-            labels = f'{_labels(route, endpoint)},kind="{kind}"'
-            yield f"sidecar_tokens_total{{{labels}}} {getattr(sums, f'{kind}_tokens')}"
-    yield "# HELP sidecar_ledger_lost_records_total Records dropped before they were saved."
-    yield "# TYPE sidecar_ledger_lost_records_total counter"
-    yield f"sidecar_ledger_lost_records_total {ledger.lost}"
-    yield "# HELP sidecar_ledger_file_usable Whether records can be saved; 1 without a file."
-    yield "# TYPE sidecar_ledger_file_usable gauge"
-    yield f"sidecar_ledger_file_usable {int(ledger.problem is None)}"
-
-
-def _labels(route: str, endpoint: str) -> str:
-    return f'route="{route.translate(_ESCAPES)}",endpoint="{endpoint.translate(_ESCAPES)}"'
+def _totals(ledger: Ledger) -> list[tuple[tuple[str, str], Sums]]:
+    return sorted(ledger.totals.items())
 
 
 def _row(key: tuple[int, str, str], sums: Sums) -> dict[str, object]:

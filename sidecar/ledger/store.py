@@ -17,20 +17,33 @@ import logging
 import os
 import sqlite3
 import stat
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar.events import CallFinished, PassageFinished
-from sidecar.ledger.reading import read_calls, read_sums
-from sidecar.ledger.records import ATTEMPT_FIELDS, HEAD_FIELDS, attempts_of, head_of
+from sidecar.ledger.delivered import read_delivered
+from sidecar.ledger.reading import read_calls, read_evidence, read_remembered, read_sums
+from sidecar.ledger.records import (
+    ATTEMPT_FIELDS,
+    EVIDENCE_FIELDS,
+    HEAD_FIELDS,
+    SCORE_FIELDS,
+    ScoreGiven,
+    attempts_of,
+    head_of,
+)
 from sidecar.ledger.sums import DAY_S, SUM_FIELDS
 from sidecar.ledger.tables import (
     ADD_SUMS,
     APPLICATION_ID,
     INSERT_ATTEMPT,
     INSERT_CALL,
+    PUT_EVIDENCE,
+    PUT_SCORE,
     SCHEMA,
+    UPGRADES,
     VERSION,
 )
 
@@ -38,7 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
-    from sidecar.ledger.records import CallQuery, CallRecord, Kept
+    from sidecar.ledger.delivered import Delivered
+    from sidecar.ledger.records import CallQuery, CallRecord, EvidenceRow, Kept, Remembered
     from sidecar.ledger.settings import LedgerSettings
     from sidecar.ledger.sums import Key, Sums
 
@@ -59,6 +73,8 @@ _PRIMARY_CODE = 0xFF
 _sum_values = attrgetter(*SUM_FIELDS)
 _head_values = attrgetter(*HEAD_FIELDS)
 _attempt_values = attrgetter(*ATTEMPT_FIELDS)
+_score_values = attrgetter(*SCORE_FIELDS)
+_evidence_values = attrgetter(*EVIDENCE_FIELDS)
 
 
 class StoreError(Exception):
@@ -75,15 +91,21 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._aged_at: float | None = None
 
-    def save(self, events: Sequence[tuple[float, Kept]], sums: dict[Key, Sums]) -> int:
-        """Write a batch: events with their offsets to the epoch, and what to add to the sums.
+    def save(
+        self,
+        events: Sequence[tuple[float, Kept]],
+        sums: dict[Key, Sums],
+        evidence: Sequence[EvidenceRow] = (),
+    ) -> int:
+        """Write a batch: events with their offsets to the epoch, what to add to the sums, and
+        evidence that takes the place of what there was of it.
 
         Returns how many events were written.
 
         Raises:
             StoreError: nothing of it was written.
         """
-        self._guarded(lambda connection: self._write(connection, events, sums))
+        self._guarded(lambda connection: self._write(connection, events, sums, evidence))
         return len(events)
 
     def retain(self, wall: float) -> None:
@@ -110,6 +132,30 @@ class Store:
         """
         return self._guarded(lambda connection: read_calls(connection, query))
 
+    def remembered(self, call_id: str) -> Remembered | None:
+        """Return the call of this id and the last score it was given, None if there is none.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._guarded(lambda connection: read_remembered(connection, call_id))
+
+    def delivered(self, since_at: float) -> dict[tuple[str, str], Delivered]:
+        """Return what models delivered since then.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._guarded(lambda connection: read_delivered(connection, since_at))
+
+    def evidence(self) -> list[EvidenceRow]:
+        """Return the evidence in the file.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._guarded(read_evidence)
+
     def close(self) -> None:
         """Let go of the file; may repeat."""
         connection, self._connection = self._connection, None
@@ -123,19 +169,22 @@ class Store:
         connection: sqlite3.Connection,
         events: Sequence[tuple[float, Kept]],
         sums: dict[Key, Sums],
+        evidence: Sequence[EvidenceRow],
     ) -> None:
         connection.execute("BEGIN IMMEDIATE")
         # Rows are made one by one as they are written: SQLite lets other threads run in between.
         connection.executemany(INSERT_CALL, _call_rows(events))
         connection.executemany(INSERT_ATTEMPT, _attempt_rows(events))
         connection.executemany(ADD_SUMS, ((*key, *_sum_values(one)) for key, one in sums.items()))
+        connection.executemany(PUT_SCORE, _score_rows(events))
+        connection.executemany(PUT_EVIDENCE, (_evidence_values(one) for one in evidence))
         connection.execute("COMMIT")
 
     def _retain(self, connection: sqlite3.Connection, wall: float) -> None:
         has_removed = False
         if self._aged_at is None or not 0 <= wall - self._aged_at < AGED_EVERY_S:
             oldest_at = wall - self._settings.keep_days * DAY_S
-            for table in ("calls", "attempts"):
+            for table in ("calls", "attempts", "scores", "evidence"):
                 connection.execute(f"DELETE FROM {table} WHERE at < ?", (oldest_at,))  # noqa: S608 - our names
             connection.execute("DELETE FROM sums WHERE day < ?", (int(oldest_at // DAY_S),))
             self._aged_at, has_removed = wall, True
@@ -213,6 +262,9 @@ def _check(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
     elif application != APPLICATION_ID:
         raise StoreError("the file is another program's database; name another one")
+    elif version in UPGRADES:
+        for statement in UPGRADES[version]:
+            connection.execute(statement)
     elif version != VERSION:
         raise StoreError(f"the file has version {version}, this sidecar writes {VERSION}")
 
@@ -243,6 +295,12 @@ def _attempt_rows(events: Sequence[tuple[float, Kept]]) -> Iterator[tuple[object
     for offset_s, event in events:
         for attempt in attempts_of(event, offset_s):
             yield _attempt_values(attempt)
+
+
+def _score_rows(events: Sequence[tuple[float, Kept]]) -> Iterator[tuple[object, ...]]:
+    for offset_s, event in events:
+        if isinstance(event, ScoreGiven):
+            yield _score_values(replace(event, at=event.at + offset_s))
 
 
 def _is_damaged(error: sqlite3.DatabaseError) -> bool:

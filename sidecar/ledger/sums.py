@@ -15,8 +15,14 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from sidecar.domain import OutcomeClass
-from sidecar.events import AttemptFinished, CallFinished, PassageFinished, ProbeFinished
-from sidecar.ledger.records import PASSED, PROBE, WELL, head_of
+from sidecar.events import (
+    AttemptFinished,
+    CallFinished,
+    PassageFinished,
+    ProbeFinished,
+    ShadowFinished,
+)
+from sidecar.ledger.records import PASSED, PROBE, SHADOW, WELL, ScoreGiven, head_of
 
 if TYPE_CHECKING:
     from sidecar.domain import Outcome
@@ -76,6 +82,8 @@ def count(into: dict[Key, Sums], event: Kept, offset_s: float) -> None:
             _count_attempt(_under(into, (day, route, outcome.endpoint)), outcome, outcome.cost_usd)
         case ProbeFinished(outcome=outcome):
             _count_attempt(_under(into, (day, PROBE, event.endpoint)), outcome, event.cost_usd)
+        case ShadowFinished(outcome=outcome):
+            _count_attempt(_under(into, (day, SHADOW, outcome.endpoint)), outcome, outcome.cost_usd)
         case CallFinished(result=result):
             sums = _under(into, (day, event.route, event.endpoint or NOBODY))
             sums.calls += 1
@@ -87,6 +95,8 @@ def count(into: dict[Key, Sums], event: Kept, offset_s: float) -> None:
             sums.failed_calls += head_of(event, offset_s).is_failed
             for outcome in event.attempts:
                 _count_attempt(sums, outcome, outcome.cost_usd)
+        case ScoreGiven():
+            pass  # no call and no money
 
 
 def merge(into: dict[Key, Sums], more: dict[Key, Sums]) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import msgspec
 
 from sidecar.domain import EndpointId
-from sidecar.errors import MethodNotAllowedError, NotFoundError
-from sidecar.server.calls_asked import calls_asked
+from sidecar.errors import BadRequestError, MethodNotAllowedError, NotFoundError
+from sidecar.server.calls_asked import CallsAsked, calls_asked
 from sidecar.server.drill_asked import drill_asked
 from sidecar.server.live import number_after, send_events
 from sidecar.server.rescue import Subject, answer_for
@@ -24,7 +24,6 @@ from sidecar.value import value
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from sidecar.server.calls_asked import CallsAsked
     from sidecar.server.drill_asked import DrillAsked
     from sidecar.server.exchange import Exchange
     from sidecar.server.guard import Guard
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 PAGE_PATH = "/"
 STATE_PATH = "/api/v1/state"
+ADVICE_PATH = "/api/v1/advice"
 CALLS_PATH = "/api/v1/calls"
 EXPLAIN_PATH = "/api/v1/explain"
 EVENTS_PATH = "/api/v1/events"
@@ -54,12 +54,14 @@ class Controls:
     """What an operator may see and do; what is answered is shown as JSON.
 
     ``isolate`` and ``restore`` return whether the endpoint exists, ``calls`` the calls asked for,
-    newest first, ``explain`` what would become of the call that a query describes. ``drill`` begins
-    one and ``end_drill`` ends it; they raise ``CallError`` for what cannot be.
+    newest first, ``advice`` that on the last so many seconds, ``explain`` what would become of the
+    call that a query describes. ``drill`` begins one and ``end_drill`` ends it; they raise
+    ``CallError`` for what cannot be.
     """
 
     state: Callable[[], dict[str, object]]
     calls: Callable[[CallsAsked], Awaitable[Sequence[object]]]
+    advice: Callable[[float | None], Awaitable[dict[str, object]]]
     isolate: Callable[[EndpointId], bool]
     restore: Callable[[EndpointId], bool]
     explain: Callable[[str], dict[str, object]]
@@ -79,6 +81,7 @@ class AdminPlane:
             PAGE_PATH: {"GET": self._page},
             STATE_PATH: {"GET": self._state},
             CALLS_PATH: {"GET": self._calls},
+            ADVICE_PATH: {"GET": self._advice},
             EXPLAIN_PATH: {"GET": self._explain},
             EVENTS_PATH: {"GET": self._events},
             TIMELINE_PATH: {"GET": self._timeline},
@@ -130,6 +133,12 @@ class AdminPlane:
 
     async def _calls(self, exchange: Exchange) -> dict[str, object]:
         return {"calls": await self._controls.calls(calls_asked(exchange.query))}
+
+    async def _advice(self, exchange: Exchange) -> dict[str, object]:
+        asked = calls_asked(exchange.query)
+        if asked != CallsAsked(since_s=asked.since_s):
+            raise BadRequestError("advice takes the parameter since alone")
+        return await self._controls.advice(asked.since_s)
 
     async def _explain(self, exchange: Exchange) -> dict[str, object]:
         return self._controls.explain(exchange.query)

@@ -7,8 +7,7 @@ production.
 
     x-sidecar-within: 2s          {"sidecar": {"within": "2s", "budget": 0.01, "quality!": 0.8}}
 
-A wished-for ``quality`` without ``!`` is read and checked, and named as unserved: the answer says
-that it changed nothing.
+What a call says nothing of is as its route has it. ``docs/constraints.md`` says what each means.
 """
 
 from __future__ import annotations
@@ -40,8 +39,6 @@ FIELDS = (
 _HEADERS = tuple((field, HEADER_PREFIX + field.replace("_", "-")) for field in FIELDS)
 _HEADER_NAMES = frozenset(header for _, header in _HEADERS)
 NO_CONSTRAINTS = Constraints()
-"""This very object is what a call gets that asks for nothing."""
-_NOTHING: tuple[Constraints, tuple[str, ...]] = (NO_CONSTRAINTS, ())
 _HARD_QUALITY = "quality!"
 _ON_BREAK = tuple(mode.value for mode in OnBreak)
 _SWITCH = ("on", "off")
@@ -51,38 +48,39 @@ _DECODER = msgspec.json.Decoder(dict[str, object])
 
 
 def read_constraints(
-    headers: Mapping[str, str], raw: bytes | None
-) -> tuple[Constraints, tuple[str, ...]]:
-    """Return the constraints of a call and the names of those that change nothing.
+    headers: Mapping[str, str], raw: bytes | None, given: Constraints = NO_CONSTRAINTS
+) -> Constraints:
+    """Return the constraints of a call; ``given`` itself for one that asks for nothing.
 
     Args:
         headers: the request's, by lower-case name.
         raw: the body's ``sidecar`` object as JSON, None where there is none.
+        given: what holds where the call says nothing.
 
     Raises:
         BadRequestError: a member is unknown or a value unreadable; names the field and what is
             expected.
     """
     if raw is None and _HEADER_NAMES.isdisjoint(headers):
-        return _NOTHING
+        return given
     wishes = _collect(headers, {} if raw is None else _members(raw))
     if not wishes:
-        return _NOTHING
+        return given
+    budget_usd, first_token_s = _amount(wishes.get("budget")), _duration(wishes.get("first_token"))
+    priority = _one_of(wishes.get("priority"), _PRIORITIES)
     quality = wishes.get("quality")
     on_break = _one_of(wishes.get("on_break"), _ON_BREAK)
-    constraints = Constraints(
+    return Constraints(
         within_s=_duration(wishes.get("within")),
-        budget_usd=_amount(wishes.get("budget")),
-        first_token_s=_duration(wishes.get("first_token")),
-        quality=_quality(quality),
-        is_quality_hard=quality is not None and quality.is_hard(),
-        priority=Priority(_one_of(wishes.get("priority"), _PRIORITIES) or _PRIORITIES[0]),
+        budget_usd=given.budget_usd if budget_usd is None else budget_usd,
+        first_token_s=given.first_token_s if first_token_s is None else first_token_s,
+        quality=given.quality if quality is None else _quality(quality),
+        is_quality_hard=given.is_quality_hard if quality is None else quality.is_hard(),
+        priority=given.priority if priority is None else Priority(priority),
         on_break=None if on_break is None else OnBreak(on_break),
         may_use_cache=_one_of(wishes.get("cache"), _SWITCH) != "off",
         may_hedge=_one_of(wishes.get("hedge"), _SWITCH) != "off",
     )
-    is_served = constraints.quality is None or constraints.is_quality_hard
-    return constraints, () if is_served else ("quality",)
 
 
 class _Wish:

@@ -2,8 +2,8 @@
 
 The order is the point. Guard and draining are checked before a body is read; admission counts the
 call from the moment its body is held until its last byte is out, exactly once; the engine's stream
-is pulled one chunk at a time, only when the caller has taken the one before, and closed whatever
-happens, which is what frees the provider when a caller hangs up.
+writes to the caller itself, as long as the caller takes it, and is closed whatever happens, which
+is what frees the provider when a caller hangs up.
 """
 
 from __future__ import annotations
@@ -14,27 +14,32 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar import clock
 from sidecar.engine.admission import DRAINING_RETRY_AFTER_S
 from sidecar.engine.answer import PlainAnswer
-from sidecar.errors import DrainingError, MethodNotAllowedError, NotFoundError
+from sidecar.errors import CallError, DrainingError, MethodNotAllowedError, NotFoundError
+from sidecar.events import CallRefused
 from sidecar.server import disclose, listing
 from sidecar.server.doors import PATHS, Operation, door_of, format_of
 from sidecar.server.event_array import ArrayAnswer
 from sidecar.server.intake import Arrival
 from sidecar.server.passing import Passer, held_bytes, pass_through, passed_path
 from sidecar.server.rescue import Subject, answer_for
+from sidecar.tracing import context_in
 from sidecar.wire.counting import COUNTINGS
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, RouteName, WireFormat
     from sidecar.engine.admission import Admission
     from sidecar.engine.answer import CountAnswer, StreamAnswer
+    from sidecar.events import Observer
     from sidecar.server.doors import Door
     from sidecar.server.exchange import Exchange
+    from sidecar.server.feedback import FeedbackDesk
     from sidecar.server.guard import Guard
     from sidecar.server.intake import Intake
 
 STUCK_S = 5.0
 """How long after its deadline a stream may wait for a caller who does not read before it is cut."""
 _LIST, _COUNT, _TASK = Operation.LIST, Operation.COUNT, Operation.TASK
+_FEEDBACK = Operation.FEEDBACK
 """Bound here, since a member is looked up in its class six times as slowly."""
 _JSON = {"content-type": "application/json"}
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -58,8 +63,18 @@ class Engine(Passer, Protocol):
 class DataPlane:
     """Answers callers; ``admission`` holds the only state."""
 
-    def __init__(self, engine: Engine, admission: Admission, intake: Intake, guard: Guard) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        intake: Intake,
+        guard: Guard,
+        feedback: FeedbackDesk | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._feedback = feedback
         self._engine = engine
+        self._observer = observer
         self._admission = admission
         self._intake = intake
         self._guard = guard
@@ -83,8 +98,24 @@ class DataPlane:
                 _check_method(exchange, door)
                 await self._serve(exchange, door, arrival)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
+            self._tell_refused(error, arrival)
             allowed = None if door is None else door.method
             await answer_for(error, exchange, _subject(arrival, allow=allowed))
+
+    def _tell_refused(self, error: Exception, arrival: Arrival) -> None:
+        """Tell the observer of a request that became no call; the engine tells of all others."""
+        if self._observer is not None and isinstance(error, CallError):
+            self._observer.on_event(
+                CallRefused(
+                    at=clock.now(),
+                    call_id=arrival.id,
+                    code=error.code,
+                    status=error.status,
+                    arrived_at=arrival.at,
+                    format=arrival.format,
+                    trace=context_in(arrival.headers),
+                )
+            )
 
     async def _pass_through(self, exchange: Exchange, arrival: Arrival) -> None:
         providers = self._intake.catalogue().providers
@@ -117,6 +148,9 @@ class DataPlane:
     async def _serve(self, exchange: Exchange, door: Door, arrival: Arrival) -> None:
         if door.operation is _LIST:
             await self._list(exchange, door)
+            return
+        if door.operation is _FEEDBACK and self._feedback is not None:
+            await exchange.answer(200, _JSON, await self._feedback.handle(exchange))
             return
         self._refuse_if_draining()
         body = await exchange.read_body(self._admission.settings.body_bytes_max)
@@ -175,8 +209,7 @@ async def _send_stream(exchange: Exchange, answer: StreamAnswer, door: Door) -> 
     if door.is_array:
         answer = ArrayAnswer(answer)
     await exchange.start_stream(200, headers | (_JSON if door.is_array else _EVENT_STREAM))
-    while chunk := await answer.read():
-        await exchange.write(chunk)
+    await answer.send_to(exchange)
     if disclose.may_comment(door.format):
         await exchange.write(disclose.closing_comment(answer.disclosure))
     await exchange.end_stream()

@@ -25,6 +25,7 @@ PATHS = (
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
     "POST /v1/tasks/{route}",
+    "POST /v1/feedback",
     "GET /v1/models",
     "GET /v1/models/{id}",
     "POST /v1beta/models/{name}:generateContent",
@@ -43,6 +44,7 @@ _FORMATS = {
     "/messages": WireFormat.ANTHROPIC_MESSAGES,
 }
 _COUNT, _TASKS, _MODELS = "/messages/count_tokens", "/tasks/", "/models"
+_FEEDBACK = "/feedback"
 _VERSIONS = ("", "/v1", "/v1/v1", "/v1beta", "/v1beta/v1", "/v1beta/v1/v1")
 _GEMINI_METHODS = {
     "generateContent": WireFormat.GEMINI,
@@ -60,6 +62,7 @@ class Operation(Enum):
     COUNT = "count"
     TASK = "task"
     LIST = "list"
+    FEEDBACK = "feedback"
 
 
 @value
@@ -84,6 +87,7 @@ def _posts() -> dict[str, Door]:
         if is_spoken(form)
     }
     doors[_COUNT] = Door(operation=Operation.COUNT, format=WireFormat.ANTHROPIC_MESSAGES)
+    doors[_FEEDBACK] = Door(operation=Operation.FEEDBACK, format=WireFormat.OPENAI_CHAT)
     return {version + rest: door for rest, door in doors.items() for version in _VERSIONS}
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.server.formed import FormedSink
 from sidecar.wire.sse import SseParser
 
 if TYPE_CHECKING:
-    from sidecar.engine.answer import StreamAnswer
+    from sidecar.engine.answer import Sink, StreamAnswer
     from sidecar.wire.sse import SseEvent
 
 
@@ -25,22 +26,17 @@ class ArrayAnswer:
         self.disclosure = behind.disclosure
         self._events = SseParser()
         self._is_begun = False
-        self._is_over = False
 
-    async def read(self) -> bytes:
-        """Return the next elements; see ``StreamAnswer.read``."""
-        while not self._is_over:
-            chunk = await self._behind.read()
-            self.disclosure = self._behind.disclosure
-            if chunk:
-                elements = self._written(self._events.feed(chunk))
-            else:
-                self._is_over = True
-                elements = self._written(self._events.end())
-                elements += b"]" if self._is_begun else b"[]"
-            if elements:
-                return elements
-        return b""
+    async def send_to(self, sink: Sink) -> None:
+        """Send the elements; see ``StreamAnswer``."""
+        await self._behind.send_to(FormedSink(sink, self._element))
+        self.disclosure = self._behind.disclosure
+        elements = self._written(self._events.end())
+        if not sink.push(elements + (b"]" if self._is_begun else b"[]")):
+            await sink.room()
+
+    def _element(self, chunk: bytes) -> bytes:
+        return self._written(self._events.feed(chunk))
 
     async def aclose(self) -> None:
         """Close the stream behind."""

@@ -82,6 +82,14 @@ class Exchange(Protocol):
     async def write(self, chunk: bytes) -> None:
         """Send ``chunk``; returns once the caller reads fast enough for more (backpressure)."""
 
+    def push(self, chunk: bytes) -> bool:
+        """Send ``chunk``, which is not empty; return whether the caller reads fast enough for
+        more, else there is ``room`` to wait for.
+        """
+
+    async def room(self) -> None:
+        """Return once the caller has read enough for more."""
+
     async def end_stream(self) -> None:
         """Send the proper end of a started stream."""
 

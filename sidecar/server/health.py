@@ -28,7 +28,6 @@ HEADERS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
-METRICS_HEADERS = {**HEADERS, "content-type": "text/plain; version=0.0.4; charset=utf-8"}
 _OK, _NOT_NOW = 200, 503
 
 
@@ -45,10 +44,12 @@ class HealthStatus:
 
 class HealthPlane:
     """Answers the kubelet from ``status``, a callable that reads memory and cannot fail, and
-    Prometheus from ``metrics``, which returns its text format.
+    Prometheus from ``metrics``, which takes its ``Accept`` and returns content type and text.
     """
 
-    def __init__(self, status: Callable[[], HealthStatus], metrics: Callable[[], str]) -> None:
+    def __init__(
+        self, status: Callable[[], HealthStatus], metrics: Callable[[str], tuple[str, str]]
+    ) -> None:
         self._status = status
         self._metrics = metrics
 
@@ -56,15 +57,16 @@ class HealthPlane:
         """Answer one request."""
         try:
             status, body = self._answer(exchange.method, exchange.path)
-            if isinstance(body, str):
-                await exchange.answer(status, METRICS_HEADERS, body.encode())
+            if body is None:
+                kind, text = self._metrics(exchange.headers.get("accept", ""))
+                await exchange.answer(status, {**HEADERS, "content-type": kind}, text.encode())
             else:
                 await exchange.answer(status, HEADERS, msgspec.json.encode(body))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered for
             allow = "GET, HEAD" if exchange.path in PATHS else None
             await answer_for(error, exchange, Subject(allow=allow))
 
-    def _answer(self, method: str, path: str) -> tuple[int, dict[str, object] | str]:
+    def _answer(self, method: str, path: str) -> tuple[int, dict[str, object] | None]:
         if path not in PATHS:
             raise NotFoundError(f"nothing here; there are {', '.join(PATHS)}")
         if method not in ("GET", "HEAD"):
@@ -72,7 +74,7 @@ class HealthPlane:
         if path == "/livez":
             return _OK, {"alive": True}
         if path == "/metrics":
-            return _OK, self._metrics()
+            return _OK, None
         status = self._status()
         if path == "/startupz":
             return (_OK if status.is_started else _NOT_NOW), {"started": status.is_started}

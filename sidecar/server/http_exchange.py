@@ -283,15 +283,23 @@ class HttpExchange:
 
     async def write(self, chunk: bytes) -> None:
         """See ``Exchange``."""
+        if not (self.push(chunk) if chunk else self._connection.is_writable):
+            await self._connection.writable()
+
+    def push(self, chunk: bytes) -> bool:
+        """See ``Exchange``."""
         assert self._state == _STREAMING
         connection = self._connection
         if self._is_chunked:
-            if chunk:
-                connection.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            connection.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         elif not self._is_mute:
             connection.transport.write(self._within_length(chunk))
-        if not connection.is_writable:
-            await connection.writable()
+        return connection.is_writable
+
+    async def room(self) -> None:
+        """See ``Exchange``."""
+        if not self._connection.is_writable:
+            await self._connection.writable()
 
     def _within_length(self, chunk: bytes) -> bytes:
         """Return of ``chunk`` what the announced length has room for."""

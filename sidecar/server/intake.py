@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain import Call, CallId, Constraints, RequestFacts, Route, WireFormat
 from sidecar.errors import BadRequestError, WireError
-from sidecar.server.constraints import NO_CONSTRAINTS, read_constraints
+from sidecar.server.constraints import read_constraints
+from sidecar.tracing import context_in
 from sidecar.value import value
 from sidecar.wire.counting import COUNTINGS
 from sidecar.wire.envelope import take_sidecar
@@ -39,6 +40,7 @@ _PATIENCE_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout", "x-serve
 _PATIENCE_SHARE = 0.95
 _FORWARDED, _PATIENCE = frozenset(FORWARDED_HEADERS), frozenset(_PATIENCE_HEADERS)
 _CALL_ID_BYTES = 12
+TASK_DOOR = "/v1/tasks/{route}"
 
 
 @value
@@ -85,9 +87,10 @@ class Intake:
         from sidecar.wire.tasks import parse_task  # noqa: PLC0415 - with the first task
 
         inspect = codec(arrival.format).inspect_request
-        return self._call(
+        call = self._call(
             arrival, body, inspect, lambda task: parse_task(task, arrival.model or "")
         )
+        return replace(call, door=TASK_DOOR)
 
     def _call(
         self,
@@ -109,8 +112,8 @@ class Intake:
             facts = replace(facts, model=arrival.model)
         if arrival.is_stream is not None:
             facts = replace(facts, is_stream=arrival.is_stream)
-        constraints, unserved = read_constraints(arrival.headers, wishes)
         route = self.catalogue().resolve(facts.model)
+        constraints = read_constraints(arrival.headers, wishes, route.constraints)
         limit_s = _limit_s(route, constraints, facts, arrival.headers)
         return Call(
             id=arrival.id,
@@ -120,9 +123,9 @@ class Intake:
             route=route,
             body=body,
             facts=facts,
-            constraints=_with_defaults(constraints, route),
+            constraints=constraints,
             forward_headers=_forwarded(arrival.headers),
-            unserved=unserved,
+            trace=context_in(arrival.headers),
         )
 
 
@@ -151,15 +154,6 @@ def _patience_s(text: str) -> float:
     except ValueError:
         return math.inf
     return patience_s * _PATIENCE_SHARE if patience_s > 0 else math.inf
-
-
-def _with_defaults(constraints: Constraints, route: Route) -> Constraints:
-    """Return ``constraints`` with the route's budget where the caller names none."""
-    if constraints.budget_usd is not None or route.budget_usd is None:
-        return constraints
-    if constraints is NO_CONSTRAINTS:
-        return Constraints(budget_usd=route.budget_usd)
-    return replace(constraints, budget_usd=route.budget_usd)
 
 
 def _forwarded(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,7 @@ from sidecar.errors import BadRequestError
 from sidecar.server import disclose
 from sidecar.server.constraints import FIELDS, HEADER_PREFIX, read_constraints
 from sidecar.server.intake import WITHIN_S_MAX
+from sidecar.tracing import context_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +89,7 @@ async def pass_through(
     Raises:
         CallError: there was no answer, or it broke.
     """
-    constraints, _ = read_constraints(exchange.headers, None)
+    constraints = read_constraints(exchange.headers, None)
     limit_s = min(constraints.within_s or reach.within_s, WITHIN_S_MAX)
     body = await _body_of(exchange)
     run = passer.passage(
@@ -105,6 +106,7 @@ async def pass_through(
                 length=len(body) if isinstance(body, bytes) else exchange.body_bytes or None,
                 needs_fresh_connection=isinstance(body, CallerBody),
             ),
+            trace=context_in(exchange.headers),
         )
     )
     cut: asyncio.TimerHandle | None = None

@@ -142,6 +142,7 @@ def _details(error: CallError, subject: Subject) -> dict[str, object]:
         details["attempts"] = [_attempt(outcome) for outcome in error.attempts]
     if error.path is not None:
         details["path"] = error.path
+    details.update(error.details)
     return details
 
 

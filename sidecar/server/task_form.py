@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.engine.answer import PlainAnswer
+from sidecar.server.formed import FormedSink
 from sidecar.wire.tasks import TaskFacts, TaskStream, has_schema, render_task_answer
 
 if TYPE_CHECKING:
     from sidecar.domain import Call
-    from sidecar.engine.answer import Disclosure, StreamAnswer
+    from sidecar.engine.answer import Disclosure, Sink, StreamAnswer
 
 _OK = 200
 
@@ -43,20 +44,13 @@ class _TaskStreamAnswer:
         self._behind = behind
         self.disclosure = behind.disclosure
         self._form = TaskStream()
-        self._is_finished = False
 
-    async def read(self) -> bytes:
-        while not self._is_finished:
-            chunk = await self._behind.read()
-            if chunk:
-                events = self._form.feed(chunk)
-            else:
-                self._is_finished = True
-                self.disclosure = self._behind.disclosure
-                events = self._form.finish(_facts(self.disclosure))
-            if events:
-                return events
-        return b""
+    async def send_to(self, sink: Sink) -> None:
+        await self._behind.send_to(FormedSink(sink, self._form.feed))
+        self.disclosure = self._behind.disclosure
+        events = self._form.finish(_facts(self.disclosure))
+        if events and not sink.push(events):
+            await sink.room()
 
     async def aclose(self) -> None:
         await self._behind.aclose()

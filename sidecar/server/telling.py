@@ -10,6 +10,8 @@ from sidecar.engine.reasons import SAID
 from sidecar.events import (
     AccountChanged,
     BreakerChanged,
+    CanaryRestored,
+    CanaryRolledBack,
     DrillChanged,
     EndpointEjected,
     EndpointReturned,
@@ -94,7 +96,10 @@ def _sentence(call: CallFinished, rejected: list[dict[str, str]]) -> str:
 
 def told_change(number: int, event: Event, cause: str, offset_s: float) -> dict[str, object]:
     """Return a change of state as data and as a sentence."""
-    name, text = _change(event, cause, offset_s)
+    if isinstance(event, CanaryRolledBack | CanaryRestored):
+        name, text = _trial(event)
+    else:
+        name, text = _change(event, cause, offset_s)
     return {
         "number": number,
         "kind": "change",
@@ -130,6 +135,15 @@ def _change(event: Event, cause: str, offset_s: float) -> tuple[str, str]:
         case _:
             text = type(event).__name__
     return name, text
+
+
+def _trial(event: CanaryRolledBack | CanaryRestored) -> tuple[str, str]:
+    name = event.endpoint
+    if isinstance(event, CanaryRestored):
+        return name, f"{name} is on trial again for {event.route} ({event.reason})"
+    own, other = (f"{low:.3f} to {high:.3f}" for low, high in (event.own, event.other))
+    than = f"{event.incumbent} ({other})"
+    return name, f"{name} gets nothing more of {event.route}: {event.reason} {own}, below {than}"
 
 
 def _drill(event: DrillChanged, offset_s: float) -> str:

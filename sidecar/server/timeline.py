@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from sidecar import clock
 from sidecar.domain import OutcomeClass
-from sidecar.events import AttemptFinished, BreakerChanged, CallFinished, PassageFinished
+from sidecar.events import (
+    AttemptFinished,
+    BreakerChanged,
+    CallFinished,
+    PassageFinished,
+    ShadowFinished,
+)
 from sidecar.events import ProbeFinished as Probed
 from sidecar.server.telling import Opened, told_call, told_change
 from sidecar.value import value
@@ -28,7 +34,7 @@ LATENCIES_MAX, LATENCY_EVERY_S = 60, 1.0
 """First tokens kept of each endpoint, at most one a second."""
 ENDPOINTS_MAX = 2000
 READ_MAX = CHANGES_MAX + CALLS_MAX
-_QUIET = frozenset({PassageFinished})
+_QUIET = frozenset({PassageFinished, ShadowFinished})
 _OK = OutcomeClass.OK
 
 

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sidecar.domain import Gate, OutcomeClass, Priority
+from sidecar.events import FIRST_KINDS
 from sidecar.upstream.simulated_exchange import Ended
 from sidecar.upstream.simulated_faults import DISTURBING_KINDS
 
@@ -179,8 +180,8 @@ def batch_does_not_multiply(world: SwarmWorld) -> Iterator[str]:
     """A batch call is tried again only while all calls together keep their ratio of attempts."""
     settings = world.options.settings.budgets.amplification
     attempts = world.traces.attempts
-    firsts = [one.outcome.started_at for one in attempts if one.kind == "first"]
-    extras = [one.outcome.started_at for one in attempts if one.kind != "first"]
+    firsts = [one.outcome.started_at for one in attempts if one.kind in FIRST_KINDS]
+    extras = [one.outcome.started_at for one in attempts if one.kind not in FIRST_KINDS]
     for one in attempts:
         call = world.traces.calls[one.call_id].call
         at = one.outcome.started_at

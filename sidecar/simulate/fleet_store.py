@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sidecar import clock
 from sidecar.clock import now as loop_now
 from sidecar.errors import FleetStoreError
 from sidecar.fleet.push import Push
@@ -154,7 +155,7 @@ class SimulatedStore:
             kept[push.p] = now + wait_ms / 1000.0
             if len(kept) > 4:  # noqa: PLR2004 - as the script
                 del kept[min(kept, key=lambda pod: kept[pod])]
-        for name, total in push.u.items() if push.y == self._day(now) else ():
+        for name, total in push.u.items() if push.y == self._day() else ():
             key = (push.y, push.p, name)
             data.totals[key] = max(total, data.totals.get(key, 0.0))
         for id_, (wait_s, tokens) in push.t.items():
@@ -195,8 +196,8 @@ class SimulatedStore:
         outage.gen += 1
 
     @staticmethod
-    def _day(now: float) -> int:
-        return int((START_S + now) // DAY_S)
+    def _day() -> int:
+        return int(clock.wall() // DAY_S)  # as the caps, which count days that people live in
 
     def _forget(self, second: int) -> None:
         data = self._data
@@ -221,11 +222,11 @@ class SimulatedStore:
                 demand[id_] = (sofar[0] + requests, sofar[1] + tokens)
         sums: dict[str, float] = {}
         for (day, _, name), total in data.totals.items():
-            if day == self._day(now):
+            if day == self._day():
                 sums[name] = sums.get(name, 0.0) + total
         return View(
             pods=max(1, sum(at > now - PODS_S for at in data.pods.values())),
-            day=self._day(now),
+            day=self._day(),
             is_full=self.mode == "full",
             pooled={
                 id_: Pooled(

@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from dataclasses import dataclass
@@ -15,8 +16,6 @@ from sidecar.clock import now as loop_now
 from sidecar.domain import WireFormat
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from sidecar.engine.answer import PlainAnswer, StreamAnswer
 
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete"})
@@ -88,22 +87,37 @@ def read_plain(seen: Seen, answer: PlainAnswer, format: WireFormat) -> None:  # 
         seen.is_complete = body["stop_reason"] is not None
 
 
-async def read_stream(seen: Seen, answer: StreamAnswer, format: WireFormat) -> None:  # noqa: A002
-    """Read a stream to its end into ``seen``."""
+async def read_stream(
+    seen: Seen,
+    answer: StreamAnswer,
+    format: WireFormat,  # noqa: A002
+    pace_s: float = 0.0,
+) -> None:
+    """Read a stream to its end into ``seen``, with a pause of ``pace_s`` after each chunk."""
     _disclosed(seen, answer)
     try:
-        async for chunk in _chunks(answer):
-            seen.first_at = seen.first_at or loop_now()
-            seen.raw += chunk
+        await answer.send_to(_Sink(seen, pace_s))
     finally:
         await answer.aclose()
     _disclosed(seen, answer)
     _read_events(seen, format)
 
 
-async def _chunks(answer: StreamAnswer) -> AsyncIterator[bytes]:
-    while chunk := await answer.read():
-        yield chunk
+class _Sink:
+    """A caller who notes what he gets, at his pace."""
+
+    def __init__(self, seen: Seen, pace_s: float) -> None:
+        self._seen = seen
+        self._pace_s = pace_s
+
+    def push(self, chunk: bytes) -> bool:
+        self._seen.first_at = self._seen.first_at or loop_now()
+        self._seen.raw += chunk
+        return not self._pace_s
+
+    async def room(self) -> None:
+        if self._pace_s:
+            await asyncio.sleep(self._pace_s)
 
 
 def _read_events(seen: Seen, format: WireFormat) -> None:  # noqa: A002

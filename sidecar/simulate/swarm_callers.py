@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sidecar.domain import RouteName
-    from sidecar.engine.answer import Disclosure, StreamAnswer
+    from sidecar.engine.answer import Disclosure, Sink, StreamAnswer
     from sidecar.simulate.swarm_world import SwarmWorld
 
 CALLS_MAX = 300
@@ -178,23 +178,36 @@ class Callers:
 
 
 class _Reader:
-    """Reads a stream at its caller's pace; fulfils ``StreamAnswer``."""
+    """Reads a stream at its caller's pace; fulfils ``StreamAnswer`` and, to the one behind,
+    ``Sink``.
+    """
 
     def __init__(self, callers: Callers, trace: Trace, answer: StreamAnswer, read_s: float) -> None:
         self._callers = callers
         self._trace = trace
         self._answer = answer
         self._read_s = read_s
+        self._asked_at = 0.0
+        self._sink: Sink | None = None
         self.disclosure: Disclosure = answer.disclosure
 
-    async def read(self) -> bytes:
+    async def send_to(self, sink: Sink) -> None:
+        self._sink = sink
+        await self.room()
+        await self._answer.send_to(self)
+        self._callers.is_late(self._trace, self._asked_at)
+        self.disclosure = self._answer.disclosure
+
+    def push(self, chunk: bytes) -> bool:
+        assert self._sink is not None, "given before it was asked for"
+        self._callers.is_late(self._trace, self._asked_at)
+        self._asked_at = loop_now()
+        return self._sink.push(chunk) and not self._read_s
+
+    async def room(self) -> None:
         if self._read_s:
             await asyncio.sleep(self._read_s)
-        asked_at = loop_now()
-        chunk = await self._answer.read()
-        self._callers.is_late(self._trace, asked_at)
-        self.disclosure = self._answer.disclosure
-        return chunk
+        self._asked_at = loop_now()
 
     async def aclose(self) -> None:
         await self._answer.aclose()

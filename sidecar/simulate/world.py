@@ -248,8 +248,8 @@ class World:
         if format is WireFormat.GEMINI:
             body = {"contents": [{"parts": [{"text": question}]}], **(extra or {})}
         encoded = json.dumps(body).encode()
-        wishes = constraints or Constraints()
         found = self.catalogue.resolve(route)
+        wishes = constraints or found.constraints
         if wishes.budget_usd is None and found.budget_usd is not None:
             wishes = replace(wishes, budget_usd=found.budget_usd)
         now = loop_now()

@@ -188,11 +188,13 @@ class Connection(asyncio.BaseProtocol):
             parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._refuse(error)
-            return
-        if self._exchange is None:
-            self._release()
-        elif self._fed > OVERHEAD_BYTES_MAX:
-            self._refuse(None)
+        else:
+            if self._exchange is None:
+                self._release()
+            elif self._fed > OVERHEAD_BYTES_MAX:
+                self._refuse(None)
+        if exchange.wake is not None:
+            exchange.wake()
 
     def eof_received(self) -> None:
         """Take the other side's end: nothing can come any more, whatever we might still send."""
@@ -253,8 +255,6 @@ class Connection(asyncio.BaseProtocol):
         exchange.status = status
         if self._is_headless:
             self._complete(exchange)
-        else:
-            exchange.wake()
 
     def on_body(self, data: bytes) -> None:
         """Keep a piece of the body, and hold the provider back where nobody reads."""
@@ -267,8 +267,6 @@ class Connection(asyncio.BaseProtocol):
         if exchange.size > UNREAD_BYTES_MAX and not exchange.is_held:
             exchange.is_held = True
             self._connected().pause_reading()
-        if exchange.waiter is not None:
-            exchange.wake()
 
     def on_message_complete(self) -> None:
         """Take the end that the framing announced."""
@@ -313,6 +311,8 @@ class Connection(asyncio.BaseProtocol):
             self._exchange = None
             self._stop_sending()
             exchange.finish()
+            if exchange.wake is not None:
+                exchange.wake()
             return
         is_stale = self._was_used and not exchange.status and not self._fed
         self._fail(broken(error, has_head=exchange.status > 0, is_stale=is_stale), error)
@@ -336,6 +336,8 @@ class Connection(asyncio.BaseProtocol):
         if exchange is not None:
             failure.__cause__ = cause
             exchange.fail(failure)
+            if exchange.wake is not None:
+                exchange.wake()
 
     def _connected(self) -> asyncio.Transport:
         assert self._transport is not None, "not connected"

@@ -17,7 +17,7 @@ from sidecar.value import value
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sidecar.domain import EndpointId, Fault, ProviderName
     from sidecar.engine.ports import (
@@ -163,8 +163,14 @@ class _Refusal:
         self._left = _REFUSAL
 
     async def read(self) -> bytes:
+        return self.take()
+
+    def take(self) -> bytes:
         body, self._left = self._left, b""
         return body
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """Nothing comes later."""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -175,12 +181,42 @@ class _Slowed:
 
     def __init__(self, response: UpstreamResponse) -> None:
         self._response = response
+        self._next_at = 0.0  # not before that is the next piece given
+        self._wake: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.status = response.status
         self.headers = response.headers
 
     async def read(self) -> bytes:
         await asyncio.sleep(SLOW_CHUNK_S)
-        return await self._response.read()
+        data = await self._response.read()
+        self._next_at = clock.now() + SLOW_CHUNK_S
+        return data
+
+    def take(self) -> bytes | None:
+        now = clock.now()
+        data = self._response.take() if now >= self._next_at else None
+        if data is not None:
+            self._next_at = now + SLOW_CHUNK_S
+        if self._next_at > now and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._next_at, self._due)
+        return data
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        self._wake = wake
+        self._response.watch(None if wake is None else self._come)
+        if wake is None and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _come(self) -> None:
+        if self._wake is not None and self._timer is None:
+            self._wake()
+
+    def _due(self) -> None:
+        self._timer = None
+        self._come()
 
     def close(self) -> None:
         self._response.close()
@@ -192,14 +228,33 @@ class _Cut:
     def __init__(self, response: UpstreamResponse) -> None:
         self._response = response
         self._is_read = False
+        self._wake: Callable[[], None] | None = None
         self.status = response.status
         self.headers = response.headers
 
     async def read(self) -> bytes:
         if self._is_read:
             raise ConnectionBrokenError("a drill cut the connection")
+        return self._half(await self._response.read())
+
+    def take(self) -> bytes | None:
+        if self._is_read:
+            raise ConnectionBrokenError("a drill cut the connection")
+        piece = self._response.take()
+        if piece is not None and self._wake is not None:
+            asyncio.get_running_loop().call_soon(self._come)
+        return None if piece is None else self._half(piece)
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        self._wake = wake
+        self._response.watch(wake)
+
+    def _come(self) -> None:
+        if self._wake is not None:
+            self._wake()
+
+    def _half(self, piece: bytes) -> bytes:
         self._is_read = True
-        piece = await self._response.read()
         return piece[: max(1, len(piece) // 2)]
 
     def close(self) -> None:

@@ -61,8 +61,15 @@ class _Whole:
 
     async def read(self) -> bytes:
         """Return all of it, then nothing."""
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return all of it, then nothing."""
         body, self.body = self.body, b""
         return body
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """Nothing comes later."""
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -83,7 +90,18 @@ class _Stream:
 
     async def read(self) -> bytes:
         """Return the next bytes, ``b""`` at a proper end; raises as the port says."""
-        data = await self._response.read()
+        return self._noted(await self._response.read())
+
+    def take(self) -> bytes | None:
+        """As ``read`` without waiting."""
+        data = self._response.take()
+        return None if data is None else self._noted(data)
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """See the port."""
+        self._response.watch(wake)
+
+    def _noted(self, data: bytes) -> bytes:
         seen = self._tail + data
         self._is_over = self._is_over or _DONE in seen
         self._tail = seen[1 - len(_DONE) :]

@@ -59,9 +59,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """``data`` every ``every_s`` seconds until somebody cuts the connection."""
+    """``data`` every ``seconds`` seconds until somebody cuts the connection."""
 
-    every_s: float
+    seconds: float
     data: bytes
 
 

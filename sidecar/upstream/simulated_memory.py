@@ -33,18 +33,17 @@ from sidecar.upstream.simulated_exchange import (
     Eof,
     Garbage,
     Head,
-    Never,
     Plan,
     Pulse,
     Reset,
     SimulatedRequest,
     Step,
-    Wait,
 )
 from sidecar.upstream.simulated_faults import FaultKind
+from sidecar.upstream.simulated_timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sidecar.domain import Endpoint, EndpointId, Fault, ProviderName
     from sidecar.engine.ports import OutboundRequest, PassedRequest, RateLimit
@@ -196,7 +195,7 @@ class MemoryResponse:
     alone.
 
     Owns the place in the plan and settles the provider's log entry, once. A cancelled ``read`` or
-    ``receive_head`` goes on where it was: the provider's timeline does not restart.
+    ``receive_head`` goes on where it was.
     """
 
     def __init__(
@@ -212,14 +211,14 @@ class MemoryResponse:
         self._name = name
         self._plan = plan
         self._is_reused = request.is_reused
-        self._place = 0
-        self._timeline_at = request.at_s
+        self._timeline = Timeline(plan.steps, request.at_s)
+        self._wake: Callable[[], None] | None = None
         self._is_closed = False
 
     async def receive_head(self) -> None:
         """Perform the steps up to the head; for ``MemoryUpstream`` alone."""
         while True:
-            step = await self._next_step()
+            step = await self._timeline.next()
             match step:
                 case Head():
                     self.status, self.headers = step.status, dict(step.headers)
@@ -234,7 +233,23 @@ class MemoryResponse:
 
     async def read(self) -> bytes:
         """Return the next bytes, ``b""`` at a proper end; raises as the port says."""
-        step = await self._next_step()
+        return self._given(await self._timeline.next())
+
+    def take(self) -> bytes | None:
+        """As ``read`` without waiting: None before the next step is due."""
+        timeline = self._timeline
+        data = self._given(timeline.take()) if timeline.is_here() else None
+        if self._wake is not None and data != b"":
+            timeline.call_when_here(self._wake)
+        return data
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """See the port."""
+        self._wake = wake
+        if wake is None:
+            self._timeline.call_off()
+
+    def _given(self, step: Step | None) -> bytes:
         if isinstance(step, Data):
             self._plan.entry.output_tokens += step.tokens
             return step.data
@@ -250,30 +265,9 @@ class MemoryResponse:
         if self._is_closed:
             return
         self._is_closed = True
-        is_at_end = self._place >= len(self._plan.steps)
-        self._settle(Ended.COMPLETE if is_at_end else Ended.CANCELLED)
+        self._settle(Ended.COMPLETE if self._timeline.is_at_end else Ended.CANCELLED)
         is_reusable = self._plan.entry.ended is Ended.COMPLETE
         self._upstream.give_back(self._name, is_reusable=is_reusable)
-
-    async def _next_step(self) -> Step | None:
-        """Wait as long as the plan says and return the next step that the other side sees."""
-        while self._place < len(self._plan.steps):
-            step = self._plan.steps[self._place]
-            match step:
-                case Wait():
-                    await _sleep_until(self._timeline_at + step.seconds)
-                    self._timeline_at += step.seconds
-                case Never():
-                    await asyncio.get_running_loop().create_future()
-                case Pulse():
-                    await _sleep_until(self._timeline_at + step.every_s)
-                    self._timeline_at += step.every_s
-                    return step
-                case _:
-                    self._place += 1
-                    return step
-            self._place += 1
-        return None
 
     def _break(self, step: Step | None) -> NoReturn:
         ended = Ended.RESET if isinstance(step, Reset) else Ended.EOF
@@ -288,10 +282,3 @@ class MemoryResponse:
         if entry.ended is Ended.OPEN:
             provider = self._upstream.providers[self._name]
             provider.settle(entry, ended, clock.now())
-
-
-async def _sleep_until(at: float) -> None:
-    """Sleep to an instant; one in the past costs nothing: waiting bytes are read at once."""
-    seconds = at - clock.now()
-    if seconds > 0:
-        await asyncio.sleep(seconds)

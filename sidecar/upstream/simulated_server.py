@@ -245,7 +245,7 @@ class SimulatedServer:
                 seconds = step.seconds if isinstance(step, Wait) else None
                 return Ended.CANCELLED if await left_within(reader, seconds) else Ended.OPEN
             case Pulse():
-                while not await left_within(reader, step.every_s):
+                while not await left_within(reader, step.seconds):
                     await answer.data(step.data)
                 return Ended.CANCELLED
             case Reset() | Eof():

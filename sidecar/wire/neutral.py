@@ -16,6 +16,8 @@ from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sidecar.value import value
 
 if TYPE_CHECKING:
@@ -233,9 +235,8 @@ class Started:
     usage: Usage | None = None
 
 
-@value
-class TextDelta:
-    """More text."""
+class TextDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """More text. A struct, since there is one a chunk."""
 
     text: str
 

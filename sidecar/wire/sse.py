@@ -118,14 +118,14 @@ def _read_plain(raw: bytes) -> SseEvent | None:
     """Return the event if ``raw`` is just one of the form that nearly every one has: a line
     ``data: …``, maybe after one ``event: …``, all ended by LF.
     """
-    at = raw.find(b"\n") + 1 if raw.startswith(_EVENT) else 0
+    at = 0
+    if not raw.startswith(_DATA):
+        at = raw.find(b"\n") + 1 if raw.startswith(_EVENT) else 0
+        if not at or not raw.startswith(_DATA, at):
+            return None
     begin = at + len(_DATA)
-    if (
-        not raw.startswith(_DATA, at)
-        or raw.find(b"\n", begin) != len(raw) - len(_END_OF_EVENT)
-        or not raw.endswith(_END_OF_EVENT)
-        or b"\r" in raw
-    ):
+    # A number is looked for at once; for a byte string an error is raised and caught first.
+    if raw.find(b"\n", begin) != len(raw) - len(_END_OF_EVENT) or raw[-1] != _LF or _CR in raw:
         return None
     name = raw[len(_EVENT) : at - 1].decode("utf-8", "replace") if at else None
     return SseEvent(raw, name, raw[begin : -len(_END_OF_EVENT)])
@@ -137,7 +137,7 @@ def _is_whole(chunk: bytes) -> bool:
         chunk.endswith(_END_OF_EVENT)
         and chunk[0] != _LF
         and b"\n\n\n" not in chunk
-        and b"\r" not in chunk
+        and _CR not in chunk
     )
 
 

@@ -41,7 +41,8 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
         _with(A, "zzz: 1"),
         (
             'c.yaml:2: $.providers.a.zzz: unknown key "zzz"; known keys: kind, base_url, api_key,'
-            " region, access_key_id, secret_access_key, session_token, limits, capacity, verify_tls"
+            " region, access_key_id, secret_access_key, session_token, limits, capacity,"
+            " verify_tls, trace_context"
         ),
     ),
     "missing key": (
@@ -262,6 +263,14 @@ CASES: dict[str, tuple[tuple[str, str], str]] = {
     "quality of no number": (
         _with(BIG, "quality: good"),
         'c.yaml:5: $.models.big.quality: expected a number from 0 to 1 or a mapping, got "good"',
+    ),
+    "unknown grader": (
+        _with(ROUTE, "grader: {model: bog, rubric: short?}"),
+        'c.yaml:8: $.routes.reason.grader.model: expected a model, got "bog"; did you mean "big"?',
+    ),
+    "grader of more than all": (
+        _with(ROUTE, "grader: {model: big, rubric: short?, share: 2}"),
+        "c.yaml:8: $.routes.reason.grader.share: expected a number from 0 to 1, got 2",
     ),
     "negative price": (
         ("price: {input: 1, output: 2}}\n  small", "price: {input: -1, output: 2}}\n  small"),

@@ -20,6 +20,7 @@ from sidecar.domain import (
     Price,
     Priority,
     ProviderName,
+    Quality,
     Route,
     RouteName,
     WireFormat,
@@ -113,6 +114,7 @@ def wins(views: list[EndpointView], call: CallNeeds) -> dict[str, int]:
         ({}, {"budget_usd": 0.0005}, Gate.TOO_DEAR),
         ({"cost_usd": None}, {"budget_usd": 1.0}, Gate.PRICE_UNKNOWN),
         ({"typical_ttft_s": 10.0}, {"remaining_s": 4.9}, Gate.TOO_SLOW),
+        ({"usual_chance": 0.005}, {}, Gate.TOO_SLOW),
         ({}, {"remaining_s": 0.0}, Gate.TOO_SLOW),
         ({"gate": Gate.BREAKER_OPEN}, {"budget_usd": 0.0005}, Gate.TOO_DEAR),
         ({"gate": Gate.GONE}, {"excluded": {EndpointId("a/m"): Gate.TRIED}}, Gate.TRIED),
@@ -159,22 +161,88 @@ def test_better_tier_wins_whatever_the_score() -> None:
     assert found.tier == 1
 
 
-def test_brown_out_prefers_a_later_tier_that_fits() -> None:
-    """A tier that cannot finish in time yields to one that can, and comes last instead of never."""
-    views = [view("a", total_s=30.0), view("b", total_s=25.0), view("c"), view("d")]
-    call = needs("a", "b", "c", "d", remaining_s=10.0)
-    found = choose(views, call)
-    assert order(found) == "cdab"
-    assert found.tier == 2
-    slow = [replace(each, total_s=30.0) for each in views]
-    assert order(choose(slow, call)) == "abcd"
+@pytest.mark.parametrize(
+    ("chances", "expected"),
+    [
+        ((0.0, 0.1, 1.0, 1.0), "cdab"),
+        ((0.6, 0.95, 0.99, 1.0), "bcda"),
+        ((0.8, 0.95, 0.99, 1.0), "abcd"),
+        ((0.2, 0.3, 0.2, 0.9), "dabc"),
+        ((0.2, 0.25, 0.1, 0.2), "abcd"),
+        ((0.0, 0.0, 0.0, 0.0), "abcd"),
+    ],
+)
+def test_a_far_worse_chance_to_be_in_time_yields(chances: tuple[float, ...], expected: str) -> None:
+    """The order of tiers is a preference, a deadline is not; who is passed over comes last."""
+    views = [view(name, chance=chance) for name, chance in zip("abcd", chances, strict=True)]
+    found = choose(views, needs("a", "b", "c", "d"))
+    assert order(found) == expected
+    assert found.tier == "abcd".index(expected[0])
 
 
-def test_brown_out_in_which_nobody_fits_goes_where_the_chance_is() -> None:
+def test_where_nobody_has_a_chance_the_fastest_is_near() -> None:
     """If all are expected late, a better tier is preferred up to twice the fastest's time."""
     views = [view("a", total_s=30.0), view("b", total_s=11.5), view("c", total_s=6.0)]
+    views = [replace(each, chance=0.01) for each in views]
     assert order(choose(views, needs("a", "b", "c", remaining_s=5.0))) == "bca"
-    assert order(choose(views, needs("a", "b", "c", remaining_s=6.0))) == "cab"
+
+
+def test_no_later_tier_is_looked_at_where_the_first_is_good_enough() -> None:
+    """What a first choice costs does not grow with the route."""
+    looked: list[str] = []
+    views = by_id([view("a", chance=0.95), view("b"), view("c"), view("d")])
+
+    def look(name: EndpointId) -> EndpointView:
+        looked.append(name[0])
+        return views(name)
+
+    call = needs("a", "b", "c", "d")
+    Router().choose(look, call, 0.0, random.Random(1), enough=2)
+    assert looked == ["a", "b"]
+
+
+def test_hopeless_even_at_its_best_hour_is_too_slow() -> None:
+    """Who is late now, but usually not, may be asked; who always is may not."""
+    slow = view("a", chance=0.001)
+    assert order(choose([slow], needs("a"))) == "a"
+    found = choose([replace(slow, usual_chance=0.005)], needs("a"))
+    assert found.rejected == ((EndpointId("a/m"), Gate.TOO_SLOW),)
+
+
+# --- wishes --------------------------------------------------------------------------------------
+
+
+def good(name: str, quality: float, **changes: object) -> EndpointView:
+    """A healthy endpoint of this quality."""
+    return view(name, of=replace(endpoint(name), quality=Quality(default=quality)), **changes)
+
+
+def test_a_wish_for_a_first_token_moves_calls_among_equals_only() -> None:
+    """A later tier that is as good takes over, a lesser model does not, however fast it is."""
+    slow = good("a", 0.9, first_chance=0.1)
+    assert order(choose([slow, good("b", 0.9)], needs("a", "b"))) == "ba"
+    assert order(choose([slow, good("b", 0.87)], needs("a", "b"))) == "ba", "of one class"
+    assert order(choose([slow, good("b", 0.6)], needs("a", "b"))) == "ab"
+    near = replace(slow, first_chance=0.8)
+    assert order(choose([near, good("b", 0.9)], needs("a", "b"))) == "ab", "hardly worse"
+    late = good("b", 0.9, chance=0.5)
+    assert order(choose([slow, late], needs("a", "b"))) == "ab", "a deadline goes before a wish"
+
+
+def test_a_wish_for_quality_orders_the_tiers() -> None:
+    """Those that have it come first, by tiers, then the others by tiers: nobody is lost."""
+    views = [good("a", 0.5), good("b", 0.9), good("c", 0.7), good("d", 0.95)]
+    assert order(choose(views, needs("a", "b", "c", "d", quality=0.8))) == "bdac"
+    assert order(choose(views, needs("a", "b", "c", "d", quality=0.99))) == "abcd"
+    assert order(choose(views, needs("a", "b", "c", "d"))) == "abcd"
+    for seed in range(9):
+        assert order(choose(views, needs("abcd", quality=0.92), seed=seed))[0] == "d"
+
+
+def test_a_deadline_goes_before_a_wish_for_quality() -> None:
+    """A model as good as wished for that would come too late helps nobody."""
+    views = [good("a", 0.9, chance=0.2), good("b", 0.6)]
+    assert order(choose(views, needs("a", "b", quality=0.8))) == "ba"
 
 
 def test_rest_of_the_tier_follows_by_weight() -> None:
@@ -202,6 +270,8 @@ def test_equal_endpoints_share_the_traffic() -> None:
         {"utilisation": 1.0},
         {"slow_start": 0.2},
         {"is_sluggish": True, "total_s": 6.0},
+        {"chance": 0.8},
+        {"first_chance": 0.8},
     ],
 )
 def test_worse_in_one_respect_wins_less(worse: dict[str, object]) -> None:
@@ -300,6 +370,9 @@ any_view = st.fixed_dictionaries(
         "slow_start": st.floats(0.1, 1.0),
         "is_sluggish": st.booleans(),
         "cost_usd": st.none() | st.floats(0.0, 1.0),
+        "chance": st.floats(0.0, 1.0),
+        "first_chance": st.floats(0.0, 1.0),
+        "usual_chance": st.sampled_from([0.0, 0.5, 1.0]),
     }
 )
 any_call = st.fixed_dictionaries(
@@ -307,6 +380,7 @@ any_call = st.fixed_dictionaries(
         "remaining_s": st.floats(0.0, 120.0),
         "budget_usd": st.none() | st.floats(0.0, 1.0),
         "priority": st.sampled_from(Priority),
+        "quality": st.sampled_from([0.0, 0.4, 0.9]),
     }
 )
 any_tiers = st.sampled_from([("abcd",), ("ab", "cd"), ("a", "bc", "d"), ("a", "b", "c", "d")])

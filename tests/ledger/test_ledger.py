@@ -46,9 +46,9 @@ def is_usable(ledger: Ledger) -> bool:
     return ledger.problem is None
 
 
-def kept_in(path: Path, **more: int) -> LedgerSettings:
+def kept_in(path: Path, memory_calls: int = 10_000) -> LedgerSettings:
     """Return settings with a file."""
-    return LedgerSettings(path=str(path), **more)
+    return LedgerSettings(path=str(path), memory_calls=memory_calls)
 
 
 # --- counting ----------------------------------------------------------------------------------

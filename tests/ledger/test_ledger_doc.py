@@ -12,7 +12,8 @@ from sidecar.cli.main import _parser
 from sidecar.ledger.ledger import BUFFER_MAX, GOODBYE_S, RETRY_S, SERIES_MAX, UNSAVED_MAX, Ledger
 from sidecar.ledger.records import CallQuery
 from sidecar.ledger.settings import LedgerSettings
-from sidecar.ledger.showing import exposition
+from sidecar.ledger.showing import observed
+from sidecar.metrics import prometheus_name
 from tests.ledger.events import attempt, call, outcome
 
 DOC = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
@@ -63,9 +64,9 @@ def test_the_fields_are_those_of_a_call() -> None:
 
 def test_the_metrics_are_those_of_the_exposition() -> None:
     """Every metric is listed."""
-    lines = exposition(told()).splitlines()
+    shown = observed(told())
     assert sorted(first_cells("metric")) == sorted(
-        line.split()[2] for line in lines if line.startswith("# TYPE")
+        prometheus_name(one.name, one.unit, one.kind) for one in shown
     )
 
 

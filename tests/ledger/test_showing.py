@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from sidecar.domain import EndpointId, OutcomeClass
+from sidecar.domain import OutcomeClass
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.settings import LedgerSettings
-from sidecar.ledger.showing import exposition, shown
-from tests.ledger.events import BIG, attempt, call, outcome
-
-LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? ([0-9.e+-]+)')
+from sidecar.ledger.showing import observed, shown
+from tests.ledger.events import BIG, SMALL, attempt, call, outcome
 
 
 def ledger_of(*events: object) -> Ledger:
@@ -23,34 +20,20 @@ def ledger_of(*events: object) -> Ledger:
     return ledger
 
 
-def test_the_exposition_is_well_formed() -> None:
-    """Every line parses, every series is declared first, hostile names do not break out."""
-    odd = EndpointId('a/"}\n\\b')
+def test_the_sums_are_shown_as_metrics() -> None:
+    """Money and tokens are read by route and endpoint, as they were summed up."""
     ledger = ledger_of(
         attempt("c1", outcome()),
         call("c1"),
-        attempt("c2", outcome(odd, OutcomeClass.HANG, is_estimated=True)),
+        attempt("c2", outcome(SMALL, OutcomeClass.HANG, is_estimated=True)),
         call("c2", endpoint=None, result="unavailable"),
     )
-    declared: set[str] = set()
-    values: dict[tuple[str, str], float] = {}
-    for line in exposition(ledger).splitlines():
-        if line.startswith("#"):
-            declared.add(line.split()[2])
-            continue
-        found = LINE.fullmatch(line)
-        assert found is not None, line
-        assert found[1] in declared
-        assert (found[1], found[2]) not in values
-        values[found[1], found[2]] = float(found[3])
-    big = f'route="reason",endpoint="{BIG}"'
-    assert values["sidecar_calls_total", big] == 1
-    assert values["sidecar_cost_usd_total", big] == 0.25
-    assert values["sidecar_tokens_total", f'{big},kind="cached"'] == 60
-    assert values["sidecar_failed_calls_total", 'route="reason",endpoint="(none)"'] == 1
-    escaped = 'route="reason",endpoint="a/\\"}\\n\\\\b"'
-    assert values["sidecar_wasted_cost_usd_total", escaped] == 0.25
-    assert values["sidecar_estimated_cost_usd_total", escaped] == 0.25
+    values = {one.name: dict(one.family().points) for one in observed(ledger)}
+    assert values["sidecar.cost"]["reason", BIG] == 0.25
+    assert values["sidecar.tokens"]["reason", BIG, "cached"] == 60
+    assert values["sidecar.wasted_cost"]["reason", SMALL] == 0.25
+    assert values["sidecar.estimated_cost"]["reason", SMALL] == 0.25
+    assert values["sidecar.ledger.lost_records"][()] == 0
 
 
 def test_the_state_shows_days_and_shares() -> None:

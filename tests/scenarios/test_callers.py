@@ -5,6 +5,7 @@ answer for.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +25,9 @@ from sidecar.simulate.evidence import (
 )
 from sidecar.simulate.world import ALPHA, BETA, GAMMA, LARGE, World, play
 from sidecar.upstream.simulated import Ended, Fault, FaultKind, SimulatedModel
+
+if TYPE_CHECKING:
+    from sidecar.upstream.simulated_exchange import LogEntry
 
 ALPHA_HOST = "http://alpha.test:80"
 CALLERS = (WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES)
@@ -245,6 +249,28 @@ def test_row_41_trial_that_never_ends() -> None:
 # --- row 43 ------------------------------------------------------------------------------------
 
 
+class _SlowCaller:
+    """A ``Sink`` that takes its time after each chunk; ``ahead``: tokens that were read in that."""
+
+    def __init__(self, pause_s: float, entry: LogEntry | None = None) -> None:
+        self._pause_s = pause_s
+        self._entry = entry
+        self.raw = bytearray()
+        self.ahead: list[int] = []
+
+    def push(self, chunk: bytes) -> bool:
+        self.raw += chunk
+        return False
+
+    async def room(self) -> None:
+        taken = self._read_so_far()
+        await asyncio.sleep(self._pause_s)
+        self.ahead.append(self._read_so_far() - taken)
+
+    def _read_so_far(self) -> int:
+        return 0 if self._entry is None else self._entry.output_tokens
+
+
 @pytest.mark.parametrize("route", ["alone", "alone-beta"])
 @pytest.mark.parametrize("pause_s", [3.0, 45.0])
 def test_row_43_caller_that_reads_slowly(route: str, pause_s: float) -> None:
@@ -252,21 +278,17 @@ def test_row_43_caller_that_reads_slowly(route: str, pause_s: float) -> None:
     time is not held against the provider, though it exceeds the stall limit.
     """
     name = ALPHA if route == "alone" else BETA
-    ahead: list[int] = []
-    raw = bytearray()
+    callers: list[_SlowCaller] = []
 
     async def read(world: World) -> None:
         call = world.make_call(route, is_stream=True, constraints=Constraints(within_s=3600.0))
         answer = await world.engine.answer(call)
         assert isinstance(answer, Relay)
         provider = world.alpha if name == ALPHA else world.beta
-        entry = provider.log[-1]
+        sink = _SlowCaller(pause_s, provider.log[-1])
+        callers.append(sink)
         try:
-            while chunk := await answer.read():
-                raw.extend(chunk)
-                taken = entry.output_tokens
-                await asyncio.sleep(pause_s)
-                ahead.append(entry.output_tokens - taken)
+            await answer.send_to(sink)
         finally:
             await answer.aclose()
 
@@ -276,9 +298,10 @@ def test_row_43_caller_that_reads_slowly(route: str, pause_s: float) -> None:
 
     world = play(scenario)
 
-    assert bytes(raw).rstrip().endswith(b"[DONE]")
-    assert max(ahead) == 0, "nothing was read while the caller was busy"
-    assert len(ahead) > LARGE.output_tokens
+    (caller,) = callers
+    assert bytes(caller.raw).rstrip().endswith(b"[DONE]")
+    assert max(caller.ahead) == 0, "nothing was read while the caller was busy"
+    assert len(caller.ahead) > LARGE.output_tokens
     assert {one.cls.value for one in outcomes(world, name)} == {"OK"}
     assert changes(world, name) == []
 
@@ -293,10 +316,7 @@ def test_row_43_pause_of_the_caller_is_no_stall_of_a_slow_provider() -> None:
         answer = await world.engine.answer(call)
         assert isinstance(answer, Relay)
         try:
-            chunk = await answer.read()
-            while chunk:
-                await asyncio.sleep(8.0)
-                chunk = await answer.read()
+            await answer.send_to(_SlowCaller(8.0))
         finally:
             await answer.aclose()
 
@@ -313,10 +333,7 @@ def test_row_43_slow_readers_spoil_no_estimate() -> None:
         answer = await world.engine.answer(call)
         assert isinstance(answer, Relay)
         try:
-            chunk = await answer.read()
-            while chunk:
-                await asyncio.sleep(2.0)
-                chunk = await answer.read()
+            await answer.send_to(_SlowCaller(2.0))
         finally:
             await answer.aclose()
 

@@ -68,13 +68,23 @@ class LeavingCaller:
             asyncio.get_running_loop().call_soon(task.cancel)
 
 
+class _Hesitant:
+    """A ``Sink`` that has to be waited for after every chunk but the last."""
+
+    def push(self, chunk: bytes) -> bool:
+        assert chunk
+        return b"[DONE]" in chunk or b'"error"' in chunk
+
+    async def room(self) -> None:
+        await asyncio.sleep(0)
+
+
 async def _answer(world: World, call: Call) -> None:
     answer = await world.engine.answer(call)
     if isinstance(answer, PlainAnswer):
         return
     try:
-        while await answer.read():
-            pass
+        await answer.send_to(_Hesitant())
     finally:
         await answer.aclose()
 

@@ -14,7 +14,7 @@ import pytest
 from sidecar.catalogue import Catalogue
 from sidecar.domain import Call, CallId, EndpointId, Route, RouteName
 from sidecar.engine.admission import Admission, AdmissionSettings
-from sidecar.engine.answer import CountAnswer, Disclosure, PlainAnswer, StreamAnswer
+from sidecar.engine.answer import CountAnswer, Disclosure, PlainAnswer, Sink, StreamAnswer
 from sidecar.errors import BodyTooLargeError
 from sidecar.server.data import DataPlane
 from sidecar.server.front import Front, FrontSettings, Plane
@@ -41,6 +41,7 @@ class MemoryExchange:
     status: int | None = None
     sent_headers: dict[str, str] = field(default_factory=dict)
     sent: list[bytes] = field(default_factory=list)
+    pushed: list[bytes] = field(default_factory=list)
     is_ended: bool = False
     is_aborted: bool = False
     is_body_read: bool = False
@@ -92,6 +93,26 @@ class MemoryExchange:
             raise ConnectionResetError
         self.sent.append(chunk)
 
+    def push(self, chunk: bytes) -> bool:
+        """Take a chunk; the caller reads it when the test lets it."""
+        self.pushed.append(chunk)
+        has_room = self.may_write is None
+        if has_room:
+            self._read()
+        return has_room
+
+    async def room(self) -> None:
+        """Wait until the test lets the caller read."""
+        if self.may_write is not None:
+            await self.may_write.wait()
+        if self.is_aborted:
+            raise ConnectionResetError
+        self._read()
+
+    def _read(self) -> None:
+        self.sent += self.pushed
+        self.pushed.clear()
+
     async def end_stream(self) -> None:
         """Take the proper end."""
         self.is_ended = True
@@ -127,8 +148,13 @@ class ScriptedStream:
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def read(self) -> bytes:
-        """Return the next chunk of the script."""
+    async def send_to(self, sink: Sink) -> None:
+        """Send the chunks of the script."""
+        while chunk := await self._next():
+            if not sink.push(chunk):
+                await sink.room()
+
+    async def _next(self) -> bytes:
         self.reads += 1
         self.pulled.set()
         if self.is_endless:

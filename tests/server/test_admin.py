@@ -29,6 +29,7 @@ class Operated:
         return Controls(
             state=self.state,
             calls=self.calls,
+            advice=self.advice,
             isolate=self.isolate,
             restore=self.restore,
             explain=lambda query: {"query": query},
@@ -53,6 +54,10 @@ class Operated:
     def end_drill(self, endpoint: EndpointId) -> dict[str, object]:
         """Return whose drill was to end."""
         return {"endpoint": endpoint, "ended": True}
+
+    async def advice(self, since_s: float | None) -> dict[str, object]:
+        """Return advice that says on which period."""
+        return {"since_s": since_s}
 
     def isolate(self, endpoint: EndpointId) -> bool:
         """Note it; only one endpoint exists."""

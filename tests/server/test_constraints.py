@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from sidecar.domain import OnBreak, Priority
+from sidecar.domain import Constraints, OnBreak, Priority
 from sidecar.errors import BadRequestError
 from sidecar.server.constraints import read_constraints
 
@@ -19,10 +20,26 @@ def from_body(**members: Any) -> bytes:
 
 def test_a_call_without_wishes_has_none() -> None:
     """Saying nothing leaves everything to the route."""
-    constraints, unserved = read_constraints({"x-sidecar-other": "1"}, None)
-    assert constraints.within_s is None
-    assert constraints.budget_usd is None
-    assert unserved == ()
+    route = Constraints(budget_usd=0.1, quality=0.7, priority=Priority.BATCH)
+    assert read_constraints({"x-sidecar-other": "1"}, None, route) is route
+    assert read_constraints({}, from_body(), route) is route
+
+
+def test_a_call_goes_before_its_route() -> None:
+    """What a call says counts, each constraint by itself; for the rest its route's hold."""
+    route = Constraints(
+        budget_usd=0.1,
+        first_token_s=1.0,
+        quality=0.7,
+        is_quality_hard=True,
+        priority=Priority.BATCH,
+    )
+    given = read_constraints({"x-sidecar-quality": "0.5"}, from_body(within="3s"), route)
+    assert given == replace(route, within_s=3.0, quality=0.5, is_quality_hard=False)
+    given = read_constraints({"x-sidecar-priority": "interactive"}, from_body(budget=0), route)
+    assert given == replace(route, budget_usd=0.0, priority=Priority.INTERACTIVE)
+    given = read_constraints({"x-sidecar-first-token": "200ms"}, None, route)
+    assert given == replace(route, first_token_s=0.2)
 
 
 def test_headers_and_body_say_the_same() -> None:
@@ -47,9 +64,8 @@ def test_headers_and_body_say_the_same() -> None:
         "cache": "off",
         "hedge": False,
     }
-    by_header = read_constraints(headers, None)
-    assert by_header == read_constraints({}, from_body(**members))
-    constraints, unserved = by_header
+    constraints = read_constraints(headers, None)
+    assert constraints == read_constraints({}, from_body(**members))
     assert constraints.within_s == 0.5
     assert constraints.first_token_s == 0.3
     assert constraints.budget_usd == 0.01
@@ -58,29 +74,29 @@ def test_headers_and_body_say_the_same() -> None:
     assert constraints.on_break is OnBreak.CONTINUE
     assert not constraints.may_use_cache
     assert not constraints.may_hedge
-    assert unserved == ()
 
 
-def test_soft_quality_is_said_to_change_nothing() -> None:
-    """A wish that is read but not acted upon is named."""
-    _, unserved = read_constraints({"x-sidecar-quality": "0.8"}, None)
-    assert unserved == ("quality",)
+@pytest.mark.parametrize("is_header", [True, False])
+def test_quality_is_a_wish_unless_it_is_a_must(is_header: bool) -> None:
+    """Only an exclamation mark makes it hard."""
+    if is_header:
+        given = read_constraints({"x-sidecar-quality": "0.8"}, None)
+    else:
+        given = read_constraints({}, from_body(quality=0.8))
+    assert (given.quality, given.is_quality_hard) == (0.8, False)
 
 
 def test_the_header_wins() -> None:
     """A header overrides the same constraint of the body and leaves the others."""
-    constraints, _ = read_constraints(
-        {"x-sidecar-within": "1s"}, from_body(within="9s", budget=0.2)
-    )
+    constraints = read_constraints({"x-sidecar-within": "1s"}, from_body(within="9s", budget=0.2))
     assert constraints.within_s == 1.0
     assert constraints.budget_usd == 0.2
 
 
 def test_a_null_member_is_no_wish() -> None:
     """SDK code that passes None for what it does not set is understood."""
-    constraints, unserved = read_constraints({}, from_body(within=None, quality=None))
+    constraints = read_constraints({}, from_body(within=None, quality=None))
     assert constraints.within_s is None
-    assert unserved == ()
 
 
 @pytest.mark.parametrize(

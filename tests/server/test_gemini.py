@@ -104,18 +104,20 @@ async def _send_query(world: Any, path: str, query: str) -> Any:
     return await world.send("POST", path, BODY, query=query)
 
 
-async def test_any_pieces_make_the_same_array(make_stream: Callable[..., Any]) -> None:
+async def test_any_pieces_make_the_same_array(
+    make_stream: Callable[..., Any], make_exchange: Callable[..., Any]
+) -> None:
     """However the bytes of the events are cut, comments among them, the array is the same."""
     whole = b"".join(CHUNKS) + b": note\n\n" + encode_event(b'{"error":{}}').rstrip(b"\n")
     for at in range(len(whole)):
         answer = ArrayAnswer(make_stream(whole[:at] or b"\n", whole[at:]))
-        parts = []
-        while part := await answer.read():
-            parts.append(part)
-        assert json.loads(b"".join(parts)) == [{"n": 1}, {"n": 2}, {"n": 3}, {"error": {}}]
+        exchange = make_exchange("POST", "/")
+        await answer.send_to(exchange)
+        assert json.loads(b"".join(exchange.sent)) == [{"n": 1}, {"n": 2}, {"n": 3}, {"error": {}}]
         assert answer.disclosure.cost_usd == 0.25
-    empty = ArrayAnswer(make_stream())
-    assert [await empty.read(), await empty.read()] == [b"[]", b""]
+    exchange = make_exchange("POST", "/")
+    await ArrayAnswer(make_stream()).send_to(exchange)
+    assert exchange.sent == [b"[]"]
 
 
 async def test_a_count(world: Any) -> None:

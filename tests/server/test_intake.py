@@ -67,7 +67,6 @@ def test_a_plain_call(intake: Intake, form: WireFormat) -> None:
     assert (call.arrived_at, call.deadline_at) == (100.0, 160.0)
     assert call.constraints.budget_usd == 0.5
     assert call.facts.model == "reason"
-    assert call.unserved == ()
 
 
 def test_an_alias_leads_to_its_route(intake: Intake) -> None:
@@ -86,7 +85,6 @@ def test_the_sidecar_object_is_read_and_removed(intake: Intake, form: WireFormat
     assert call.deadline_at == 102.0
     assert call.constraints.budget_usd == 0.25
     assert call.constraints.first_token_s == 0.3
-    assert call.unserved == ()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 
@@ -165,3 +166,39 @@ def test_all_end_at_once() -> None:
         return len(drills.active()), len(heard.events)
 
     assert simulate(run()) == (0, 4)
+
+
+@pytest.mark.parametrize(("fault", "gap_s"), [("slow", SLOW_CHUNK_S), ("cut", 0.0)])
+def test_who_takes_is_drilled_like_who_reads(fault: DrillFault, gap_s: float) -> None:
+    """A slowed stream gives a piece a pause, a cut one half of one and then the break."""
+
+    async def run() -> list[tuple[float, bytes | None]]:
+        upstream, drills, _ = drilled()
+        drills.start(ENDPOINT, fault, for_s=60, share=1.0)
+        response = await upstream.open(asking(), connect_s=1)
+        taken: list[tuple[float, bytes | None]] = []
+        over = asyncio.Event()
+
+        def take() -> None:
+            try:
+                piece = response.take()
+            except ConnectionBrokenError:
+                piece = b""
+            if piece is not None:
+                taken.append((clock.now(), piece))
+            if piece == b"":
+                response.watch(None)
+                over.set()
+
+        response.watch(take)
+        take()
+        await over.wait()
+        response.close()
+        return taken
+
+    taken = simulate(run())
+
+    gaps = [later - before for (before, _), (later, _) in itertools.pairwise(taken)]
+    assert len(taken) > 1
+    assert min(gaps) >= gap_s - 1e-9
+    assert len(taken) == 2 or fault == "slow"

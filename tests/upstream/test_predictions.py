@@ -16,7 +16,7 @@ from sidecar.upstream.address import parse_address
 from sidecar.upstream.predictions import POLL_S, Predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sidecar.engine.ports import OutboundRequest, UpstreamResponse
     from sidecar.upstream.address import Address
@@ -43,10 +43,17 @@ class Answer:
 
     async def read(self) -> bytes:
         """Return the next piece."""
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return the next piece, which is always here."""
         piece = self.pieces.pop(0) if self.pieces else b""
         if piece is None:
             raise ConnectionBrokenError("broken")
         return piece
+
+    def watch(self, wake: Callable[[], None] | None) -> None:
+        """Nothing comes later."""
 
     def close(self) -> None:
         """Note that it is over."""

@@ -22,7 +22,6 @@ from sidecar.upstream.simulated_memory import MemoryUpstream
 
 if TYPE_CHECKING:
     from sidecar.domain import Call, ProviderName
-    from sidecar.engine.answer import StreamAnswer
     from sidecar.engine.engine import Engine
     from sidecar.engine.ports import OutboundRequest
     from sidecar.simulate.client import Result
@@ -33,15 +32,18 @@ if TYPE_CHECKING:
 
 class PodUpstream(MemoryUpstream):
     """The way out of one pod. ``is_severed``: it leads nowhere, and no provider hears of it.
-    ``unkept``: whose connections are cut as soon as they are idle.
+    ``severed_from``: it does not reach that one. ``unkept``: whose connections are cut as soon as
+    they are idle.
     """
 
     is_severed = False
+    severed_from: ProviderName | None = None
     unkept: ProviderName | None = None
 
     async def open(self, request: OutboundRequest, *, connect_s: float) -> MemoryResponse:
         """Send ``request``, or fail to connect."""
-        if self.is_severed:
+        is_lost = request.endpoint.partition("/")[0] == self.severed_from
+        if self.is_severed or is_lost:
             raise ConnectFailedError("simulated: no network")
         return await super().open(request, connect_s=connect_s)
 
@@ -105,7 +107,7 @@ class EnginePod:
             if isinstance(answer, PlainAnswer):
                 read_plain(seen, answer, WireFormat.OPENAI_CHAT)
             else:
-                await read_stream(seen, _Paced(answer, caller.pause_s), WireFormat.OPENAI_CHAT)
+                await read_stream(seen, answer, WireFormat.OPENAI_CHAT, caller.pause_s)
         except CallError as error:
             seen.code, seen.status = error.code, error.status
             return False
@@ -134,27 +136,3 @@ class EnginePod:
                 return
         self._engine.interrupt(DrainingError("the sidecar stopped"))
         await self._admission.idle()
-
-
-class _Paced:
-    """A stream whose reader takes its time after each chunk."""
-
-    def __init__(self, answer: StreamAnswer, pause_s: float) -> None:
-        self.disclosure = answer.disclosure
-        self._answer = answer
-        self._pause_s = pause_s
-        self._is_begun = False
-
-    async def read(self) -> bytes:
-        """Return the next bytes."""
-        if self._is_begun and self._pause_s:
-            await asyncio.sleep(self._pause_s)
-        self._is_begun = True
-        chunk = await self._answer.read()
-        self.disclosure = self._answer.disclosure
-        return chunk
-
-    async def aclose(self) -> None:
-        """Release everything."""
-        await self._answer.aclose()
-        self.disclosure = self._answer.disclosure

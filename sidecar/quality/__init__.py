@@ -1,0 +1,1 @@
+"""How good answers are: signals, feedback and grades, heard off the path of calls."""

@@ -1,0 +1,1 @@
+"""How well learning chooses: plays of the production decision against worlds that are known."""
