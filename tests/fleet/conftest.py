@@ -62,7 +62,6 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own."""
-    pytest.importorskip("redis", reason="the extra `fleet` is not installed")
     if SERVER is None:
         pytest.skip("neither valkey-server nor redis-server is installed")
     one = Server(tmp_path)
