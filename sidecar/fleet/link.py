@@ -8,17 +8,21 @@ waited for beyond it, and nobody waits here but the fleet's own task and the pro
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.clock import now as loop_now
 from sidecar.errors import FleetStoreError
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Coroutine
 
     from sidecar.fleet.settings import FleetSettings
     from sidecar.fleet.store import Store
     from sidecar.fleet.view import View
+
+T = TypeVar("T")
 
 
 class Link:
@@ -43,8 +47,7 @@ class Link:
         """Return how the fleet stands, None if the store cannot say."""
         self.syncs_count += 1
         try:
-            async with asyncio.timeout_at(loop_now() + self._deadline_s()):
-                view = await self._store.sync(push)
+            view = await _within(self._deadline_s(), self._store.sync(push))
         except (FleetStoreError, TimeoutError) as error:
             self._failed(error)
             return None
@@ -56,15 +59,16 @@ class Link:
         if not self.is_up or self.is_paused(loop_now()):
             return None
         try:
-            async with asyncio.timeout_at(loop_now() + self._settings.op_s):
-                return await self._store.lease(subject, slot, pod, lease_s)
+            asked = self._store.lease(subject, slot, pod, lease_s)
+            return await _within(self._settings.op_s, asked)
         except (FleetStoreError, TimeoutError) as error:
             self._failed(error)
             return None
 
     async def aclose(self) -> None:
-        """Let the store go."""
-        await self._store.aclose()
+        """Let the store go; what does not let go in time is left."""
+        with contextlib.suppress(FleetStoreError, TimeoutError):
+            await _within(self._settings.op_s, self._store.aclose())
 
     def _deadline_s(self) -> float:
         """The first exchange, and each after a pause, has to connect as well."""
@@ -81,3 +85,31 @@ class Link:
             doublings = min(self._errors_run - settings.errors_max, 10)
             pause_s = min(settings.pause_s_max, settings.pause_s * 2.0**doublings)
             self.paused_until = loop_now() + pause_s * self._rng.uniform(0.75, 1.25)
+
+
+async def _within(seconds: float, question: Coroutine[object, object, T]) -> T:
+    """Return the answer to ``question``, in a task of its own that is left behind at the deadline.
+
+    A client library may swallow a cancellation (``asyncio.wait_for`` of Python 3.11 does when the
+    awaited is done in the same turn); then a deadline would be none, and a sidecar could not stop.
+
+    Raises:
+        TimeoutError: no answer within ``seconds``.
+    """
+    task = asyncio.get_running_loop().create_task(question)
+    task.add_done_callback(_look_away)
+    try:
+        done, _ = await asyncio.wait((task,), timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        raise TimeoutError
+    return task.result()
+
+
+def _look_away(task: asyncio.Task[T]) -> None:
+    """Read the exception of a task that nobody waits for any more, or asyncio complains."""
+    if not task.cancelled():
+        task.exception()

@@ -9,7 +9,9 @@ local second, ms = tonumber(time[1]), time[1] * 1000 + math.floor(time[2] / 1000
 local pod, day = string.sub(tostring(push.p), 1, 16), math.floor(second / 86400)
 local is_full = 0
 
+-- After one write a script may go on writing whatever the memory: so the first refusal ends them.
 local function try(...)
+  if is_full == 1 then return nil end
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then is_full = 1; return nil end
   return answer
@@ -31,6 +33,13 @@ local function decoded(text)
 end
 
 local function has_room(key, most) return redis.call('HLEN', key) < most end
+
+-- Who is there. Also the first write: where there is no memory it is refused, and so all others.
+local live = prefix .. 'pods'
+if redis.call('ZCARD', live) < 20000 or redis.call('ZSCORE', live, pod) then
+  try('ZADD', live, ms, pod)
+  try('EXPIRE', live, 120)
+end
 
 -- Evidence: outcomes by second, and who reports and who fails by ten seconds.
 local counts = prefix .. 'c:' .. second
@@ -56,12 +65,6 @@ for id, used in pairs(push.q or {}) do
   end
 end
 try('EXPIRE', counts, 60)
-
-local live = prefix .. 'pods'
-if redis.call('ZCARD', live) < 20000 or redis.call('ZSCORE', live, pod) then
-  try('ZADD', live, ms, pod)
-  try('EXPIRE', live, 120)
-end
 
 -- Waits that providers asked for: the four longest of each account, by pod.
 local rests = prefix .. 'r'
