@@ -265,7 +265,7 @@ class FleetEntry(Entry, frozen=True):
     """
 
     url: Text | None = None
-    namespace: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$")] = "default"
+    namespace: Name = "default"
     username: Text | None = None
     password: Secret | None = None
     ca: Text | None = None

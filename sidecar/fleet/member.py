@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NOTHING = Pooled()
 STRANGE_HOSTS_MIN = 2
 JITTER = 0.25
+HURRIED_PODS = 10
+"""So many of all that see an outage at once hurry to say so: one is enough, all are a herd."""
 MISSED_S = 60.0
 """A trial so long overdue has nobody who makes it: each pod is on its own."""
 
@@ -189,6 +191,8 @@ class Member:
             self._believe(name, known, pooled, record, now)
         elif known.returns_at is None and self._sees_outage(name, pooled, now):
             self._wish(name, "open", 0.0)
+            if self._rng.random() < HURRIED_PODS / self.view.pods:
+                self.tally.is_urgent = True
 
     def _sees_outage(self, name: str, pooled: Pooled, now: float) -> bool:
         if self._beliefs.is_lost(now) or self.is_stranger:

@@ -146,8 +146,6 @@ class SimulatedStore:
 
     def _enter(self, push: Push, now: float) -> None:
         data = self._data
-        if push.p not in data.pods:
-            data.pods = {pod: at for pod, at in data.pods.items() if at > now - PODS_S}
         data.pods[push.p] = now
         self._count(push, int(START_S + now))
         for id_, wait_ms in push.r.items():
@@ -199,8 +197,9 @@ class SimulatedStore:
     def _day() -> int:
         return int(clock.wall() // DAY_S)  # as the caps, which count days that people live in
 
-    def _forget(self, second: int) -> None:
+    def _forget(self, second: int, now: float) -> None:
         data = self._data
+        data.pods = {pod: at for pod, at in data.pods.items() if at > now - PODS_S}
         for table in (data.counts, data.used):
             for old in [at for at in table if at < second - COUNTS_S]:
                 del table[old]
@@ -211,7 +210,7 @@ class SimulatedStore:
     def _make(self, now: float) -> View:
         data, second = self._data, int(START_S + now)
         ten = second // 10
-        self._forget(second)
+        self._forget(second, now)
         series: dict[str, list[tuple[float, float, float]]] = {}
         demand: dict[str, tuple[float, float]] = {}
         for age in range(20):
@@ -225,7 +224,7 @@ class SimulatedStore:
             if day == self._day():
                 sums[name] = sums.get(name, 0.0) + total
         return View(
-            pods=max(1, sum(at > now - PODS_S for at in data.pods.values())),
+            pods=max(1, len(data.pods)),
             day=self._day(),
             is_full=self.mode == "full",
             pooled={

@@ -21,20 +21,22 @@ ALL = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--daemonize",
 class Server:
     """A store's process."""
 
-    def __init__(self, directory: Path, *more: str) -> None:
+    def __init__(self, directory: Path, *more: str, plain: bool = True) -> None:
         assert SERVER is not None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
         self._directory, self._more = directory, more
+        number = str(self.port)
+        self._ports = ("--port", number) if plain else ("--port", "0", "--tls-port", number)
         self.process: subprocess.Popen[bytes]
         self.start()
 
     def start(self) -> None:
         """Start it, or start it again on the same port; it listens on return."""
         assert SERVER is not None
-        command = [SERVER, "--port", str(self.port), *ALL, "--dir", str(self._directory)]
+        command = [SERVER, *self._ports, *ALL, "--dir", str(self._directory)]
         self.process = subprocess.Popen(
             [*command, *self._more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

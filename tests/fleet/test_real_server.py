@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,7 @@ from redis.asyncio import Redis
 
 from sidecar.core.breaker import BreakerState
 from sidecar.engine.settings import EngineSettings
+from sidecar.errors import FleetStoreError
 from sidecar.fleet.agent import FleetAgent
 from sidecar.fleet.names import Names
 from sidecar.fleet.redis_store import RedisStore, StoreAddress
@@ -20,17 +24,17 @@ from sidecar.fleet.store import PREFIX
 from sidecar.simulate.world import ALPHA, World
 from sidecar.upstream.simulated import SimulatedModel
 from sidecar.upstream.simulated_faults import Fault, FaultKind
+from tests.fleet.conftest import SERVER, Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from tests.fleet.conftest import Server
 
     Make = Callable[..., Awaitable["Pod"]]
 
 QUICK = FleetSettings(op_s=0.2, connect_s=0.2, pause_s=0.02, pause_s_max=0.05)
 PATIENT = FleetSettings(op_s=60.0, connect_s=60.0)
 """With these a question to a paused server waits as long as a test lasts."""
+VALKEY = Path(__file__).parents[2] / "k8s" / "fleet" / "valkey.yaml"
 KEY = PREFIX.format(namespace="default")
 
 
@@ -249,5 +253,61 @@ async def test_every_key_is_ours_and_expires(server: Server, pod: Make) -> None:
         keys = await client.keys("*")
         assert len(keys) >= 6
         for key in keys:
-            assert bytes(key).startswith(KEY.encode())
+            assert isinstance(key, bytes)
+            assert key.startswith(KEY.encode())
             assert await client.ttl(key) > 0, key
+
+
+async def test_a_user_with_few_rights_is_enough(server: Server, pod: Make) -> None:
+    """The rights of the example's user suffice; a wrong password is an error that shows none."""
+    rights = re.search(r"user sidecar on >PASSWORD (.*)", VALKEY.read_text(encoding="utf-8"))
+    assert rights is not None
+    await command(server, "ACL", "SETUSER", "sidecar", "on", ">hunter2", *rights[1].split())
+
+    def store(password: str) -> RedisStore:
+        address = StoreAddress(url=server.url, username="sidecar", password=lambda: password)
+        return RedisStore(address, QUICK)
+
+    allowed, refused = store("hunter2"), store("hunter3")
+    push = b'{"p":"x","e":{"aaaaaaaaaa":[1,1]},"u":{"b":1},"r":{"aaaaaaaaaa":5000},"n":true}'
+    assert (await allowed.sync(push)).pods == 1
+    assert not (await allowed.sync(push)).is_full, "no write was refused"
+    assert await allowed.lease("a" * 10, "s", "x", 1.0) == 0.0
+    with pytest.raises(FleetStoreError) as raised:
+        await refused.sync(push)
+    assert "hunter" not in f"{raised.value!r} {store('hunter2')!r} {refused._address!r}"
+    await allowed.aclose()
+    await refused.aclose()
+
+
+async def test_tls_is_verified(tmp_path: Path) -> None:
+    """Over TLS the certificate must be of an authority that is trusted."""
+    if SERVER is None:
+        pytest.skip("neither valkey-server nor redis-server is installed")
+    files = certificate(tmp_path)
+    server = Server(tmp_path, *files, plain=False)
+    try:
+        url = server.url.replace("redis://127.0.0.1", "rediss://localhost")
+        trusting = RedisStore(StoreAddress(url=url, ca_file=str(tmp_path / "ca.pem")), PATIENT)
+        strict = RedisStore(StoreAddress(url=url), PATIENT)
+        assert (await trusting.sync(b'{"p":"x"}')).pods == 1
+        with pytest.raises(FleetStoreError, match=r"(?i)certificate"):
+            await strict.sync(b'{"p":"x"}')
+        await trusting.aclose()
+        await strict.aclose()
+    finally:
+        server.stop()
+
+
+def certificate(directory: Path) -> tuple[str, ...]:
+    """Make a certificate for localhost that is its own authority; return the server's options."""
+    key, cert = directory / "key.pem", directory / "ca.pem"
+    asked = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    subprocess.run(
+        [*asked.split(), "-keyout", str(key), "-out", str(cert), *names],
+        check=True,
+        capture_output=True,
+    )
+    files = ("--tls-cert-file", str(cert), "--tls-key-file", str(key), "--tls-ca-cert-file")
+    return (*files, str(cert), "--tls-auth-clients", "no")
