@@ -9,7 +9,7 @@ COPY sidecar sidecar
 COPY config/demo.yaml config/demo.yaml
 # No compiler: every dependency has wheels, and one that had none should fail here, not at run time.
 RUN python3 -m venv /opt/sidecar \
-    && /opt/sidecar/bin/pip install --no-cache-dir --only-binary :all: . \
+    && /opt/sidecar/bin/pip install --no-cache-dir --only-binary :all: '.[fleet]' \
     && /opt/sidecar/bin/pip uninstall --yes pip
 
 FROM ${BASE}
