@@ -14,7 +14,7 @@ import os
 import random
 from typing import TYPE_CHECKING
 
-from sidecar import clock
+from sidecar import clock, operations
 from sidecar.engine import lots_shown, spending
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Engine
@@ -103,6 +103,7 @@ class App:
             *observed(self.ledger),
             *spending.observed(lambda: self.engine.budgets.caps),
             *self.desk.observed(),
+            *operations.observed(lambda: self.drills),
             *lots_shown.observed(lambda: self.engine.parts),
             *readings(self.engine, self.admission),
             *self.reloader.observed(lambda: self.engine.catalogue.generation),

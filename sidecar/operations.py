@@ -9,11 +9,12 @@ from sidecar import clock
 from sidecar.engine.explaining import explain
 from sidecar.errors import ForbiddenError, NotFoundError
 from sidecar.ledger.records import CallQuery
+from sidecar.metrics import Kind, Observed
 from sidecar.server.explain_asked import call_asked
 from sidecar.upstream.drills import DrilledUpstream, Drills
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sidecar.config.model import Config
     from sidecar.domain import EndpointId
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.engine.ports import Upstream
     from sidecar.events import Observer
     from sidecar.ledger.ledger import Ledger
+    from sidecar.metrics import Labels
     from sidecar.server.calls_asked import CallsAsked
     from sidecar.server.drill_asked import DrillAsked
     from sidecar.server.intake import Intake
@@ -42,6 +44,26 @@ def drills_of(config: Config, observer: Observer, drills: Drills | None = None) 
         return None
     # Chance of its own: a drill must not shift what a seed makes of everything else.
     return drills or Drills(random.Random(), observer)
+
+
+def observed(drills: Callable[[], Drills | None]) -> tuple[Observed, ...]:
+    """Return the drills under way as metrics; ``drills`` are those of the moment."""
+
+    def active() -> Iterator[tuple[Labels, float]]:
+        known = drills()
+        for drill in () if known is None else known.active():
+            yield (drill.endpoint, drill.fault), drill.share
+
+    return (
+        Observed(
+            name="sidecar.drill_share",
+            kind=Kind.GAUGE,
+            unit="",
+            meaning="Share of an endpoint's attempts that a drill hits, while it lasts.",
+            labels=("endpoint", "fault"),
+            read=active,
+        ),
+    )
 
 
 class Operations:

@@ -52,7 +52,7 @@ ALLOWED = {
     "reload": {"clock", "config", "errors", "metrics"},
     "telemetry": BASE | {"core", "engine", "metrics"},
     "ledger": BASE | {"metrics"},
-    "operations": BASE | {"config", "engine", "ledger", "server", "upstream"},
+    "operations": BASE | {"config", "engine", "ledger", "metrics", "server", "upstream"},
     "repricing": {"clock", "config"},
     "fleet": BASE | {"core", "engine", "metrics"},
     "membership": {

@@ -8,7 +8,7 @@ the only writer, reads as verbs on nouns.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,10 @@ from sidecar.core.gradient import GradientLimit, GradientSettings
 from sidecar.core.headroom import Headroom, HeadroomSettings
 from sidecar.core.latency import LatencyModel, LatencySettings
 from sidecar.core.life import Life, LifeSettings
-from sidecar.core.limit import ConcurrencyLimit, LimitSettings
+from sidecar.core.limit import ConcurrencyLimit, LimitSettings, Started
 from sidecar.core.local_faults import EgressSettings, LagSettings
 from sidecar.core.metering import TokenMeter
+from sidecar.core.outcome import AccountEffect, LimiterEffect
 from sidecar.core.queueing import QueueSettings
 from sidecar.core.reliability import Penalty, PenaltySettings, Reliability, ReliabilitySettings
 from sidecar.core.retry_tokens import RetryTokenSettings
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
-    from sidecar.core.breaker import Permit
     from sidecar.core.local_faults import LagMonitor
     from sidecar.core.outcome import Effects
     from sidecar.domain import Endpoint, EndpointId, Outcome, ProviderName
     from sidecar.engine.account_limits import AccountLimits
     from sidecar.engine.pacer import Pacer, PacerSettings
     from sidecar.engine.standing import Standing
+    from sidecar.engine.ticket import Ticket
     from sidecar.events import BreakerChanged
 
 RATE_WINDOW_S = 60.0
@@ -98,44 +99,6 @@ class HealthSettings:
     egress: EgressSettings = field(default_factory=EgressSettings)
     lag: LagSettings = field(default_factory=LagSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Ticket:
-    """Leave to make one attempt; settled exactly once, by ``Health.settle``.
-
-    ``weight`` is 1 for live traffic and 0.5 for probes. ``hang_s`` is the hang budget of this
-    request, of which ``silent_s`` is the time a plain answer may take to be written. A panic trial
-    has no permits: it goes past shut breakers and can at most make their own trial due.
-    ``is_spilled``: the call's route prefers another endpoint.
-    """
-
-    endpoint: Endpoint
-    permit: Permit | None
-    host_permit: Permit | None
-    admitted_at: float
-    prompt_tokens: int
-    hang_s: float
-    silent_s: float = 0.0
-    weight: float = 1.0
-    is_spilled: bool = False
-    sent_at: float | None = None
-    first_content_at: float | None = None
-    is_settled: bool = False
-
-    @property
-    def is_probe(self) -> bool:
-        """Return whether no caller waits for it.
-
-        A probe takes no place of the concurrency limit: it asks for next to nothing, and calls that
-        hang must not keep it from finding out.
-        """
-        return self.weight < 1.0
-
-    @property
-    def is_usual(self) -> bool:
-        """Return whether it is a call's, through a closed breaker."""
-        return self.permit is not None and not (self.permit.is_trial or self.is_probe)
 
 
 class EndpointHealth:
@@ -248,6 +211,14 @@ class EndpointHealth:
         if not ticket.is_probe:
             self.limit.release()
             self.headroom.end(now, is_spilled=ticket.is_spilled)
+
+    def settle_limit(self, ticket: Ticket, effect: Effects, now: float) -> None:
+        """Move the limit; after ``note_end``."""
+        if effect.limiter is LimiterEffect.GROW:
+            self.limit.grow()
+        elif effect.limiter is LimiterEffect.CUT:
+            one = Started(at=ticket.admitted_at, level=ticket.level, number=ticket.number)
+            self.limit.refuse(one, now, is_rate=effect.account is AccountEffect.RATE)
 
     def rate_per_s(self, now: float) -> float:
         """Return live attempts a second over the last minute."""

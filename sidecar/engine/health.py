@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.contract import ContractGuard
 from sidecar.core.local_faults import LagMonitor
-from sidecar.core.outcome import HARD_FAIL, LimiterEffect
+from sidecar.core.outcome import HARD_FAIL
 from sidecar.core.retry_tokens import RetryTokens
 from sidecar.domain import Gate, OutcomeClass
-from sidecar.engine.endpoint_health import STATING, Ticket
+from sidecar.engine.endpoint_health import STATING
 from sidecar.engine.provider_health import ProviderHealth
 from sidecar.engine.room import Room
 from sidecar.engine.standing import Standing, standing
 from sidecar.engine.succession import health_of, pacers_of
+from sidecar.engine.ticket import Ticket
 from sidecar.events import EndpointEjected, EndpointReturned
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class Health(ProviderHealth):
             silent_s=silent_s,
             weight=PROBE_WEIGHT if is_probe else 1.0,
             is_spilled=is_spilled,
+            level=health.limit.inflight + is_probe,
+            number=0 if is_probe else health.limit.started,
         )
         health.note_start(ticket)
         return ticket
@@ -243,7 +246,8 @@ class Health(ProviderHealth):
         self.settle_account(endpoint.provider, outcome, effect)
         if outcome.cls is OutcomeClass.GONE:
             health.gone_until = now + health.settings.gone_s
-        _settle_limits(health, ticket, effect, now)
+        health.settle_limit(ticket, effect, now)
+        _settle_throttle(health, effect, now)
         health.learn(ticket, outcome, effect, is_current=is_current)
         if effect.endpoint_fail is not None:
             tokens = self.retry_tokens[endpoint.host]
@@ -330,11 +334,7 @@ class Health(ProviderHealth):
         self.endpoints[endpoint_id].gone_until = None
 
 
-def _settle_limits(health: EndpointHealth, ticket: Ticket, effect: Effects, now: float) -> None:
-    if effect.limiter is LimiterEffect.GROW:
-        health.limit.grow()
-    elif effect.limiter is LimiterEffect.CUT:
-        health.limit.cut(ticket.admitted_at, now)
+def _settle_throttle(health: EndpointHealth, effect: Effects, now: float) -> None:
     if effect.is_overload:
         health.throttle.overloaded(now)
     elif effect.endpoint_fail == 0.0:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from sidecar.core.attempts import Start
     from sidecar.core.routing import EndpointView
     from sidecar.domain import Call, Endpoint
-    from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
     from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.prospect import Prospect
+    from sidecar.engine.ticket import Ticket
 
 INPUT_MARGIN = 1.1
 INPUT_SPARE_TOKENS = 16

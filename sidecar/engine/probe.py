@@ -29,10 +29,10 @@ from sidecar.wire.vectors import Embedding
 if TYPE_CHECKING:
     from sidecar.core.metering import TokenMeter
     from sidecar.domain import Endpoint, Usage
-    from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.parts import Parts
     from sidecar.engine.ports import UpstreamResponse
     from sidecar.engine.tally import Tally
+    from sidecar.engine.ticket import Ticket
 
 FREE_PROBE_S = 5.0
 LIST_BYTES_MAX = 4 * 1024 * 1024

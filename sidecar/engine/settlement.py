@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from sidecar.core.timers import AttemptLimits
     from sidecar.domain import Call, Fault, Usage
     from sidecar.engine.budgets import Budgets
-    from sidecar.engine.endpoint_health import Ticket
     from sidecar.engine.health import Health
     from sidecar.engine.pacer import Pacer
     from sidecar.engine.ports import RateLimit
     from sidecar.engine.prepare import PreparedBody
     from sidecar.engine.prospect import Prospect
     from sidecar.engine.tally import Tally
+    from sidecar.engine.ticket import Ticket
     from sidecar.events import Observer
 
 

@@ -25,11 +25,12 @@ from sidecar.core.routing import CallNeeds
 from sidecar.core.spend import SpendGate, SpendSettings
 from sidecar.domain import Constraints, OutcomeClass, Priority
 from sidecar.engine.attempt import Attempt, Committed
-from sidecar.engine.endpoint_health import SILENT_FACTOR, Ticket
+from sidecar.engine.endpoint_health import SILENT_FACTOR
 from sidecar.engine.judging import FINE
 from sidecar.engine.prepare import Preparation
 from sidecar.engine.prospect import prospect_of
 from sidecar.engine.settlement import AttemptPlan, Settlement
+from sidecar.engine.ticket import Ticket
 from sidecar.engine.timer import Timer
 from sidecar.engine.views import Sight
 from sidecar.errors import BadRequestError, CallError

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     _Act = Callable[[Exchange], Awaitable[dict[str, object] | None]]
 
-PAGE_PATH = "/"
+PAGE_PATH, ADVICE_PAGE_PATH = "/", "/advice"
 STATE_PATH = "/api/v1/state"
 ADVICE_PATH = "/api/v1/advice"
 CALLS_PATH = "/api/v1/calls"
@@ -79,6 +79,7 @@ class AdminPlane:
         self._controls = controls
         pages: dict[str, dict[str, _Act]] = {
             PAGE_PATH: {"GET": self._page},
+            ADVICE_PAGE_PATH: {"GET": self._advice_page},
             STATE_PATH: {"GET": self._state},
             CALLS_PATH: {"GET": self._calls},
             ADVICE_PATH: {"GET": self._advice},
@@ -126,6 +127,12 @@ class AdminPlane:
         from sidecar.server import dashboard  # noqa: PLC0415 - with the first who looks
 
         body = dashboard.page(self._controls.state(), self._controls.timeline)
+        await exchange.answer(200, dashboard.headers(), body)
+
+    async def _advice_page(self, exchange: Exchange) -> None:
+        from sidecar.server import dashboard, dashboard_advice  # noqa: PLC0415 - as above
+
+        body = dashboard_advice.page(await self._controls.advice(None))
         await exchange.answer(200, dashboard.headers(), body)
 
     async def _state(self, _: Exchange) -> dict[str, object]:

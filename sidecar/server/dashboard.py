@@ -52,7 +52,12 @@ def headers() -> dict[str, str]:
 
 def page(state: State, timeline: Timeline) -> bytes:
     """Return the whole page."""
-    return _frame().replace(PLACE, _live(state, timeline)).encode()
+    return frame_around(_live(state, timeline))
+
+
+def frame_around(live: str) -> bytes:
+    """Return a page whose changing part is ``live``."""
+    return _frame().replace(PLACE, live).encode()
 
 
 @cache
@@ -86,6 +91,7 @@ def _live(state: State, timeline: Timeline) -> str:
             f'<section id="calls">{_lines("Calls", calls, "no call yet")}</section>',
             f'<section id="changes">{_lines("Changes", changes, "nothing changed yet")}</section>',
             f'<section id="money">{_money(state)}</section>',
+            f'<section id="quality">{_quality(state)}</section>',
         )
     )
 
@@ -277,6 +283,28 @@ def _lines(title: str, entries: Sequence[Mapping[str, object]], nothing: str) ->
         )
     body = "".join(lines) or f'<li class="dim">{nothing}</li>'
     return f'<h2>{title}</h2><ol class="lines" tabindex="0" aria-label="{title}">{body}</ol>'
+
+
+def _quality(state: State) -> str:
+    """Return what is believed of models, nothing before anybody said anything."""
+    models = state.get("quality", {}).get("models", ())
+    if not models:
+        return ""
+    columns = ("route", "endpoint", "quality", "95 % interval", "scores", "configured")
+    heads = "".join([f'<th scope="col">{name}</th>' for name in columns])
+    rows = "".join(
+        [
+            f'<tr><th scope="row">{html.escape(one["route"])}</th>'
+            f"<td>{html.escape(one['endpoint'])}</td><td>{one['mean']:.3f}</td>"
+            f"<td>{one['low']:.3f} to {one['high']:.3f}</td><td>{one['n']:.1f}</td>"
+            f"<td>{one['configured']:g}</td></tr>"
+            for one in models
+        ]
+    )
+    return (
+        '<h2>Quality</h2><div class="scroll" tabindex="0" role="region" aria-label="Quality">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _money(state: State) -> str:

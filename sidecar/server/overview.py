@@ -50,6 +50,19 @@ def head(state: State) -> list[str]:
         f" ends in {one['ends_in_s']:.0f} s"
         for one in state["drills"]["drills"]
     ]
+    caps = state.get("spend_caps") or {"providers": {}, "routes": {}}
+    lines += [
+        f"SPEND CAP of {scope} {name} reached: ${one['spent_usd']:.2f} of ${one['usd_per_day']:g}"
+        for scope, named in (("provider", caps["providers"]), ("route", caps["routes"]))
+        for name, one in named.items()
+        if one["reached"]
+    ]
+    lines += [
+        f"ROLLED BACK on {route}: {name} ({one['rollback']['reason']})"
+        for route, of in state["routes"].items()
+        for name, one in of.get("canaries", {}).items()
+        if "rollback" in one
+    ]
     lines += [
         f"ACCOUNT {name}: {one['block']}{_for(one['blocked_for_s'])}"
         for name, one in state["accounts"].items()

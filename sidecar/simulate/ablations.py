@@ -25,11 +25,7 @@ from sidecar.core.routing import RoutingSettings
 from sidecar.core.silence import Silence, Wait
 from sidecar.domain import OutcomeClass
 from sidecar.engine.budgets import BudgetSettings
-from sidecar.engine.endpoint_health import (
-    HOST_SUCCESSES_TO_CLOSE,
-    EndpointSettings,
-    HealthSettings,
-)
+from sidecar.engine.endpoint_health import HOST_SUCCESSES_TO_CLOSE, EndpointSettings, HealthSettings
 from sidecar.engine.health import Health
 from sidecar.engine.settings import EngineSettings
 from sidecar.simulate.plays import Variant
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sidecar.core.breaker import Permit
-    from sidecar.engine.endpoint_health import Ticket
+    from sidecar.engine.ticket import Ticket
 
 HYSTRIX_WINDOW_S, HYSTRIX_REQUESTS_MIN, HYSTRIX_SHARE = 10.0, 20, 0.5
 FIXED_OPEN_S = 60.0

@@ -67,6 +67,22 @@ async def test_it_can_be_read_by_everybody(
     assert page.problems == []
 
 
+async def test_the_advice_can_be_read_by_everybody(
+    browser: Any, start: Start, config: Callable[..., str]
+) -> None:
+    """The page behind the link, before anybody gave feedback."""
+    from axe_playwright_python.async_playwright import Axe  # noqa: PLC0415 - where it is installed
+
+    sidecar = await start(config())
+    await sidecar.chat()
+    page = await opened(browser, sidecar, bypass_csp=True)
+    await page.get_by_role("link", name="advice").click()
+    await shows(page.locator("main"), "no change is supported by what is known yet")
+    await shows(page.locator("main"), "alpha-sim")
+    assert (await Axe().run(page)).response["violations"] == []
+    assert page.problems == []
+
+
 async def test_it_needs_no_javascript(
     browser: Any, start: Start, config: Callable[..., str]
 ) -> None:

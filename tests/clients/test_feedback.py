@@ -180,7 +180,7 @@ async def test_the_metrics_tell(world: World, http: aiohttp.ClientSession) -> No
         lines = (await answer.text()).splitlines()
     labels = 'route="alpha-first",endpoint="alpha/alpha-model"'
     assert f"sidecar_quality{{{labels}}} 0.8556" in lines
-    assert f"sidecar_quality_evidence{{{labels}}} 1.0" in lines
+    assert f"sidecar_quality_evidence{{{labels}}} 1" in lines
     assert 'sidecar_scores_total{result="unknown"} 1' in lines
 
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sidecar.catalogue import Catalogue
 from sidecar.core.account import Account, AccountSettings
 from sidecar.core.breaker import Breaker, BreakerSettings, BreakerState, Permit
-from sidecar.core.limit import LimitSettings
+from sidecar.core.limit import ConcurrencyLimit, LimitSettings, Started
 from sidecar.core.local_faults import EgressSettings
 from sidecar.core.outcome import AccountEffect
 from sidecar.core.throttle import ThrottleSettings
@@ -35,10 +35,11 @@ from sidecar.domain import (
     Timers,
     WireFormat,
 )
-from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings, Ticket
+from sidecar.engine.endpoint_health import EndpointSettings, HealthSettings
 from sidecar.engine.health import Health
 
 if TYPE_CHECKING:
+    from sidecar.engine.ticket import Ticket
     from sidecar.events import Event
 
 HANG_S = 10.0
@@ -123,19 +124,19 @@ ENDS = st.builds(End, CLS, STATUS, RETRY_AFTER)
 class Slots:
     """An endpoint's concurrency limit and what else the model knows of it."""
 
-    value: float = LIMIT
-    cut_at: float | None = None
+    limit: ConcurrencyLimit
     gone_until: float = 0.0
     live: int = 0
     answered: int = 0
 
-    def settle(self, cls: OutcomeClass, others: int, admitted_at: float, now: float) -> None:
-        """Move the limit after an outcome, with ``others`` still under way."""
-        if cls is OutcomeClass.OK and others + 1 >= 0.8 * self.value:
-            self.value = min(LIMIT, self.value + 1 / self.value)
-        if cls in CUTTING and (self.cut_at is None or admitted_at > self.cut_at):
-            self.cut_at = now
-            self.value = max(1.0, self.value * 0.7)
+    def settle(self, cls: OutcomeClass, started: Started, now: float, *, is_probe: bool) -> None:
+        """Give the place back and move the limit after an outcome."""
+        if not is_probe:
+            self.limit.release()
+        if cls is OutcomeClass.OK:
+            self.limit.grow()
+        if cls in CUTTING:
+            self.limit.refuse(started, now, is_rate=cls is OutcomeClass.RATE)
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +148,7 @@ class Out:
     permit: Permit
     host_permit: Permit
     is_probe: bool
+    started: Started
 
 
 class Deaf:
@@ -177,7 +179,7 @@ class HealthMachine(RuleBasedStateMachine):
         self.breakers = {name: breaker(name, BREAKER) for name in NAMES}
         self.hosts = {host: breaker(host, HOST_BREAKER) for host in "xy"}
         self.accounts = {account: Account(ACCOUNT, random.Random(0)) for account in "abc"}
-        self.slots = {name: Slots() for name in NAMES}
+        self.slots = {name: Slots(limit=ConcurrencyLimit(limit)) for name in NAMES}
         self.tokens = dict.fromkeys("xy", 10.0)
         self.out: list[Out] = []
 
@@ -193,7 +195,7 @@ class HealthMachine(RuleBasedStateMachine):
             return Gate.HOST_OPEN
         if (refusal := self.breakers[name].refusal(now)) is not None:
             return refusal
-        if self.in_use(name) >= self.slots[name].value:
+        if self.in_use(name) >= self.slots[name].limit.value:
             return Gate.CONCURRENCY
         # Whether a silence is one has its own tests; here, that it holds back no permit.
         is_silent = self.health.endpoints[EndpointId(name)].silence.is_silent
@@ -232,7 +234,7 @@ class HealthMachine(RuleBasedStateMachine):
         elif nature in BLOCKING:
             account.block(BLOCKING[nature], retry_after_s, self.now)
         slots = self.slots[out.name]
-        slots.settle(nature, self.in_use(out.name), out.ticket.admitted_at, self.now)
+        slots.settle(nature, out.started, self.now, is_probe=out.is_probe)
         if cls is OutcomeClass.GONE:
             slots.gone_until = self.now + 300.0
         slots.answered += nature is OutcomeClass.OK and not out.is_probe
@@ -275,7 +277,12 @@ class HealthMachine(RuleBasedStateMachine):
         assert host_permit is not None
         assert permit is not None
         assert (got.permit, got.host_permit) == (permit, host_permit)
-        self.out.append(Out(name, got, permit, host_permit, is_probe))
+        limit = self.slots[name].limit
+        if not is_probe:
+            assert limit.try_acquire(self.now)
+        number = 0 if is_probe else limit.started
+        started = Started(at=self.now, level=limit.inflight + is_probe, number=number)
+        self.out.append(Out(name, got, permit, host_permit, is_probe, started))
         self.slots[name].live += not is_probe
 
     @precondition(lambda self: self.out)
@@ -402,7 +409,7 @@ class HealthMachine(RuleBasedStateMachine):
             tickets = [each.ticket for each in self.out_at(name)]
             assert list(own.in_flight.values()) == tickets
             assert own.limit.inflight == self.in_use(name)
-            assert own.limit.value == pytest.approx(self.slots[name].value)
+            assert own.limit.value == self.slots[name].limit.value
             assert own.attempts_count == self.slots[name].live
             assert own.answered_count == self.slots[name].answered
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.breaker import Breaker, BreakerSettings, BreakerState
 from sidecar.core.latency import LatencyModel, LatencySettings
-from sidecar.core.limit import ConcurrencyLimit, LimitSettings
+from sidecar.core.limit import ConcurrencyLimit, LimitSettings, Started
 from sidecar.core.probing import ProbeWhy
 from sidecar.core.retry_tokens import RetryTokens, RetryTokenSettings
 from sidecar.core.spend import SpendGate, SpendSettings
@@ -30,7 +30,10 @@ def test_a_limit_without_overload_is_the_highest() -> None:
     assert limit.value == 20
     limit.adapt(LimitSettings(limit_max=5))
     assert limit.value == 5
-    limit.cut(0.0, 1.0)
+    for number in range(4):
+        assert limit.try_acquire(0.0)
+        limit.refuse(Started(at=0.0, level=1, number=number + 1), 1.0)
+    assert limit.cut_at == 1.0
     cut = limit.value
     limit.adapt(LimitSettings(limit_max=50))
     assert limit.value == cut

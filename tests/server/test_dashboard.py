@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sidecar.domain import EndpointId, OutcomeClass
-from sidecar.server import dashboard
+from sidecar.server import dashboard, dashboard_advice
 from sidecar.server.timeline import Timeline
 from tests.ledger.events import attempt, call, outcome
 
@@ -83,7 +83,7 @@ async def test_the_policy_lets_the_page_itself_through() -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert len(re.findall("<style>", page)) == len(re.findall("<script>", page)) == 1
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|/)""", page)
     assert not re.findall(r"\s(?:on\w+|style)=", page)
 
 
@@ -94,3 +94,43 @@ async def test_everything_is_on_the_page() -> None:
         assert text in page, text
     for text in ("drill: hang 100%, 9 s left", "ACCOUNT a/big: account_rate", "CONFIG REFUSED"):
         assert text in page, text
+
+
+async def test_caps_and_rollbacks_stand_out() -> None:
+    """What limits calls besides outages is said at the top."""
+    known = state()
+    cap = {"spent_usd": 5.004, "usd_per_day": 5.0, "reached": True}
+    known["spend_caps"] = {"providers": {"a": cap}, "routes": {}}
+    known["routes"]["a/big"]["canaries"] = {"b/new": {"rollback": {"reason": "quality"}}}
+    page = dashboard.page(known, Timeline(lambda _: None)).decode()
+    assert "SPEND CAP of provider a reached: $5.00 of $5" in page
+    assert "ROLLED BACK on a/big: b/new (quality)" in page
+
+
+def test_advice_is_a_page_of_text() -> None:
+    """Figures and sentences are there; names are text, unknown figures a dash."""
+    quality = {"mean": 0.93, "low": 0.9, "high": 0.95, "n": 412.0}
+    model = {
+        "model": EVIL,
+        "quality": quality,
+        "p50_s": 0.5,
+        "p95_s": None,
+        "cost_usd": None,
+        "cost_is_guessed": False,
+        "availability": 0.999,
+        "calls_per_day": 100.0,
+    }
+    route = {
+        "route": EVIL,
+        "calls_per_day": 200.0,
+        "models": [model, model | {"quality": quality | {"low": None, "high": None}}],
+        "alternatives": [],
+        "missing": [{"text": "30 more scores"}],
+    }
+    change = {"text": f"{EVIL}: move it first"}
+    page = dashboard_advice.page(
+        {"routes": [route], "changes": [change], "caveats": ["not drawn"]}
+    ).decode()
+    for text in ("0.900 to 0.950", "as configured", "30 more scores", "move it first", "99.9%"):
+        assert text in page, text
+    assert "<script>alert" not in page
