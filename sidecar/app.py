@@ -61,6 +61,8 @@ GOODBYE_S = 2.0
 class App:
     """One sidecar. ``ports`` are the bound ones after ``start``, by plane."""
 
+    _is_started = False
+
     def __init__(
         self,
         config: Config,
@@ -111,7 +113,6 @@ class App:
         self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
-        self._is_started = False
 
     async def start(self) -> None:
         """Open the providers' client, the planes and the background loops.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sidecar.core.breaker import Breaker, BreakerState
     from sidecar.core.caps import Cap
+    from sidecar.core.quality import QualityBook
     from sidecar.domain import ProviderName
     from sidecar.engine.pacer import Pacer
     from sidecar.engine.parts import Parts
@@ -106,6 +107,11 @@ class Hearsay:
         """The day (since the epoch, UTC) that the caps count, None without any."""
         caps = self._holder.parts.budgets.caps
         return None if caps is None else caps.day
+
+    @property
+    def book(self) -> QualityBook:
+        """What is believed of answers' quality."""
+        return self._holder.parts.quality
 
     def pacers(self) -> Iterator[tuple[ProviderName, Pacer]]:
         """Yield the accounts whose limits are configured, and who paces them."""

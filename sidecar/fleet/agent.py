@@ -20,6 +20,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.probing import ProbeWhy
 from sidecar.fleet.link import Link
 from sidecar.fleet.member import Member
+from sidecar.fleet.opinions import Opinions
 from sidecar.fleet.settings import DEFAULTS
 from sidecar.fleet.sharing import Sharing
 from sidecar.metrics import Kind, Observed
@@ -57,6 +58,8 @@ class FleetAgent:
         self.link = Link(store, rng, settings)
         self._hearsay = hearsay
         self._sharing = Sharing(hearsay, settings)
+        self._opinions = Opinions()
+        self._is_listening = False
         self._rng = rng
         self._settings = settings
         self._wake = asyncio.Event()
@@ -148,6 +151,10 @@ class FleetAgent:
         push = self.member.push(now)
         push.n = self._is_new
         self._sharing.tell(push, names, now)
+        day = self.member.view.day
+        if day:
+            is_time = self._opinions.tell(push, self._hearsay.book, names, day=day, now=now)
+            self._is_listening = self._is_listening or is_time
         view = await self.link.sync(msgspec.json.encode(push))
         now = loop_now()
         if view is None:
@@ -161,6 +168,9 @@ class FleetAgent:
             self._begin(view, now)
         self.member.heard(view, now)
         self._sharing.hear(view, names, push, now)
+        if self._is_listening:
+            self._is_listening = False
+            self._opinions.hear(view, self._hearsay.book, names, now)
         if self.member.is_stranger and not self._was_strange:
             log.warning("fleet: failing where others are answered; this pod's own way is in doubt")
         self._was_strange = self.member.is_stranger

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NOTHING = Pooled()
 STRANGE_HOSTS_MIN = 2
 JITTER = 0.25
-HURRIED_PODS = 10
+HURRIED_PODS = 50
 """So many of all that see an outage at once hurry to say so: one is enough, all are a herd."""
 MISSED_S = 60.0
 """A trial so long overdue has nobody who makes it: each pod is on its own."""

@@ -39,6 +39,9 @@ class Names:
             )
             self.subjects[endpoint.host] = short("host", endpoint.host)
             self.hosts[endpoint.id] = endpoint.host
+        self.routes = {
+            route.name: route.endpoints() for route in catalogue.routes.values() if route.is_task
+        }
         self.providers = list(dict.fromkeys(one.provider for one in catalogue.endpoints.values()))
 
     def account(self, provider: ProviderName) -> str:
