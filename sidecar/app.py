@@ -1,8 +1,7 @@
 """The application: names every layer once. Build, start, reload, drain, stop.
 
-``process.py`` runs one until it is told to stop. Drain, in order: new calls are refused with
-``draining`` while open ones go on; when the grace is over, what is left is ended by an explicit
-error (event); then listeners, provider connections and background loops are closed.
+``process.py`` runs one until it is told to stop, and drains it then (``engine/drain.py``); after
+that listeners, provider connections and background loops are closed.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 from sidecar import clock, operations
 from sidecar.engine import lots_shown, spending
 from sidecar.engine.admission import Admission
+from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.state import snapshot
-from sidecar.errors import DrainingError
 from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import observed, shown
@@ -53,9 +52,6 @@ if TYPE_CHECKING:
     from sidecar.upstream.http import ProviderTarget
 
 log = logging.getLogger("sidecar")
-
-GOODBYE_S = 2.0
-"""How long interrupted calls may take to write their error and be gone."""
 
 
 class App:
@@ -100,6 +96,17 @@ class App:
         self._operations = Operations(self.engine, self.ledger, self._intake, lambda: self.drills)
         self.admission = Admission(config.admission)
         self.reloader = Reloader(origin or Origin(load=lambda: self.config), config, self.reload)
+        self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
+        self._front = Front()
+        self._drain = Drain(
+            self.admission, lambda: self._front.deserted("data"), self.engine.interrupt
+        )
+        self._background: asyncio.Task[None] | None = None
+        self._is_started = False
+        self._register()
+
+    def _register(self) -> None:
+        """Let the parts tell their figures."""
         self.telemetry.attend(self.engine.parts)
         self.telemetry.registry.add(
             *observed(self.ledger),
@@ -110,9 +117,12 @@ class App:
             *readings(self.engine, self.admission),
             *self.reloader.observed(lambda: self.engine.catalogue.generation),
         )
+<<<<<<< HEAD
         self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
         self._front = Front()
         self._background: asyncio.Task[None] | None = None
+=======
+>>>>>>> main
 
     async def start(self) -> None:
         """Open the providers' client, the planes and the background loops.
@@ -182,21 +192,9 @@ class App:
         is_kept = known is not None and (known.api_key, known.aws) == (target.api_key, target.aws)
         return target_of(target, self._providers[target.name] if is_kept else None)
 
-    async def drain(self) -> None:
-        """Refuse new calls, let open ones finish within the grace, end the rest with an error."""
-        self.admission.is_draining = True
-        grace_s = self.config.drain.grace_s
-        log.info("draining calls=%d grace_s=%.1f", self.admission.calls, grace_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self.admission.idle()
-                return
-        log.warning("grace is over, ending calls=%d", self.admission.calls)
-        message = f"the sidecar stopped; its grace of {grace_s:.3g} s is over"
-        self.engine.interrupt(DrainingError(message))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                await self.admission.idle()
+    async def drain(self, *, is_hasty: bool = False) -> None:
+        """Let calls come to their end within the grace; a hasty one takes no new ones meanwhile."""
+        await self._drain.run(self.config.drain, is_hasty=is_hasty)
 
     async def stop(self) -> None:
         """Close everything; may repeat."""
@@ -261,7 +259,7 @@ class App:
     def _status(self) -> HealthStatus:
         return HealthStatus(
             is_started=self._is_started,
-            is_draining=self.admission.is_draining,
+            is_draining=self._drain.has_begun,
             config=self.reloader.status.shown(self.engine.catalogue.generation),
         )
 
@@ -285,7 +283,7 @@ class App:
                 "reloads": status.reloads_count,
                 "refused": status.refused_count,
             },
-            "draining": self.admission.is_draining,
+            "draining": self._drain.has_begun,
             "calls_in_flight": self.admission.calls,
             "tasks": len(asyncio.all_tasks()),
             **snapshot(self.engine, clock.now()),

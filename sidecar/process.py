@@ -29,6 +29,8 @@ SWITCH_S = 0.0001
 async def serve(app: App, on_start: Callable[[App], None]) -> None:
     """Run ``app`` until SIGTERM or SIGINT, then drain; a second one ends the grace at once.
 
+    SIGINT comes from a terminal, where nobody waits for an app that may go on calling.
+
     Raises:
         OSError: a plane's address is taken.
     """
@@ -36,11 +38,16 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
     stopping = asyncio.Event()
     hurry = asyncio.Event()
 
-    def on_signal() -> None:
+    is_hasty = False
+
+    def on_signal(number: int) -> None:
+        nonlocal is_hasty
+        if not stopping.is_set():
+            is_hasty = number == signal.SIGINT
         (hurry if stopping.is_set() else stopping).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     loop.set_exception_handler(tell_loop_error)
     loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
     try:
@@ -49,7 +56,7 @@ async def serve(app: App, on_start: Callable[[App], None]) -> None:
         sys.setswitchinterval(SWITCH_S)
         on_start(app)
         await stopping.wait()
-        await _until_either(app.drain(), hurry.wait())
+        await _until_either(app.drain(is_hasty=is_hasty), hurry.wait())
     finally:
         await app.stop()
         gc.freeze()  # or the interpreter's end looks for garbage in all of it, for 0.2 s and more

@@ -21,8 +21,11 @@ from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
 from sidecar.config.model import (
     Config,
+<<<<<<< HEAD
     DrainSettings,
     FleetTarget,
+=======
+>>>>>>> main
     Listen,
     PriceSettings,
 )
@@ -51,6 +54,7 @@ from sidecar.domain import (
     Timers,
 )
 from sidecar.engine.admission import AdmissionSettings
+from sidecar.engine.drain import DrainSettings
 from sidecar.errors import ConfigError
 from sidecar.ledger.settings import LedgerSettings
 from sidecar.telemetry.settings import TelemetrySettings

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sidecar.config.facts import ModelFacts
     from sidecar.domain import Capacity, EndpointId, ProviderName
     from sidecar.engine.admission import AdmissionSettings
+    from sidecar.engine.drain import DrainSettings
     from sidecar.engine.settings import EngineSettings
     from sidecar.ledger.settings import LedgerSettings
 
@@ -74,16 +75,6 @@ class Target:
     verify_tls: bool = True
     aws: AwsKeys | None = None
     hears_trace: bool = False
-
-
-@value
-class DrainSettings:
-    """``grace_s``: how long open calls may go on once the sidecar is told to stop.
-
-    Below the 30 s after which a pod is killed, with time left to write the last errors.
-    """
-
-    grace_s: float = 25.0
 
 
 @value

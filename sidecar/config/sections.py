@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from sidecar.config.groups import Given, section_mark
-from sidecar.config.model import DrainSettings
 from sidecar.core.account import AccountSettings
 from sidecar.core.amplification import AmplificationSettings
 from sidecar.core.attempts import AttemptSettings
@@ -31,6 +30,7 @@ from sidecar.core.waste import WasteSettings
 from sidecar.domain import Timers
 from sidecar.engine.admission import AdmissionSettings
 from sidecar.engine.cache import CacheSettings
+from sidecar.engine.drain import DrainSettings
 
 TimersGiven = Annotated[Given, section_mark(Timers)]
 BreakerGiven = Annotated[Given, section_mark(BreakerSettings)]

@@ -1,5 +1,5 @@
-"""The door: how many calls and how many body bytes may be inside, and whether the sidecar is
-draining.
+"""The door: how many calls and how many body bytes may be inside, and whether new ones are let in
+at all.
 
 A bound on everything that can grow: calls in flight and the memory their replayable bodies hold.
 Refusing here is the sidecar's own shedding (429), the only 429 it ever makes. One owner of the
@@ -30,12 +30,13 @@ class AdmissionSettings:
 
 class Admission:
     """Counts calls in and out. ``enter`` and ``leave`` pair exactly; ``idle`` fires when the last
-    call left.
+    call left; ``entered`` are all so far. ``is_draining``: no new one is let in any more, for good.
     """
 
     def __init__(self, settings: AdmissionSettings) -> None:
         self.settings = settings
         self.calls = 0
+        self.entered = 0
         self.bodies_bytes = 0
         self.is_draining = False
         self._idle = asyncio.Event()
@@ -58,6 +59,7 @@ class Admission:
             message = "the sidecar holds as many request bytes as it may"
             raise ShedError(message, retry_after_s=SHED_RETRY_AFTER_S)
         self.calls += 1
+        self.entered += 1
         self.bodies_bytes += body_bytes
         self._idle.clear()
 

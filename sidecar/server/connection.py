@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sidecar.server.answer_head import AnswerHeads
-    from sidecar.server.exchange import Handler
-    from sidecar.server.front import FrontSettings
+    from sidecar.server.front import FrontSettings, Plane
     from sidecar.server.http_exchange import HttpExchange
 
 log = logging.getLogger(__name__)
@@ -47,19 +46,18 @@ class Shared:
         self.connections: set[Connection] = set()
         self.is_stopping = False
         self.names = HeaderNames()
-        self._empty: asyncio.Future[None] | None = None
+        self._one_is_gone = asyncio.Event()
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
-        if not self.connections and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+        self._one_is_gone.set()
 
-    async def wait_empty(self) -> None:
-        """Wait until no connection is left."""
-        if self.connections:
-            self._empty = asyncio.get_running_loop().create_future()
-            await self._empty
+    async def wait_without(self, plane: str | None) -> None:
+        """Wait until no connection to a plane is left, or none at all."""
+        while any(plane in (None, connection.plane) for connection in self.connections):
+            self._one_is_gone.clear()
+            await self._one_is_gone.wait()
 
 
 class Connection(asyncio.Protocol):
@@ -82,6 +80,7 @@ class Connection(asyncio.Protocol):
         "is_reading_paused",
         "is_writable",
         "loop",
+        "plane",
         "settings",
         "shared",
         "task",
@@ -89,14 +88,15 @@ class Connection(asyncio.Protocol):
     )
     transport: asyncio.Transport
 
-    def __init__(self, shared: Shared, handler: Handler) -> None:
+    def __init__(self, shared: Shared, plane: Plane) -> None:
         self.shared = shared
+        self.plane = plane.name
         self.settings = shared.settings
         self.loop = asyncio.get_running_loop()
         self.is_writable = True
         self.is_reading_paused = False
         self.task: asyncio.Task[None] | None = None
-        self._handler = handler
+        self._handler = plane.handler
         self._reader = RequestReader(self, shared.settings, shared.names)
         self._is_deaf = False
         self._is_lost = False

@@ -70,7 +70,7 @@ class Front:
         """
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(
-            lambda: Connection(self._shared, plane.handler),
+            lambda: Connection(self._shared, plane),
             plane.host,
             plane.port,
             backlog=BACKLOG,
@@ -78,6 +78,10 @@ class Front:
         self._listeners.append(listener)
         port: int = listener.sockets[0].getsockname()[1]
         return port
+
+    async def deserted(self, plane: str) -> None:
+        """Return when nobody is connected to a plane."""
+        await self._shared.wait_without(plane)
 
     def stop_accepting(self) -> None:
         """Close the listeners and the idle connections; calls under way go on."""
@@ -96,6 +100,6 @@ class Front:
         await asyncio.wait(tasks, timeout=CUT_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CUT_S):
-                await self._shared.wait_empty()
+                await self._shared.wait_without(None)
         for connection in self.connections:  # whoever does not read what is still to be sent
             connection.transport.abort()

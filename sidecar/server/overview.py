@@ -38,7 +38,7 @@ def head(state: State) -> list[str]:
         ),
     ]
     warnings = (
-        (state["draining"], "DRAINING: no new calls are taken"),
+        (state["draining"], "DRAINING: it was told to stop"),
         (state["egress_suspect"], "EGRESS: this pod seems to have lost its network"),
         (state["shedding"], "SHEDDING: batch calls are refused"),
     )

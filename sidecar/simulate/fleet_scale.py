@@ -48,7 +48,8 @@ ROUTE = RouteName("fleet")
 class Scale:
     """What one outage came to. Times in seconds; ``alone_s``: the median pod without a store.
 
-    ``detect_s``: until the first pod knew; ``spread_s``: from then until the last one did.
+    ``detect_s``: until a quorum was found and written down; ``spread_s``: from then until the last
+    pod knew.
     ``herd_rate``: the busiest second after the end, as a multiple of the usual load.
     """
 
@@ -241,6 +242,7 @@ def measure(count: int) -> Scale:
     opened = sorted(pod.opened_at for pod in world.pods if pod.opened_at is not None)
     closed = sorted(pod.closed_at for pod in world.pods if pod.closed_at is not None)
     assert len(opened) == len(closed) == count, "a pod never knew of the outage, or of its end"
+    agreed_at = world.store.agreed_at(world.names.subjects[ALPHA])
     usual = count * RATE_PER_S
     busiest = max(world.load[second] for second in range(int(end), int(END_S) - 1))
     settled = [world.ops[second] for second in range(2, int(END_S) - 1)]
@@ -248,8 +250,8 @@ def measure(count: int) -> Scale:
     return Scale(
         pods=count,
         alone_s=median(by_itself),
-        detect_s=opened[0] - start,
-        spread_s=opened[-1] - opened[0],
+        detect_s=agreed_at - start,
+        spread_s=opened[-1] - agreed_at,
         probes=world.probes,
         notice_s=closed[0] - end,
         return_s=closed[-1] - closed[0],

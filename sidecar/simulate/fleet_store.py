@@ -92,6 +92,10 @@ class SimulatedStore:
         """Be what ``remember`` kept."""
         self._data, self._view = copy.deepcopy(self._remembered), None
 
+    def agreed_at(self, subject: str) -> float:
+        """Return when the fleet last agreed on an outage of ``subject``."""
+        return self._data.outages[subject].since
+
     # --- Store ---------------------------------------------------------------------------------
 
     async def sync(self, push: bytes) -> View:

@@ -99,7 +99,7 @@ async def test_kill_loses_at_most_the_last_batch(
     assert first | later <= shown
     days = (await again.state())["ledger"]["days"]
     assert sum(row["calls"] for row in days) == len(calls) + 5
-    again.process.send_signal(signal.SIGTERM)
+    again.process.send_signal(signal.SIGINT)
     assert await again.ended() == 0
     assert later <= saved_in(file)
 
@@ -118,7 +118,7 @@ async def test_a_place_that_takes_nothing_refuses_no_call(
     assert ledger["problem"]
     async with sidecar.http.get(f"{sidecar.url('health')}/metrics") as answer:
         assert "\nsidecar_ledger_file_usable 0\n" in await answer.text()
-    sidecar.process.send_signal(signal.SIGTERM)
+    sidecar.process.send_signal(signal.SIGINT)
     assert await sidecar.ended() == 0
     assert sidecar.log.read_text().count("WARNING sidecar ledger") == 1
 
@@ -130,7 +130,7 @@ async def test_a_damaged_file_refuses_no_call(
     sidecar = await start(config() + f"ledger: {{path: {damaged}}}\n")
     told = ids(await several(sidecar, 3))
     assert (await sidecar.state())["ledger"]["problem"] is None
-    sidecar.process.send_signal(signal.SIGTERM)
+    sidecar.process.send_signal(signal.SIGINT)
     assert await sidecar.ended() == 0
     assert saved_in(damaged) == told
     assert damaged.with_name("ledger.db.corrupt").read_bytes() == BROKEN

@@ -39,20 +39,27 @@ async def first_words(answer: aiohttp.ClientResponse) -> bytes:
     return got
 
 
-async def test_sigterm_lets_streams_finish(sidecar: Sidecar) -> None:
-    """A stopping sidecar finishes what it began, refuses what is new, says so, and exits with 0."""
+async def test_sigterm_lets_streams_finish(sidecar: Sidecar, until: Until) -> None:
+    """A stopping sidecar says that it is not ready, goes on answering who is still connected,
+    finishes what it began, and exits with 0 when nobody is left.
+    """
     async with sidecar.http.post(sidecar.url() + CHAT, json=ask("alpha-slow")) as answer:
         got = await first_words(answer)
         sidecar.process.send_signal(signal.SIGTERM)
-        assert await is_refused(sidecar)
-        async with sidecar.http.get(f"{sidecar.url('health')}/readyz") as ready:
-            assert ready.status == 503
+
+        async def is_unready() -> bool:
+            async with sidecar.http.get(f"{sidecar.url('health')}/readyz") as ready:
+                return ready.status == 503
+
+        await until(is_unready, "readiness says no")
+        assert (await sidecar.chat("alpha-sim")).status == 200
         async with sidecar.http.get(f"{sidecar.url('health')}/livez") as live:
             assert live.status == 200
         got += await answer.read()
     assert b"data: [DONE]" in got
     assert got.count(b'"content":') == 31  # the role's chunk and thirty words
     assert b"alpha/alpha-slow:OK" in got
+    await sidecar.http.close()
     assert await sidecar.ended() == 0
 
 
@@ -85,6 +92,19 @@ async def test_sigterm_ends_long_streams(
     assert b"message_stop" not in got
     assert b'"error"' in got
     assert b"draining" in got
+    assert await sidecar.ended() == 0
+
+
+async def test_sigterm_refuses_in_time(
+    start: Callable[[str], Awaitable[Sidecar]], config: Callable[..., str], until: Until
+) -> None:
+    """An app that goes on calling is refused before the grace is over, and told why."""
+    sidecar = await start(config(grace_s=2))
+    async with sidecar.http.post(sidecar.url() + CHAT, json=ask("alpha-slow")) as answer:
+        await first_words(answer)
+        sidecar.process.send_signal(signal.SIGTERM)
+        await until(lambda: is_refused(sidecar), "new calls are refused")
+        assert b"data: [DONE]" in await answer.read()
     assert await sidecar.ended() == 0
 
 

@@ -43,7 +43,7 @@ async def test_a_cap_survives_a_restart_and_a_reload(
     paid = sum(float(answer.headers["x-sidecar-cost-usd"]) for answer in answers)
     assert paid > 0
     spent = (await first.state())["spend_caps"]["providers"]["alpha"]["spent_usd"]
-    first.process.send_signal(signal.SIGTERM)
+    first.process.send_signal(signal.SIGINT)
     assert await first.ended() == 0
 
     again = await start(capped(alone, paid))

@@ -5,7 +5,6 @@ and the end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import pytest
 from sidecar.clock import now
 from sidecar.domain import Constraints, Timers, WireFormat
 from sidecar.engine.admission import Admission, AdmissionSettings
+from sidecar.engine.drain import Drain, DrainSettings
 from sidecar.errors import DrainingError
 from sidecar.events import BreakerChanged
 from sidecar.simulate.evidence import changes, outcomes, requests, started
@@ -237,15 +237,8 @@ async def _hold(world: World, admission: Admission, format: WireFormat) -> None:
         admission.leave(100)
 
 
-async def _drain(world: World, admission: Admission, grace_s: float) -> None:
-    """End as the application does on SIGTERM."""
-    admission.is_draining = True
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(grace_s):
-            await admission.idle()
-            return
-    world.engine.interrupt(DrainingError("the sidecar stopped"))
-    await admission.idle()
+async def _deserted() -> None:
+    """Say that no app is connected any more."""
 
 
 @pytest.mark.parametrize("grace_s", [30.0, 10.0], ids=["enough", "too-short"])
@@ -264,7 +257,8 @@ def test_row_45_drain_with_fifty_streams(grace_s: float) -> None:
                 format_ = (WireFormat.OPENAI_CHAT, WireFormat.ANTHROPIC_MESSAGES)[number % 2]
                 group.create_task(_hold(world, admission, format_))
             await asyncio.sleep(5.0)
-            draining = group.create_task(_drain(world, admission, grace_s))
+            drain = Drain(admission, _deserted, world.engine.interrupt)
+            draining = group.create_task(drain.run(DrainSettings(grace_s=grace_s)))
             await asyncio.sleep(1.0)
             with pytest.raises(DrainingError):
                 admission.enter(100)
@@ -278,7 +272,8 @@ def test_row_45_drain_with_fifty_streams(grace_s: float) -> None:
         assert all(one.is_good for one in world.seen), "none was cut inside the grace"
         assert {entry.ended for entry in world.alpha.log} == {Ended.COMPLETE}
         return
-    assert drained_at[0] == pytest.approx(5.0 + grace_s, abs=0.5), "and not a moment longer"
+    last_words_at = 5.0 + DrainSettings(grace_s=grace_s).end_after_s
+    assert drained_at[0] == pytest.approx(last_words_at, abs=0.5), "and not a moment longer"
     assert {one.code for one in world.seen} == {"draining"}
     assert not any(one.is_complete for one in world.seen)
     assert all(b"[DONE]" not in one.raw and b"message_stop" not in one.raw for one in world.seen)

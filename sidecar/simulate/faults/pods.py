@@ -5,16 +5,14 @@ Each has its own kept-alive connections, so that one pod can lose its network al
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar.clock import now as loop_now
-from sidecar.config.model import DrainSettings
 from sidecar.domain import WireFormat
 from sidecar.engine.admission import Admission, AdmissionSettings
 from sidecar.engine.answer import PlainAnswer
-from sidecar.errors import CallError, ConnectFailedError, DrainingError
+from sidecar.engine.drain import Drain, DrainSettings
+from sidecar.errors import CallError, ConnectFailedError
 from sidecar.simulate.client import HTTP_OK
 from sidecar.simulate.faults.oracle import BAD_REQUEST
 from sidecar.simulate.seen import Seen, read_plain, read_stream
@@ -126,13 +124,9 @@ class EnginePod:
         await self._engine.background()
 
     async def drain(self) -> None:
-        """Refuse new calls; end what outlives the default grace with an error, as the application
-        does.
-        """
-        self._admission.is_draining = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DrainSettings().grace_s):
-                await self._admission.idle()
-                return
-        self._engine.interrupt(DrainingError("the sidecar stopped"))
-        await self._admission.idle()
+        """End as the application does, within the default grace; nobody calls any more."""
+        await Drain(self._admission, _nobody, self._engine.interrupt).run(DrainSettings())
+
+
+async def _nobody() -> None:
+    """Say that no app is connected any more."""
