@@ -13,15 +13,9 @@ RUN python3 -m venv /opt/sidecar \
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 COPY config/demo.yaml config/demo.yaml
-<<<<<<< HEAD
-# No compiler: every dependency has wheels, and one that had none should fail here, not at run time.
-RUN python3 -m venv /opt/sidecar \
-    && /opt/sidecar/bin/pip install --no-cache-dir --only-binary :all: '.[fleet]' \
-=======
 # hatchling, at build time alone, comes from the index; the package itself brings nothing new.
 RUN /opt/sidecar/bin/pip install --no-cache-dir --no-deps . \
     && /opt/sidecar/bin/pip check \
->>>>>>> main
     && /opt/sidecar/bin/pip uninstall --yes pip
 
 FROM ${BASE}

@@ -57,8 +57,6 @@ log = logging.getLogger("sidecar")
 class App:
     """One sidecar. ``ports`` are the bound ones after ``start``, by plane."""
 
-    _is_started = False
-
     def __init__(
         self,
         config: Config,
@@ -117,12 +115,6 @@ class App:
             *readings(self.engine, self.admission),
             *self.reloader.observed(lambda: self.engine.catalogue.generation),
         )
-<<<<<<< HEAD
-        self.prices = PriceRefresh(config.prices, self.reloader.ask, self._rng)
-        self._front = Front()
-        self._background: asyncio.Task[None] | None = None
-=======
->>>>>>> main
 
     async def start(self) -> None:
         """Open the providers' client, the planes and the background loops.

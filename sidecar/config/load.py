@@ -21,11 +21,7 @@ from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
 from sidecar.config.model import (
     Config,
-<<<<<<< HEAD
-    DrainSettings,
     FleetTarget,
-=======
->>>>>>> main
     Listen,
     PriceSettings,
 )
