@@ -23,6 +23,7 @@ from sidecar.events import FanOut
 from sidecar.ledger.ledger import Ledger
 from sidecar.ledger.showing import observed, shown
 from sidecar.log import LogObserver
+from sidecar.membership import Membership
 from sidecar.operations import Operations, drillable, drills_of
 from sidecar.quality.desk import Desk
 from sidecar.reload import Origin, Reloader
@@ -77,9 +78,9 @@ class App:
             read_environment(os.environ if env is None else env), config.telemetry, self._catalogue
         )
         self.timeline = Timeline(self._host_of)
-        self._observer = FanOut(
-            observer or LogObserver(), self.ledger, self.timeline, self.telemetry
-        )
+        self._membership = Membership(config, self._rng)
+        hearers = (observer or LogObserver(), self.ledger, self.timeline, self.telemetry)
+        self._observer = FanOut(*hearers, *self._membership.observers)
         self.drills = drills_of(config, self._observer)
         self.engine = Engine(
             catalogue=config.catalogue,
@@ -123,6 +124,8 @@ class App:
         """
         await self.upstream.start()
         self.ledger.start()
+        self._membership.join(self.engine, self.config, self._providers)
+        self.telemetry.registry.add(*self._membership.observed())
         self.telemetry.start()
         if self.engine.budgets.caps is not None:
             if not await self.ledger.load():
@@ -144,6 +147,8 @@ class App:
             group.create_task(self.engine.background())
             group.create_task(self.reloader.run())
             group.create_task(self.prices.run())
+            if self._membership.agent is not None:
+                group.create_task(self._membership.agent.run())
 
     def reload(self, config: Config) -> None:
         """Go by ``config`` from the next call on, but for what needs a restart.
@@ -159,6 +164,7 @@ class App:
         self.drills = drills_of(config, self._observer, self.drills)
         self.engine.reload(config.catalogue, config.settings, drillable(upstream, self.drills))
         self._recall_caps()
+        self._membership.adopt(config, providers)
         self.desk.adopt()
         self.upstream, self._providers = upstream, providers
         self.admission.settings = config.admission
@@ -276,6 +282,7 @@ class App:
             "drills": self._operations.drills(),
             "ledger": shown(self.ledger, clock.wall()),
             "prices": self.prices.status,
+            "fleet": self._membership.status(),
             **self.desk.shown(),
         }
 

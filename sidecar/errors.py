@@ -3,7 +3,8 @@
 ``AttemptError``: the provider side failed in a phase of one attempt; never seen by callers, always
 turned into an ``Outcome``. ``CallError``: what the caller gets, with a fixed code, an HTTP status
 and, where waiting helps, a pushback. asyncio, ssl and os errors become ``AttemptError`` in
-``upstream/failures.py`` alone; a ``CallError`` becomes HTTP in ``server/rescue.py`` alone.
+``upstream/failures.py`` alone; a ``CallError`` becomes HTTP in ``server/rescue.py`` alone. Beside
+both, for nobody's call: a configuration that cannot be used, a store of the fleet that fails.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ class ConnectionBrokenError(AttemptError):
 
 class ProtocolBrokenError(AttemptError):
     """The provider sent bytes that are not HTTP, not SSE, not JSON, or too many of them."""
+
+
+# --- other pods --------------------------------------------------------------------------------
+
+
+class FleetStoreError(Exception):
+    """The store that pods share is away, too slow, full, or says what cannot be. Never a call's."""
 
 
 # --- values on the wire ------------------------------------------------------------------------

@@ -54,7 +54,17 @@ ALLOWED = {
     "ledger": BASE | {"metrics"},
     "operations": BASE | {"config", "engine", "ledger", "metrics", "server", "upstream"},
     "repricing": {"clock", "config"},
-    "fleet": BASE,
+    "fleet": BASE | {"core", "engine", "metrics"},
+    "membership": {
+        "config",
+        "domain",
+        "engine",
+        "events",
+        "fleet",
+        "metrics",
+        "targets",
+        "upstream",
+    },
     "quality": BASE | {"core", "engine", "ledger", "metrics", "wire"},
     "simulate": ALL - {"cli"},
     "app": ALL - {"cli"},
@@ -73,6 +83,7 @@ ONLY_IN = {
     # The simulated loop gives the library its clock.
     "asyncio_throttle": ("engine/pacer.py", "simulate/loop.py"),
     "opentelemetry": ("telemetry/",),
+    "redis": ("fleet/redis_store.py",),
 }
 """Library: where alone it may appear."""
 

@@ -21,6 +21,7 @@ from sidecar.config.groups import build
 from sidecar.config.lint import advise, warn
 from sidecar.config.model import (
     Config,
+    FleetTarget,
     Listen,
     PriceSettings,
 )
@@ -126,6 +127,7 @@ def _build(file: File, tree: Tree) -> Config:
             content_chars=file.telemetry.content_chars,
         ),
         prices=PriceSettings(refresh_s=file.prices.refresh, url=file.prices.url),
+        fleet=parts.fleet(),
         may_drill=file.drills == "enabled",
     )
     warnings, advice = Problems(tree.source, tree.lines), Problems(tree.source, tree.lines)
@@ -275,4 +277,18 @@ class _Parts:
             health=address_of(entry.health),
             allow_remote=self._file.allow_remote,
             token=key_reference(self._file.token),
+        )
+
+    def fleet(self) -> FleetTarget | None:
+        """Return the store that pods share."""
+        entry = self._file.fleet
+        if entry.url is None:
+            return None
+        return FleetTarget(
+            url=entry.url,
+            namespace=entry.namespace,
+            username=entry.username,
+            password=key_reference(entry.password),
+            ca_file=entry.ca,
+            verify_tls=entry.verify_tls,
         )

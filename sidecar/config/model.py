@@ -88,13 +88,25 @@ class PriceSettings:
 
 
 @value
+class FleetTarget:
+    """The store that pods share: a URL without credentials, and how to enter."""
+
+    url: str
+    namespace: str
+    username: str | None = None
+    password: KeyReference | None = None
+    ca_file: str | None = None
+    verify_tls: bool = True
+
+
+@value
 class Config:
     """One configuration, checked.
 
-    ``may_drill``: operators may put faults into our own way to the providers. ``facts`` says of
-    each model what is known and from where. ``warnings`` are to be shown at every
-    start; ``advice`` is what `sidecar check` says about resilience. The file works without heeding
-    either.
+    ``fleet``: None where nothing is shared. ``may_drill``: operators may put faults into our own
+    way to the providers. ``facts`` says of each model what is known and from where. ``warnings``
+    are to be shown at every start; ``advice`` is what `sidecar check` says about resilience. The
+    file works without heeding either.
     """
 
     source: str
@@ -107,6 +119,7 @@ class Config:
     ledger: LedgerSettings
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    fleet: FleetTarget | None = None
     may_drill: bool = False
     facts: Mapping[EndpointId, ModelFacts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

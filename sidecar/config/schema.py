@@ -258,6 +258,20 @@ class PricesEntry(Entry, frozen=True):
     url: Url | None = None
 
 
+class FleetEntry(Entry, frozen=True):
+    """The store (Valkey or Redis) over which pods share what they know; without ``url`` nothing is.
+
+    ``namespace``: pods of one namespace are one fleet; ``ca``: whose certificates are trusted.
+    """
+
+    url: Text | None = None
+    namespace: Name = "default"
+    username: Text | None = None
+    password: Secret | None = None
+    ca: Text | None = None
+    verify_tls: bool = True
+
+
 class DefaultsEntry(Entry, frozen=True):
     """What holds where a model or route says nothing."""
 
@@ -307,5 +321,6 @@ class File(Entry, frozen=True):
     ledger: LedgerEntry = LedgerEntry()
     telemetry: TelemetryEntry = TelemetryEntry()
     prices: PricesEntry = PricesEntry()
+    fleet: FleetEntry = FleetEntry()
     drills: Literal["enabled", "disabled"] = "disabled"
     defaults: DefaultsEntry = DefaultsEntry()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar.config.embeddings import check_embeddings
+from sidecar.config.fleet import check_fleet
 from sidecar.config.problems import member, shown, suggestion
 from sidecar.config.references import Mapped, entries, mapped
 from sidecar.config.texts import is_loopback, split_address
@@ -50,6 +51,10 @@ def check_surroundings(
     if fitted.get("token") is not None:
         _check_secret("$.token", mapped(fitted, "token"), env, problems)
     _check_listen(fitted, problems)
+    fleet = mapped(fitted, "fleet")
+    check_fleet(fleet, problems)
+    if fleet.get("password") is not None:
+        _check_secret("$.fleet.password", mapped(fleet, "password"), env, problems)
     refresh_s = mapped(fitted, "prices").get("refresh")
     if isinstance(refresh_s, float) and refresh_s < REFRESH_S_MIN:
         message = f"expected a duration of at least 1h, got {format_duration(refresh_s)}"

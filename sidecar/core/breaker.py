@@ -206,13 +206,24 @@ class Breaker:
         """Raise suspicion without a verdict: a call was silent too long, and then not needed."""
         self._is_last_hard = True
 
-    def trip(self, now: float) -> None:
-        """Open although the ring would not: it has fallen silent, and a call proved it."""
+    def trip(self, now: float, cause: Cause = Cause.SILENCE) -> None:
+        """Open although the ring would not: it fell silent, or other pods know of an outage."""
         if self.state(now) is BreakerState.CLOSED:
             self._storage.now = now
             self._storage.pushback_s = None
             self._machine.open()
-            self._announce(BreakerState.CLOSED, Cause.SILENCE, now)
+            self._announce(BreakerState.CLOSED, cause, now)
+
+    def follow(self, until: float, now: float) -> None:
+        """Let an open breaker's trial be due at ``until``, as others agreed, within bounds."""
+        if self.reopens_at(now) is not None:
+            self._storage.reopens_at = now + self._recovery.bounded(until - now)
+
+    def trust(self, now: float) -> None:
+        """Close: somebody else's trials succeeded. Traffic ramps up as after one's own."""
+        if (old := self._state) in (BreakerState.OPEN, BreakerState.HALF_OPEN):
+            self._machine.close()
+            self._announce(old, Cause.FLEET_WELL, now)
 
     def hurry(self, now: float) -> None:
         """Make an open breaker's trial due: a call past it got an answer."""

@@ -32,6 +32,12 @@ class TokenBucket:
         self._level = per_minute
         self._refilled_at = 0.0  # a full bucket needs no start; later than now while blocked
 
+    def resize(self, per_minute: float, now: float) -> None:
+        """Go by another limit from now on; a debt stays, a surplus is lost."""
+        self._refill(now)
+        self._capacity, self._refill_per_s = per_minute, per_minute / _WINDOW_S
+        self._level = min(self._level, per_minute)
+
     def reserve(self, tokens: float, now: float) -> float:
         """Take ``tokens`` and return the seconds to wait before using them, 0.0 to go at once.
 

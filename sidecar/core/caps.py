@@ -43,7 +43,8 @@ class CapSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Cap:
-    """One cap. ``spent_usd`` on this day, ``reserved_usd`` for attempts under way.
+    """One cap. ``spent_usd`` on this day, ``reserved_usd`` for attempts under way,
+    ``elsewhere_usd`` what other pods of the fleet spent of it today, 0.0 where nothing is shared.
 
     ``is_reached``: somebody was refused for want of money since the day began. ``is_recalled``:
     what was spent today before it was watched is known.
@@ -52,13 +53,15 @@ class Cap:
     usd_per_day: float
     spent_usd: float = 0.0
     reserved_usd: float = 0.0
+    elsewhere_usd: float = 0.0
     is_reached: bool = False
     is_recalled: bool = False
 
     @property
     def left_usd(self) -> float:
         """What nobody has spent or reserved, never below 0."""
-        return max(0.0, self.usd_per_day - self.spent_usd - self.reserved_usd)
+        gone_usd = self.spent_usd + self.reserved_usd + self.elsewhere_usd
+        return max(0.0, self.usd_per_day - gone_usd)
 
     def has_room(self, usd: float) -> bool:
         """Return whether ``usd`` more fits, as nothing always does; remember a no."""
@@ -116,7 +119,7 @@ class SpendCaps:
         is_new, self.day = day > self.day, day
         if is_new:
             for _, _, cap in self.all():
-                cap.spent_usd, cap.is_reached = 0.0, False
+                cap.spent_usd, cap.elsewhere_usd, cap.is_reached = 0.0, 0.0, False
 
     def recall(
         self, by_provider: Mapping[ProviderName, float], by_route: Mapping[RouteName, float]

@@ -31,6 +31,8 @@ class Cause(Enum):
     CONSECUTIVE = "consecutive_failures"
     SHARE = "failure_share"
     SILENCE = "silence"
+    FLEET = "fleet_outage"
+    FLEET_WELL = "fleet_recovered"
     TRIAL_DUE = "trial_due"
     TRIAL_FAILED = "trial_failed"
     PUSHBACK = "trial_pushback"

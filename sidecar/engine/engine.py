@@ -16,6 +16,7 @@ from sidecar.clock import now as loop_now
 from sidecar.core.caps import DAY_S
 from sidecar.engine.call import CallRun
 from sidecar.engine.count import count_tokens
+from sidecar.engine.hearsay import Hearsay
 from sidecar.engine.parts import Parts
 from sidecar.engine.passing import PassageRun
 from sidecar.engine.prober import Prober
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sidecar.engine.answer import CountAnswer, PlainAnswer
     from sidecar.engine.budgets import Budgets
     from sidecar.engine.cache import StaleCache
+    from sidecar.engine.fleet_port import Fleet
     from sidecar.engine.health import Health
     from sidecar.engine.keepers import Keepers
     from sidecar.engine.passing import Passage
@@ -69,6 +71,11 @@ class Engine:
         )
         self.prober = Prober(self.parts)
         self._credentials: dict[ProviderName, int] = {}
+
+    def join(self, fleet: Fleet) -> Hearsay:
+        """Let ``fleet`` have a say in who probes; return where it tells what other pods know."""
+        self.prober.fleet = fleet
+        return Hearsay(self)
 
     def reload(
         self, catalogue: Catalogue, settings: EngineSettings, upstream: Upstream | None = None

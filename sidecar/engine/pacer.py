@@ -48,6 +48,24 @@ class Pacer:
         self._queue = asyncio.Lock()
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return self._waiting
+
+    def take_share(self, share: float, now: float) -> None:
+        """Grant no more than ``share`` (above 0, at most 1) of the account's limits from now on:
+        other pods use the rest.
+        """
+        settings = self.settings
+        if self._throttler is not None and settings.requests_per_minute is not None:
+            rate_per_s = settings.requests_per_minute / 60 * share
+            grants = max(1, round(rate_per_s * settings.burst_s))
+            self._gap_s = 1 / rate_per_s
+            self._throttler.rate_limit, self._throttler.period = grants, grants / rate_per_s
+        if self._tokens is not None and settings.tokens_per_minute is not None:
+            self._tokens.resize(settings.tokens_per_minute * share, now)
+
     async def acquire(self, tokens: float) -> None:
         """Wait for this request's turn; the caller bounds the wait and settles with ``used``."""
         reserved_s = 0.0 if self._tokens is None else self._tokens.reserve(tokens, loop_now())

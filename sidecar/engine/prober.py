@@ -19,12 +19,15 @@ from sidecar.core.cost import predicted_cost_usd
 from sidecar.core.probing import ProbeKind, ProbeView, ProbeWhy, draw_jitter, probe_need
 from sidecar.core.spend import SpendGate
 from sidecar.domain import Gate, Outcome, OutcomeClass
+from sidecar.engine.fleet_port import ALONE
 from sidecar.engine.probe import free_probe, paid_probe
 from sidecar.events import ProbeFinished
 
 if TYPE_CHECKING:
     from sidecar.core.probing import ProbeNeed
     from sidecar.domain import Endpoint, EndpointId, Route
+    from sidecar.engine.endpoint_health import EndpointHealth
+    from sidecar.engine.fleet_port import Fleet
     from sidecar.engine.parts import Parts
 
 LOOK_S = 0.25
@@ -53,6 +56,7 @@ class _Record:
     suspect_probe_count: int = 0
     suspect_ok_count: int = 0
     is_in_flight: bool = False
+    not_before: float | None = None  # another pod of the fleet is at it
     free_probe_ok: bool = False
     state_generation: int = -1
 
@@ -61,6 +65,7 @@ class Prober:
     """Owns the probe budget and, for each endpoint, what its probes have shown so far."""
 
     def __init__(self, parts: Parts) -> None:
+        self.fleet: Fleet = ALONE
         self.spend = SpendGate(parts.settings.spend)
         self.spent_usd = 0.0
         self.probes_count = 0
@@ -112,11 +117,13 @@ class Prober:
             is_affordable = need is None or (
                 need.kind is ProbeKind.FREE or self._may_spend(endpoint, price_usd, need, now)
             )
-            # Where no probe will make the breaker's trial, a call has to.
-            own.is_probed = is_affordable
+            is_left = _is_left(self._records[endpoint_id], now)
+            # Where no probe will make the breaker's trial, here or in the fleet, a call has to.
+            own.is_probed = is_affordable and (not is_left or self.fleet.is_up)
             own.idle_probe_usd = price_usd if need is not None and _is_near(need, now) else None
             is_spared = need is not None and need.why is ProbeWhy.IDLE and is_shedding
-            if need is not None and need.due_at <= now and is_affordable and not is_spared:
+            is_due = need is not None and need.due_at <= now and not is_left
+            if need is not None and is_due and is_affordable and not is_spared:
                 due.append((endpoint_id, need))
         return due
 
@@ -153,8 +160,8 @@ class Prober:
             reopens_at=reopens_at,
             is_suspect=is_suspect,
             is_urgent=own.silence.is_silent or own.breaker.run_weight(now) >= URGENT_RUN,
-            rate_per_s=own.rate_per_s(now),
-            last_sample_at=own.last_sample_at,
+            rate_per_s=max(own.rate_per_s(now), self.fleet.rate_per_s(endpoint_id)),
+            last_sample_at=own.last_sample_at if is_suspect else self._sampled_at(own),
             last_probe_at=record.last_probe_at,
             idle_ok_count=record.idle_ok_count,
             suspect_probe_count=record.suspect_probe_count,
@@ -167,7 +174,29 @@ class Prober:
             jitter=record.jitter,
         )
 
+    def _sampled_at(self, own: EndpointHealth) -> float | None:
+        """Return when anybody in the fleet last had an answer of an endpoint."""
+        seen = (own.last_sample_at, self.fleet.sampled_at(own.endpoint.id))
+        return max((at for at in seen if at is not None), default=None)
+
     async def _probe(
+        self, parts: Parts, endpoint_id: EndpointId, record: _Record, need: ProbeNeed
+    ) -> None:
+        try:
+            record.not_before = await self.fleet.lease(self._subject(endpoint_id, need), need)
+        finally:
+            record.is_in_flight = False
+        if record.not_before is None:
+            record.is_in_flight = True
+            await self._make(parts, endpoint_id, record, need)
+
+    def _subject(self, endpoint_id: EndpointId, need: ProbeNeed) -> str:
+        """Return whose breaker a probe is about: while the host's is shut, the host's."""
+        host = self._parts.catalogue.endpoints[endpoint_id].host
+        is_shut = self._parts.health.hosts[host].state(loop_now()) is not BreakerState.CLOSED
+        return host if is_shut and need.kind is ProbeKind.FREE else endpoint_id
+
+    async def _make(
         self, parts: Parts, endpoint_id: EndpointId, record: _Record, need: ProbeNeed
     ) -> None:
         endpoint = parts.catalogue.endpoints[endpoint_id]
@@ -211,6 +240,11 @@ class Prober:
         if need.why.value == "suspect":
             record.suspect_probe_count += 1
             record.suspect_ok_count += is_ok
+
+
+def _is_left(record: _Record, now: float) -> bool:
+    """Return whether another pod of the fleet is left to look first."""
+    return record.not_before is not None and now < record.not_before
 
 
 def _is_near(need: ProbeNeed, now: float) -> bool:

@@ -30,15 +30,18 @@ if TYPE_CHECKING:
 
 class PodUpstream(MemoryUpstream):
     """The way out of one pod. ``is_severed``: it leads nowhere, and no provider hears of it.
-    ``unkept``: whose connections are cut as soon as they are idle.
+    ``severed_from``: it does not reach that one. ``unkept``: whose connections are cut as soon as
+    they are idle.
     """
 
     is_severed = False
+    severed_from: ProviderName | None = None
     unkept: ProviderName | None = None
 
     async def open(self, request: OutboundRequest, *, connect_s: float) -> MemoryResponse:
         """Send ``request``, or fail to connect."""
-        if self.is_severed:
+        is_lost = request.endpoint.partition("/")[0] == self.severed_from
+        if self.is_severed or is_lost:
             raise ConnectFailedError("simulated: no network")
         return await super().open(request, connect_s=connect_s)
 
