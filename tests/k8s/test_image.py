@@ -25,7 +25,9 @@ def locked() -> dict[str, tuple[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("text", PROJECT["dependencies"])
+@pytest.mark.parametrize(
+    "text", [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["fleet"]]
+)
 def test_the_lock_satisfies_the_project(text: str) -> None:
     """Every dependency is locked, at a version that the project allows."""
     requirement = Requirement(text)
