@@ -12,6 +12,7 @@ from tests.telemetry.registry import full_registry
 
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8")
+FLEET = "sidecar_fleet_"
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -41,9 +42,16 @@ def shown_of(registry: Registry) -> dict[str, tuple[list[str], str]]:
 
 
 def test_the_metrics_are_those_of_the_registry() -> None:
-    """Every metric is listed with its labels and meaning, and no other."""
+    """Every metric is listed with its labels and meaning, and no other; a fleet's are there where
+    there is one.
+    """
     shown = {CODE.findall(row[0])[0]: (CODE.findall(row[1]), row[2]) for row in rows("metric")}
+    of_fleet = {name: shown.pop(name) for name in tuple(shown) if name.startswith(FLEET)}
     assert shown == shown_of(full_registry())
+    source = (ROOT / "sidecar" / "fleet" / "agent.py").read_text(encoding="utf-8")
+    meanings = set(re.findall(r'"([A-Z][^"]*\.)"', source))
+    assert of_fleet
+    assert {meaning for _, meaning in of_fleet.values()} <= meanings
 
 
 def test_the_variables_are_those_that_are_read() -> None:
