@@ -18,8 +18,7 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
-import pybreaker
-
+from sidecar.core.breaker_machine import pybreaker
 from sidecar.core.breaker_storage import RingStorage
 from sidecar.core.outcome import HARD_FAIL, PROBE_WEIGHT
 from sidecar.core.recovery import Recovery, RecoverySettings

@@ -11,8 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import pybreaker
-
+from sidecar.core.breaker_machine import pybreaker
 from sidecar.core.outcome import HARD_FAIL
 
 if TYPE_CHECKING:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pybreaker
@@ -424,3 +426,14 @@ def test_a_failure_leaves_nothing_to_collect(rig: Rig) -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_the_machine_brings_no_client_of_a_store() -> None:
+    """Where redis is installed, pybreaker would import it; who wants it later gets it."""
+    code = (
+        "import sys; import sidecar.core.breaker; loaded = 'redis' in sys.modules;"
+        " import importlib.util; found = importlib.util.find_spec('redis') is not None;"
+        " import redis; print(loaded, found)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]
