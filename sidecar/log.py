@@ -1,6 +1,6 @@
 """The log: one line a state change, as ``key=value`` pairs; never one a call, no keys, no prompts.
 
-Reads the same events as telemetry will. Calls and attempts are silent at INFO: a log line costs
+Reads the same events as telemetry. Calls and attempts are silent at INFO: a log line costs
 more than routing a call.
 """
 
